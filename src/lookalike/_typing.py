@@ -1,0 +1,34 @@
+"""Names for the array types of public signatures."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Array", "ArrayLike", "CodeArray", "FloatArray", "IdArray", "Metric", "PathLike", "SearchResult"]
+
+Array: TypeAlias = NDArray[Any]
+FloatArray: TypeAlias = NDArray[np.float32]
+IdArray: TypeAlias = NDArray[np.int64]
+CodeArray: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+Metric: TypeAlias = Literal["l2", "ip", "cosine"]
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class SearchResult(NamedTuple):
+    """Nearest neighbours of each query, best first.
+
+    Attributes
+    ----------
+    distances : ndarray of float32, shape (nq, k)
+        ``"l2"``: squared, ascending. ``"ip"``: inner product, descending. ``"cosine"``: 1 − cosine,
+        ascending. Where fewer than k were found: +inf (``"ip"``: −inf).
+    ids : ndarray of int64, shape (nq, k)
+        −1 where fewer than k were found.
+    """
+
+    distances: FloatArray
+    ids: IdArray

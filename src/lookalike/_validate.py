@@ -1,0 +1,93 @@
+"""The one place where arrays and parameters from outside are checked and cast, once, at the public door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.errors import DimensionError, DTypeError, InputError
+
+__all__ = ["check_count", "check_ids", "check_metric", "check_vectors", "unit_rows"]
+
+METRICS = ("l2", "ip", "cosine")
+MAX_K = 1_000_000
+
+
+def check_vectors(
+    x: Any, d: int | None = None, name: str = "xb", *, empty_ok: bool = False, check_finite: bool = True
+) -> FloatArray:
+    """Cast `x` to a C-contiguous float32 array of shape (n, d); a single vector becomes one row.
+
+    Raises
+    ------
+    DTypeError
+        If the elements are not real numbers.
+    DimensionError
+        If the dimension is not `d`.
+    InputError
+        If the array is empty, not of one or two dimensions, or holds NaN or infinity.
+    """
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{name}: expected an array of shape (n, d), got a ragged sequence: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{name}: expected real numbers, got dtype {array.dtype}; cast to float32 first")
+    if array.ndim == 1 and array.size:
+        array = array[None, :]
+    if array.ndim != 2:
+        raise InputError(f"{name}: expected shape (n, d), got {array.shape}")
+    if d is not None and array.shape[1] != d:
+        raise DimensionError(f"{name}: expected d={d}, got {array.shape[1]}")
+    if array.shape[1] == 0 or (array.shape[0] == 0 and not empty_ok):
+        raise InputError(f"{name}: expected at least one vector, got shape {array.shape}")
+    with np.errstate(over="ignore"):
+        cast: FloatArray = np.ascontiguousarray(array, dtype=np.float32)
+    if check_finite and not np.isfinite(np.dot(cast.ravel(), np.zeros(cast.size, np.float32))):
+        row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
+        raise InputError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
+    return cast
+
+
+def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
+    """Cast `ids` to int64, shape (n,), none negative (−1 means "no result" in a `SearchResult`)."""
+    array: Array = np.atleast_1d(np.asarray(ids))
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise InputError(f"{name}: expected shape (n,), got {array.shape}")
+    if n is not None and len(array) != n:
+        raise InputError(f"{name}: expected {n}, one for each vector, got {len(array)}")
+    if array.size and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int64).max):
+        raise InputError(f"{name}: expected 0 to 2**63 - 1, got {int(array.min())} to {int(array.max())}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_count(value: Any, name: str, low: int = 1, high: int | None = None) -> int:
+    """An integer of at least `low` and at most `high`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name}: expected a whole number, got {value!r}")
+    if value < low or (high is not None and value > high):
+        wanted = f"at least {low}" if high is None else f"{low} to {high}"
+        raise InputError(f"{name}: expected {wanted}, got {value}")
+    return int(value)
+
+
+def check_metric(metric: Any) -> str:
+    """One of ``"l2"``, ``"ip"``, ``"cosine"``."""
+    if metric not in METRICS:
+        raise InputError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    return str(metric)
+
+
+def unit_rows(x: FloatArray) -> FloatArray:
+    """Rows scaled to length 1; a row of zeros stays zero, so that its cosine with anything is 0.
+
+    Lengths are taken in float64, so that huge values do not overflow and tiny ones do not vanish.
+    """
+    norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))[:, None]
+    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0, casting="unsafe")
