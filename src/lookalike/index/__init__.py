@@ -1,0 +1,5 @@
+"""Indexes that share one API: train, add, search, remove, reconstruct, save."""
+
+from lookalike.index.flat import FlatIndex
+
+__all__ = ["FlatIndex"]

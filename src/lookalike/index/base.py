@@ -1,0 +1,214 @@
+"""What every index shares: the public door, where arguments are checked once, and the ids."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, SearchResult
+from lookalike._validate import MAX_K, check_count, check_ids, check_metric, check_vectors, unit_rows
+from lookalike.errors import DTypeError, IdError, InputError, NotTrainedError, ReadOnlyError
+
+__all__ = ["Index", "allowed_ids", "missing", "passes"]
+
+LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
+
+
+class Index(ABC):
+    """Vectors that can be searched; see `FlatIndex`, `PQIndex`, `IVFFlatIndex`, `IVFPQIndex`.
+
+    A search takes no lock: it works on a snapshot that `add` and `remove` replace when they are done, so many
+    threads can search while one of them adds. Writers wait for each other.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, metric: str) -> None:
+        self.metric = check_metric(metric)
+        self.d: int | None = None
+        self._writing = threading.RLock()
+        self._readonly = False
+        self._next_id = 0
+
+    # --- what an index must say and do -------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def ntotal(self) -> int:
+        """Number of vectors stored."""
+
+    @property
+    @abstractmethod
+    def is_trained(self) -> bool:
+        """Whether vectors can be added."""
+
+    @property
+    @abstractmethod
+    def ids(self) -> IdArray:
+        """The ids stored, int64, shape (ntotal,), in the order of storage."""
+
+    @abstractmethod
+    def _train(self, xt: FloatArray) -> None: ...
+
+    @abstractmethod
+    def _add(self, xb: FloatArray, ids: IdArray) -> None: ...
+
+    @abstractmethod
+    def _remove(self, ids: IdArray) -> int: ...
+
+    @abstractmethod
+    def _find(self, ids: IdArray) -> IdArray:
+        """The place of each id, −1 where it is not stored."""
+
+    @abstractmethod
+    def _reconstruct(self, places: IdArray) -> FloatArray: ...
+
+    @abstractmethod
+    def save(self, path: PathLike) -> None:
+        """Write the index to one file, atomically; see `lookalike.load_index`."""
+
+    # --- the public door ---------------------------------------------------------------------------------------------
+
+    def train(self, xt: ArrayLike) -> Self:
+        """Learn the parameters of the index from `xt`, float, shape (nt, d). Returns the index itself.
+
+        Raises
+        ------
+        TrainingError
+            With fewer points than the index has centroids.
+        InputError
+            If `xt` is not a finite array of numbers of two dimensions, or the index holds vectors already.
+        """
+        with self._writing:
+            self._check_writable()
+            if self.ntotal:
+                raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
+            self._train(self._vectors(xt, "xt", fresh=True))
+        return self
+
+    def add(self, xb: ArrayLike, ids: ArrayLike | None = None) -> Self:
+        """Store vectors. Returns the index itself.
+
+        Parameters
+        ----------
+        xb : array of numbers, shape (n, d)
+            Cast to float32. ``"cosine"`` stores unit vectors.
+        ids : array of int64, shape (n,), optional
+            Distinct, not negative and not stored yet. By default they go on from the largest so far.
+
+        Raises
+        ------
+        NotTrainedError, DimensionError, DTypeError, InputError
+        IdError
+            If an id is given twice or is stored already; nothing is added then.
+        """
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            x = self._vectors(xb, "xb", empty_ok=True)
+            if ids is None:
+                numbers = np.arange(self._next_id, self._next_id + len(x), dtype=np.int64)
+            else:
+                numbers = check_ids(ids, len(x))
+                self._check_new(numbers)
+            if len(x):
+                self._add(x, numbers)
+                self._next_id = max(self._next_id, int(numbers.max()) + 1)
+        return self
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Forget the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
+        with self._writing:
+            self._check_writable()
+            numbers = np.unique(check_ids(ids))
+            return self._remove(numbers) if len(numbers) else 0
+
+    def reconstruct(self, ids: ArrayLike) -> FloatArray:
+        """The vectors that the index holds for these ids, float32, shape (n, d): decoded where they were coded.
+
+        ``"cosine"`` gives unit vectors (up to coding), as they were stored.
+
+        Raises
+        ------
+        IdError
+            If an id is not stored.
+        """
+        self._check_trained()
+        numbers = check_ids(ids)
+        with self._writing:  # the map of ids belongs to the writer
+            places = self._find(numbers)
+            if (places < 0).any():
+                raise IdError(f"reconstruct: id {int(numbers[places < 0][0])} is not stored")
+            return self._reconstruct(places)
+
+    # --- checks ------------------------------------------------------------------------------------------------------
+
+    def _vectors(self, x: Any, name: str, *, empty_ok: bool = False, fresh: bool = False) -> FloatArray:
+        """`x` checked, cast, and for ``"cosine"`` scaled to unit length."""
+        cast = check_vectors(x, None if fresh else self.d, name, empty_ok=empty_ok)
+        if self.metric == "cosine":
+            return unit_rows(cast)
+        with np.errstate(over="ignore"):
+            norms = np.einsum("nd,nd->n", cast, cast)
+        if len(norms) and not norms.max() < LARGEST_NORM:
+            row = int(np.argmax(norms))
+            raise InputError(
+                f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down"
+            )
+        return cast
+
+    def _check_search(self, xq: Any, k: Any) -> tuple[FloatArray, int]:
+        self._check_trained()
+        return self._vectors(xq, "xq", empty_ok=True), check_count(k, "k", 1, MAX_K)
+
+    def _check_trained(self) -> None:
+        if not self.is_trained:
+            raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
+
+    def _check_writable(self) -> None:
+        if self._readonly:
+            raise ReadOnlyError("the index was opened with mmap=True; open it with mmap=False to change it")
+
+    def _check_new(self, ids: IdArray) -> None:
+        unique, counts = np.unique(ids, return_counts=True)
+        if len(unique) != len(ids):
+            raise IdError(f"add: id {int(unique[counts > 1][0])} is given twice")
+        if self.ntotal and len(ids):
+            taken = self._find(ids) >= 0
+            if taken.any():
+                raise IdError(f"add: id {int(ids[taken][0])} is stored already; remove it first")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} metric={self.metric!r} d={self.d} ntotal={self.ntotal}>"
+
+
+def allowed_ids(allow: Any) -> Array | None:
+    """`allow` as a boolean mask over ids or a sorted array of distinct ids; None lets everything pass."""
+    if allow is None:
+        return None
+    array = np.asarray(allow)
+    if array.ndim != 1:
+        raise InputError(f"allow: expected ids or a mask of shape (n,), got {array.shape}")
+    if array.dtype == np.bool_:
+        return np.ascontiguousarray(array)
+    if array.size and array.dtype.kind not in "iu":
+        raise DTypeError(f"allow: expected int64 ids or a boolean mask, got dtype {array.dtype}")
+    return np.unique(array.astype(np.int64))
+
+
+def passes(allow: Array, ids: IdArray) -> Array:
+    """Which of `ids` the prepared filter lets pass."""
+    if allow.dtype == np.bool_:
+        inside = (ids >= 0) & (ids < len(allow))
+        return inside & allow[np.where(inside, ids, 0)] if len(allow) else np.zeros(len(ids), np.bool_)
+    at = np.minimum(np.searchsorted(allow, ids), max(len(allow) - 1, 0))
+    return allow[at] == ids if len(allow) else np.zeros(len(ids), np.bool_)
+
+
+def missing(nq: int, k: int, metric: str) -> SearchResult:
+    """The result of a search that found nothing."""
+    worst = -np.inf if metric == "ip" else np.inf
+    return SearchResult(np.full((nq, k), worst, np.float32), np.full((nq, k), -1, np.int64))

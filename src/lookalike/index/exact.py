@@ -1,0 +1,114 @@
+"""Exact search in plain numpy: the measure of every other index, and the path of small collections.
+
+Distances of all pairs come from one matrix product, ``‖q − x‖² = ‖q‖² − 2⟨q, x⟩ + ‖x‖²``. That form loses
+digits when the distance is small beside the norms, so it only picks candidates: the distances returned
+are computed again, directly, from the differences.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray
+
+__all__ = ["direct_distances", "exact_search", "worst"]
+
+QUERIES = 256  # rows of one block of the pair matrix
+VECTORS = 32_768  # and its columns: 32 MiB of float32
+SPARE = 16  # candidates beyond k, so that rounding in the product cannot push out a neighbour
+
+
+def worst(metric: str) -> float:
+    """The distance of a missing result: +inf, and −inf for the inner product."""
+    return -np.inf if metric == "ip" else np.inf
+
+
+def direct_distances(xq: FloatArray, candidates: FloatArray, metric: str) -> FloatArray:
+    """Distances of each query to its own candidates, summed term by term.
+
+    Parameters
+    ----------
+    xq : ndarray of float32, shape (nq, d)
+        For ``"cosine"``, unit rows (or zero rows).
+    candidates : ndarray of float32, shape (nq, c, d)
+    metric : {"l2", "ip", "cosine"}
+
+    Returns
+    -------
+    distances : ndarray of float32, shape (nq, c)
+    """
+    if metric == "l2":
+        difference = candidates - xq[:, None, :]
+        return np.einsum("qcd,qcd->qc", difference, difference)
+    products: FloatArray = np.einsum("qcd,qd->qc", candidates, xq)
+    return products if metric == "ip" else np.clip(1 - products, 0, 2)
+
+
+def exact_search(
+    xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None = None
+) -> tuple[FloatArray, IdArray]:
+    """The k nearest rows of `xb` for each query, best first, ties by the lower row.
+
+    Parameters
+    ----------
+    xq : ndarray of float32, shape (nq, d)
+    xb : ndarray, shape (n, d)
+        Any float dtype; a memory map is read block by block. Unit rows for ``"cosine"``.
+    k : int
+    metric : {"l2", "ip", "cosine"}
+    rows : ndarray of int64, optional
+        Search only these rows of `xb`.
+
+    Returns
+    -------
+    distances : ndarray of float32, shape (nq, k)
+    found : ndarray of int64, shape (nq, k)
+        Row numbers in `xb`, −1 where there are fewer than k.
+
+    Notes
+    -----
+    O(nq · n · d) time; 32 MiB of working memory, whatever n is.
+    """
+    n = len(xb) if rows is None else len(rows)
+    distances = np.full((len(xq), k), worst(metric), np.float32)
+    found = np.full((len(xq), k), -1, np.int64)
+    for first in range(0, len(xq) if n else 0, QUERIES):
+        queries = xq[first : first + QUERIES]
+        candidates = _candidates(queries, xb, min(n, k + SPARE), metric, rows)
+        _settle(queries, xb, candidates, metric, distances[first : first + QUERIES], found[first : first + QUERIES])
+    return distances, found
+
+
+def _candidates(xq: FloatArray, xb: Array, count: int, metric: str, rows: IdArray | None) -> IdArray:
+    """Row numbers of the `count` best of each query by the matrix product, in no order."""
+    n = len(xb) if rows is None else len(rows)
+    best_scores = np.empty((len(xq), 0), np.float32)
+    best = np.empty((len(xq), 0), np.int64)
+    for first in range(0, n, VECTORS):
+        chosen = slice(first, first + VECTORS) if rows is None else rows[first : first + VECTORS]
+        block = np.asarray(xb[chosen], dtype=np.float32)
+        scores = xq @ block.T  # larger is better from here on
+        if metric == "l2":
+            scores -= 0.5 * np.einsum("nd,nd->n", block, block)
+        numbers = np.arange(first, first + len(block)) if rows is None else np.asarray(chosen)
+        keep = min(count, len(block))
+        part = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
+        best_scores = np.concatenate([best_scores, np.take_along_axis(scores, part, 1)], axis=1)
+        best = np.concatenate([best, numbers[part]], axis=1)
+        if best.shape[1] > count:
+            part = np.argpartition(-best_scores, count - 1, axis=1)[:, :count]
+            best_scores = np.take_along_axis(best_scores, part, 1)
+            best = np.take_along_axis(best, part, 1)
+    return best
+
+
+def _settle(xq: FloatArray, xb: Array, candidates: IdArray, metric: str, distances: FloatArray, found: IdArray) -> None:
+    """Order the candidates by their direct distances and write the best k."""
+    group = max(1, VECTORS * 8 // max(1, candidates.shape[1] * xq.shape[1]))
+    k = min(distances.shape[1], candidates.shape[1])
+    for first in range(0, len(xq), group):
+        queries, rows = xq[first : first + group], candidates[first : first + group]
+        exact = direct_distances(queries, np.asarray(xb[rows.ravel()], np.float32).reshape(*rows.shape, -1), metric)
+        order = np.lexsort((rows, -exact if metric == "ip" else exact), axis=1)[:, :k]
+        distances[first : first + group, :k] = np.take_along_axis(exact, order, 1)
+        found[first : first + group, :k] = np.take_along_axis(rows, order, 1)

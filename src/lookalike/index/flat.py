@@ -1,0 +1,133 @@
+"""Exact search over stored vectors."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray, PathLike, SearchResult
+from lookalike.index.base import Index, allowed_ids, passes
+from lookalike.index.exact import exact_search
+from lookalike.index.idmap import IdMap
+
+__all__ = ["FlatIndex"]
+
+
+class _Stored(NamedTuple):
+    """A snapshot: replaced, never changed."""
+
+    vectors: FloatArray  # (n, d)
+    ids: IdArray  # (n,)
+
+
+class FlatIndex(Index):
+    """Exact nearest neighbours by comparing with every vector.
+
+    Parameters
+    ----------
+    metric : {"l2", "ip", "cosine"}
+
+    Notes
+    -----
+    Needs no training; `d` is learnt in the first `add`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
+    matrix product; nothing is compiled, so the first answer comes at once.
+
+    Examples
+    --------
+    >>> import numpy as np, lookalike as la
+    >>> index = la.FlatIndex().add(np.eye(3))
+    >>> distances, ids = index.search([[1, 0.1, 0]], k=2)
+    >>> ids.tolist()
+    [[0, 1]]
+    """
+
+    kind = "flat"
+
+    def __init__(self, metric: str = "l2") -> None:
+        super().__init__(metric)
+        self._stored = _Stored(np.empty((0, 0), np.float32), np.empty(0, np.int64))
+        self._room = self._stored  # the arrays that `_stored` is the filled part of
+        self._places: IdMap | None = None
+
+    @property
+    def ntotal(self) -> int:
+        return len(self._stored.ids)
+
+    @property
+    def is_trained(self) -> bool:
+        return True
+
+    @property
+    def ids(self) -> IdArray:
+        ids = self._stored.ids.view()
+        ids.flags.writeable = False
+        return ids
+
+    def search(
+        self, xq: Any, k: int = 10, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> SearchResult:
+        """The k nearest vectors of each query.
+
+        Parameters
+        ----------
+        xq : array of numbers, shape (nq, d)
+        k : int
+        nprobe, threads
+            Accepted so that indexes can be exchanged; exact search visits everything, with numpy's own threads.
+        allow : array of int64 ids, or of bool indexed by id, optional
+            Only these are found.
+
+        Returns
+        -------
+        SearchResult
+            Distances (nq, k) float32 and ids (nq, k) int64, best first, ties by order of storage.
+        """
+        queries, k = self._check_search(xq, k)
+        stored, rows = self._stored, None
+        permitted = allowed_ids(allow)
+        if permitted is not None:
+            rows = np.flatnonzero(passes(permitted, stored.ids))
+        distances, found = exact_search(queries, stored.vectors, k, self.metric, rows)
+        ids = np.where(found >= 0, stored.ids[found], -1) if len(stored.ids) else found
+        return SearchResult(distances, ids)
+
+    def save(self, path: PathLike) -> None:
+        """Write the index to one file, atomically; see `lookalike.load_index`."""
+        from lookalike.index.storage import save_index
+
+        save_index(self, path)
+
+    def _train(self, xt: FloatArray) -> None:
+        self.d = xt.shape[1]
+
+    def _add(self, xb: FloatArray, ids: IdArray) -> None:
+        n, size = self.ntotal, self.ntotal + len(xb)
+        self.d = xb.shape[1]
+        if size > len(self._room.ids):
+            room = _Stored(np.empty((max(size, 2 * n), self.d), np.float32), np.empty(max(size, 2 * n), np.int64))
+            if n:
+                room.vectors[:n], room.ids[:n] = self._stored
+            self._room = room
+        self._room.vectors[n:size], self._room.ids[n:size] = xb, ids
+        if self._places is not None:
+            self._places.extend(ids, np.arange(n, size))
+        self._stored = _Stored(self._room.vectors[:size], self._room.ids[:size])
+
+    def _remove(self, ids: IdArray) -> int:
+        places = self._find(ids)
+        keep = np.ones(self.ntotal, np.bool_)
+        keep[places[places >= 0]] = False
+        removed = self.ntotal - int(keep.sum())
+        if removed:
+            self._stored = self._room = _Stored(self._stored.vectors[keep], self._stored.ids[keep])
+            self._places = None
+        return removed
+
+    def _find(self, ids: IdArray) -> IdArray:
+        if self._places is None:
+            self._places = IdMap(self._stored.ids, np.arange(self.ntotal))
+        return self._places.find(ids)
+
+    def _reconstruct(self, places: IdArray) -> FloatArray:
+        return self._stored.vectors[places]
