@@ -21,9 +21,9 @@ _SYSTEM_FOLDERS = frozenset(
 )
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
-_RAW = frozenset(".3fr .arw .cr2 .cr3 .crw .dng .erf .nef .nrw .orf .pef .raf .raw .rw2 .sr2 .srf .srw .x3f".split())
-_VECTOR = frozenset(".ai .cdr .eps .ps .svg .svgz .wmf .emf".split())
-_EDITOR = frozenset(".clip .kra .pdn .psb .psd .xcf".split())
+_RAW = (".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw")
+_VECTOR = (".ai", ".cdr", ".emf", ".eps", ".ps", ".svg", ".svgz", ".wmf")
+_EDITOR = (".clip", ".kra", ".pdn", ".psb", ".psd", ".xcf")
 _FORMAT_REASONS = (
     (_RAW, "a camera raw file ({}); export it as JPEG to have it searched"),
     (_VECTOR, "a vector drawing ({}); export it as PNG to have it searched"),
