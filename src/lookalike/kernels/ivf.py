@@ -1,0 +1,286 @@
+"""One search of inverted lists: tables, scans, survivors, and the k that are kept.
+
+The lists are given by address, lists[l] = (codes, biases, ids, size), so that they can grow one by one. Blocks of codes are laid
+out as in `scan.py`; ids are int32 or int64.
+"""
+
+import numpy as np
+
+from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels.distances import code_product, direct_distance
+from lookalike.kernels.lut import build_tables, quantize_tables
+from lookalike.kernels.scan import BLOCK, lane_byte, scan_estimates, scan_masks
+from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
+from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candidates
+
+CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `lists`
+SEEDED = 32  # up to this k, lane minima give the first threshold
+INFINITY = np.float32(np.inf)
+
+
+@inlined
+def id_at(ids, position, wide_ids):
+    return load_i64(ids + 8 * position) if wide_ids else np.int64(load_i32(ids + 4 * position))
+
+
+@inlined
+def is_allowed(number, mask, chosen):
+    """Whether the filter lets an id pass: a mask over ids, or sorted ids; both empty is no filter."""
+    if mask.shape[0]:
+        return number < mask.shape[0] and mask[number]
+    at = np.searchsorted(chosen, number)
+    return at < chosen.shape[0] and chosen[at] == number
+
+
+@inlined
+def aligned_bytes(count):
+    """`count` bytes at a 64-byte aligned address, and the array that owns them."""
+    memory = np.empty(count + 64, np.uint8)
+    start = (64 - (memory.ctypes.data & 63)) & 63
+    return memory[start : start + count]
+
+
+@kernel
+def visiting_order(probes, first, last, nlist, order):
+    """Pairs (query, probe) with first <= probe < last, grouped by list, as query · nprobe + probe; returns how many.
+
+    A counting sort: a list's codes are read once for all the queries that visit it.
+    """
+    nq, nprobe = probes.shape
+    starts = np.zeros(nlist + 1, np.int64)
+    for i in range(nq):
+        for p in range(first, last):
+            starts[probes[i, p] + 1] += 1
+    for list_no in range(nlist):
+        starts[list_no + 1] += starts[list_no]
+    for i in range(nq):
+        for p in range(first, last):
+            list_no = probes[i, p]
+            order[starts[list_no]] = i * nprobe + p
+            starts[list_no] += 1
+    return nq * (last - first)
+
+
+@kernel
+def first_masks(codes, biases, size, m, table, step, slack, k, estimates, values, masks):
+    """Masks of the first list that a query visits, where no threshold is known: the k best estimates set it.
+
+    estimates: aligned float32; values: float32 of as many. True distances are within `slack` of the estimates, so what may be among
+    the k nearest lies below the k-th estimate plus twice the slack.
+    """
+    blocks = (size + BLOCK - 1) // BLOCK
+    scan_estimates(codes, blocks, m, table, biases, step, estimates.ctypes.data)
+    for i in range(size, blocks * BLOCK):
+        estimates[i] = INFINITY
+    bound = INFINITY
+    if k <= min(SEEDED, size):
+        bound = bound_of_kth(estimates, blocks * BLOCK, k, values)
+    elif k < size:
+        values[:size] = estimates[:size]
+        bound = np.partition(values[:size], k - 1)[k - 1]
+    bound += np.float32(2) * slack
+    for block in range(blocks):
+        mask = np.uint64(0)
+        for i in range(BLOCK):
+            mask |= np.uint64(estimates[block * BLOCK + i] <= bound) << np.uint64(i)
+        masks[block] = mask
+
+
+@inlined
+def _tail(size):
+    """Mask of the vectors that the last block holds: its other lanes may be half written by an `add`."""
+    return (np.uint64(1) << np.uint64(size & 63)) - np.uint64(1) if size & 63 else ~np.uint64(0)
+
+
+@inlined
+def score_survivors(
+    query,
+    list_no,
+    coarse,
+    lists,
+    size,
+    codebook,
+    scale,
+    masks,
+    wide_ids,
+    mask,
+    chosen,
+    distances,
+    ids,
+    places,
+    count,
+    limit,
+    k,
+):
+    """Score what the masks left, exactly; returns how many candidates there are and the k-th distance so far."""
+    m, ksub, _ = codebook.shape
+    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    blocks = (size + BLOCK - 1) // BLOCK
+    width = BLOCK * (1 if ksub <= 256 else 2)
+    for block in range(blocks):
+        left = masks[block]
+        if block == blocks - 1:
+            left &= _tail(size)
+        while left != np.uint64(0):
+            i = lowest_bit(left)
+            left &= left - np.uint64(1)
+            position = block * BLOCK + i
+            number = id_at(lists[list_no, IDS], position, wide_ids)
+            if filtered and not is_allowed(number, mask, chosen):
+                continue
+            code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
+            distance = (
+                load_f32(lists[list_no, BIASES] + 4 * position) + coarse + scale * code_product(query, codebook, code)
+            )
+            if distance <= limit:
+                distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
+                count += 1
+                if count == distances.shape[0]:
+                    limit = quickselect(distances, ids, places, count, k)
+                    count = k
+    return count, limit
+
+
+@kernel
+def finish(query, lists, centroids, codebook, is_l2, by_residual, distances, ids, places, count, k, out_d, out_i):
+    """Cut to k, sum their distances directly, sort, write; the rest of the row is +inf and −1."""
+    m, ksub, _ = codebook.shape
+    width = BLOCK * (1 if ksub <= 256 else 2)
+    if count > k:
+        quickselect(distances, ids, places, count, k)
+        count = k
+    zero = np.zeros(query.shape[0], np.float32)
+    for c in range(count):
+        list_no, position = places[c] >> 32, places[c] & 0xFFFFFFFF
+        code = lists[list_no, CODES] + (position // BLOCK) * m * width + lane_byte(position % BLOCK) * (width // BLOCK)
+        origin = centroids[list_no] if by_residual else zero
+        distances[c] = direct_distance(query, origin, codebook, code, is_l2)
+    sort_candidates(distances, ids, places, count)
+    for c in range(count):
+        out_d[c], out_i[c] = distances[c], ids[c]
+    for c in range(count, k):
+        out_d[c], out_i[c] = INFINITY, -1
+
+
+@kernel
+def search_lists(
+    xq,
+    probes,
+    coarse,
+    lists,
+    longest,
+    centroids,
+    codebook,
+    columns,
+    by_residual,
+    is_l2,
+    wide_ids,
+    mask,
+    chosen,
+    k,
+    out_d,
+    out_i,
+):
+    """The k nearest coded vectors of each query in the lists it probes; codes of up to 8 bits.
+
+    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`distances.select_probes`); lists int64 (nlist, 4);
+    codebook float32 (m, ksub, dsub) and columns (m, dsub, 256), the same by columns, padded; out_d (nq, k), out_i (nq, k).
+    A query's nearest list comes first and sets its threshold; then all other pairs, grouped by list.
+    """
+    nq, nprobe = probes.shape
+    m = codebook.shape[0]
+    scale = np.float32(-2 if is_l2 else -1)
+    largest = min(255, 65535 // m)
+    capacity = 2 * k + LANES
+    blocks = (longest + BLOCK - 1) // BLOCK
+    tables = aligned_bytes(nq * m * 256).reshape(nq, m, 256)
+    table = np.empty((m, 256), np.float32)
+    steps, floors = np.empty(nq, np.float32), np.empty(nq, np.float32)
+    distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
+    places, counts = np.empty((nq, capacity), np.int64), np.zeros(nq, np.int64)
+    limits = np.full(nq, INFINITY, np.float32)
+    masks = np.empty(blocks, np.uint64)
+    estimates = aligned_bytes(blocks * BLOCK * 4).view(np.float32)
+    values = np.empty(max(LANES, blocks * BLOCK), np.float32)
+    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    for i in range(nq):
+        build_tables(xq[i], columns, scale, table)
+        steps[i], floors[i] = quantize_tables(table, largest, tables[i])
+    order = np.empty(nq * nprobe, np.int64)
+    for phase in range(2):
+        pairs = (
+            visiting_order(probes, phase, 1 if phase == 0 else nprobe, lists.shape[0], order)
+            if nq > 1
+            else (1 if phase == 0 else nprobe - 1)
+        )
+        for pair in range(pairs):
+            i, p = (order[pair] // nprobe, order[pair] % nprobe) if nq > 1 else (0, phase + pair)
+            list_no, size = probes[i, p], lists[probes[i, p], SIZE]
+            if size == 0:
+                continue
+            if nq == 1 and p + 1 < nprobe:
+                ahead = lists[probes[i, p + 1], CODES]
+                for line in range(min(512, (lists[probes[i, p + 1], SIZE] + BLOCK - 1) // BLOCK * m)):
+                    prefetch(ahead + 64 * line)
+            codes, biases = lists[list_no, CODES], lists[list_no, BIASES]
+            # half a step for each sub-quantizer, and the rounding of float sums of this size
+            slack = np.float32(0.5005 * m * steps[i] + 1e-6 * (abs(coarse[i, p]) + abs(floors[i])))
+            if limits[i] == INFINITY and not filtered:
+                first_masks(codes, biases, size, m, tables[i].ctypes.data, steps[i], slack, k, estimates, values, masks)
+            else:
+                threshold = limits[i] - coarse[i, p] - floors[i] + slack
+                scan_masks(
+                    codes, (size + BLOCK - 1) // BLOCK, m, tables[i].ctypes.data, biases, steps[i], threshold, masks
+                )
+            count, limit = score_survivors(
+                xq[i], list_no, coarse[i, p], lists, size, codebook, scale, masks, wide_ids, mask, chosen,
+                distances[i], ids[i], places[i], counts[i], limits[i], k,
+            )  # fmt: skip
+            if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
+                limit = quickselect(distances[i], ids[i], places[i], count, k)
+                count = k
+            counts[i], limits[i] = count, limit
+    for i in range(nq):
+        finish(
+            xq[i], lists, centroids, codebook, is_l2, by_residual,
+            distances[i], ids[i], places[i], counts[i], k, out_d[i], out_i[i],
+        )  # fmt: skip
+
+
+@kernel
+def search_lists_wide(
+    xq,
+    probes,
+    coarse,
+    lists,
+    longest,
+    centroids,
+    codebook,
+    columns,
+    by_residual,
+    is_l2,
+    wide_ids,
+    mask,
+    chosen,
+    k,
+    out_d,
+    out_i,
+):
+    """The same for codes of 9 to 16 bits: every vector that is allowed is scored exactly."""
+    nq, nprobe = probes.shape
+    capacity = 2 * k + LANES
+    scale = np.float32(-2 if is_l2 else -1)
+    masks = np.full((longest + BLOCK - 1) // BLOCK, ~np.uint64(0))
+    for i in range(nq):
+        distances, ids = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
+        places, count, limit = np.empty(capacity, np.int64), 0, INFINITY
+        for p in range(nprobe):
+            list_no = probes[i, p]
+            size = lists[list_no, SIZE]
+            count, limit = score_survivors(
+                xq[i], list_no, coarse[i, p], lists, size, codebook, scale, masks, wide_ids, mask, chosen,
+                distances, ids, places, count, limit, k,
+            )  # fmt: skip
+        finish(
+            xq[i], lists, centroids, codebook, is_l2, by_residual, distances, ids, places, count, k, out_d[i], out_i[i]
+        )

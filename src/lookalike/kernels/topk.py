@@ -1,0 +1,93 @@
+"""Keeping the k smallest of a stream: an unsorted buffer, cut back to k by quickselect whenever it is full.
+
+A candidate is a distance, an id and a place. Order is by distance, then by id, so that equal distances give the same
+answer whatever the order in which lists are visited and however queries are split among threads.
+"""
+
+from lookalike.kernels._jit import inlined, kernel
+
+LANES = 64
+
+
+@inlined
+def before(d1, i1, d2, i2):
+    """Whether candidate (d1, i1) is nearer than (d2, i2), ids breaking ties."""
+    return d1 < d2 or (d1 == d2 and i1 < i2)
+
+
+@inlined
+def _swap(distances, ids, places, i, j):
+    distances[i], distances[j] = distances[j], distances[i]
+    ids[i], ids[j] = ids[j], ids[i]
+    places[i], places[j] = places[j], places[i]
+
+
+@kernel
+def quickselect(distances, ids, places, count, k):
+    """Reorder the first `count` candidates so that the k nearest come first; returns the k-th distance (Hoare 1961)."""
+    low, high, target = 0, count - 1, k - 1
+    while low < high:
+        middle = (low + high) >> 1
+        pivot, pivot_id = distances[middle], ids[middle]
+        i, j = low, high
+        while i <= j:
+            while before(distances[i], ids[i], pivot, pivot_id):
+                i += 1
+            while before(pivot, pivot_id, distances[j], ids[j]):
+                j -= 1
+            if i <= j:
+                _swap(distances, ids, places, i, j)
+                i += 1
+                j -= 1
+        if target <= j:
+            high = j
+        elif target >= i:
+            low = i
+        else:
+            break
+    return distances[target]
+
+
+@kernel
+def sort_candidates(distances, ids, places, count):
+    """Sort the first `count` candidates, nearest first (heapsort: no recursion, no worst case)."""
+    for start in range(count // 2 - 1, -1, -1):
+        _sift(distances, ids, places, start, count)
+    for end in range(count - 1, 0, -1):
+        _swap(distances, ids, places, 0, end)
+        _sift(distances, ids, places, 0, end)
+
+
+@inlined
+def _sift(distances, ids, places, root, end):
+    while True:
+        child = 2 * root + 1
+        if child >= end:
+            break
+        if child + 1 < end and before(distances[child], ids[child], distances[child + 1], ids[child + 1]):
+            child += 1
+        if not before(distances[root], ids[root], distances[child], ids[child]):
+            break
+        _swap(distances, ids, places, root, child)
+        root = child
+
+
+@kernel
+def bound_of_kth(values, n, k, minima):
+    """A number that at least k of ``values[:n]`` do not exceed, in one pass; n a multiple of 64, k at most 64.
+
+    Values are dealt to 64 lanes; each lane's minimum is a value of its own, so the k-th smallest minimum bounds the k-th
+    smallest value. minima: scratch, float32 (64,).
+    """
+    for lane in range(LANES):
+        minima[lane] = values[lane]
+    for first in range(LANES, n, LANES):
+        for lane in range(LANES):
+            minima[lane] = min(minima[lane], values[first + lane])
+    for i in range(k):  # selection sort of the first k: k is small
+        best = i
+        for j in range(i + 1, LANES):
+            if minima[j] < minima[best]:
+                best = j
+        minima[i], minima[best] = minima[best], minima[i]
+    return minima[k - 1]

@@ -1,0 +1,237 @@
+"""k-means behind one small protocol, so that it can be replaced: ``kmeans(x, k, seed) -> centroids``.
+
+``"native"`` is ours, ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the libraries, and any function of the same form
+can be given instead of a name.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray
+from lookalike.errors import InputError, LookalikeWarning, MissingExtraError, TrainingError
+
+__all__ = [
+    "KMEANS",
+    "KMeans",
+    "assign",
+    "get_kmeans",
+    "kmeans_faiss",
+    "kmeans_minibatch",
+    "kmeans_native",
+    "kmeans_sklearn",
+]
+
+ROWS = 4096  # points of one matrix product
+POINTS_PER_CENTROID = 256  # more are sampled away: they cost time and change little (as in FAISS)
+ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's own limit)
+
+
+class KMeans(Protocol):
+    """Anything that finds `k` centroids: float32 (n, d) points and a seed in, float32 (k, d) out."""
+
+    def __call__(self, x: FloatArray, k: int, seed: int) -> FloatArray: ...
+
+
+KMeansChoice: TypeAlias = str | KMeans
+
+
+def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> tuple[IdArray, FloatArray]:
+    """The nearest centroid of each point and the squared distance to it.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n, d)
+    centroids : ndarray of float32, shape (k, d)
+    threads : int, optional
+        For the kernel; the matrix product uses what numpy's BLAS is set to.
+
+    Returns
+    -------
+    assigned : ndarray of int64, shape (n,)
+    distances : ndarray of float32, shape (n,)
+
+    Notes
+    -----
+    A matrix product shortlists, direct distances decide (`kernels.assign`), so the result does not depend on batches or
+    threads. O(n · k · d).
+    """
+    from lookalike.kernels.assign import nearest_from_products
+
+    n, threads = len(x), threads or os.cpu_count() or 1
+    assigned, distances = np.empty(n, np.int64), np.empty(n, np.float32)
+    norms = np.einsum("kd,kd->k", centroids, centroids)
+    columns = np.ascontiguousarray(centroids.T)
+    products = np.empty((min(n, ROWS), len(centroids)), np.float32)
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, n, ROWS):
+            rows = np.ascontiguousarray(x[first : first + ROWS], np.float32)
+            block = np.matmul(rows, columns, out=products[: len(rows)])
+            step = -(-len(rows) // threads)
+            parts = [slice(at, at + step) for at in range(0, len(rows), step)]
+
+            def settle(part: slice, first: int = first, rows: FloatArray = rows, block: FloatArray = block) -> None:
+                out = slice(first + part.start, first + min(part.stop, len(rows)))
+                nearest_from_products(rows[part], block[part], norms, centroids, assigned[out], distances[out])
+
+            list(pool.map(settle, parts)) if len(parts) > 1 else settle(parts[0])
+    return assigned, distances
+
+
+def kmeans_native(
+    x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, init: str = "random", tolerance: float = 1e-4
+) -> FloatArray:
+    """Lloyd's algorithm.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (n, d)
+    k : int
+    seed : int
+        The same seed gives the same centroids on one machine.
+    iterations : int
+        At most; it stops when the error falls by less than `tolerance` of itself.
+    init : {"random", "k-means++"}
+
+    Returns
+    -------
+    centroids : ndarray of float32, shape (k, d)
+
+    Notes
+    -----
+    An empty cluster takes over a share of a large one: it is put beside the centroid of a cluster drawn with a probability
+    that grows with its size, as in FAISS. O(iterations · n · k · d).
+    """
+    from lookalike.kernels.assign import cluster_sums
+
+    rng = np.random.default_rng(seed)
+    centroids = _plus_plus(x, k, rng) if init == "k-means++" else x[rng.choice(len(x), k, replace=False)].copy()
+    previous = np.inf
+    for _ in range(iterations):
+        assigned, distances = assign(x, centroids)
+        sums, counts = np.zeros((k, x.shape[1])), np.zeros(k, np.int64)
+        cluster_sums(x, assigned, sums, counts)
+        filled = counts > 0
+        centroids[filled] = sums[filled] / counts[filled, None]
+        if not filled.all():
+            _repair(centroids, counts, rng)
+        error = float(distances.sum(dtype=np.float64))
+        if filled.all() and previous - error <= tolerance * error:
+            break
+        previous = error
+    return centroids
+
+
+def _repair(centroids: FloatArray, counts: IdArray, rng: np.random.Generator) -> None:
+    """Put each empty centroid beside one of a large cluster, and move that one a little the other way."""
+    for empty in np.flatnonzero(counts == 0):
+        spare = np.maximum(counts - 1, 0).astype(np.float64)
+        if spare.sum() == 0:
+            return
+        large = int(rng.choice(len(counts), p=spare / spare.sum()))
+        tilt = np.where(np.arange(centroids.shape[1]) % 2, np.float32(1 / 1024), np.float32(-1 / 1024))
+        centroids[empty] = centroids[large] * (1 + tilt)
+        centroids[large] *= 1 - tilt
+        counts[empty] = counts[large] // 2
+        counts[large] -= counts[empty]
+
+
+def _plus_plus(x: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
+    """k-means++ seeding (Arthur and Vassilvitskii 2007): each next centroid far from the ones so far."""
+    centroids = np.empty((k, x.shape[1]), np.float32)
+    centroids[0] = x[rng.integers(len(x))]
+    nearest = np.full(len(x), np.inf)
+    for c in range(1, k):
+        difference = x - centroids[c - 1]
+        nearest = np.minimum(nearest, np.einsum("nd,nd->n", difference, difference))
+        total = nearest.sum()
+        centroids[c] = x[rng.choice(len(x), p=nearest / total) if total > 0 else rng.integers(len(x))]
+    return centroids
+
+
+def kmeans_faiss(x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10) -> FloatArray:
+    """`faiss.Kmeans`, as the experiment that this project grew out of used it."""
+    try:
+        import faiss
+    except ImportError:
+        raise MissingExtraError('kmeans="faiss" needs FAISS; pip install "lookalike[bench]"') from None
+    method = faiss.Kmeans(x.shape[1], k, niter=iterations, seed=seed, min_points_per_centroid=1, verbose=False)
+    method.train(x)
+    return np.asarray(method.centroids, np.float32).reshape(k, x.shape[1])
+
+
+def kmeans_sklearn(
+    x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, minibatch: bool = False
+) -> FloatArray:
+    """`sklearn.cluster.KMeans`, or `MiniBatchKMeans`."""
+    try:
+        from sklearn.cluster import KMeans as Full
+        from sklearn.cluster import MiniBatchKMeans
+    except ImportError:
+        raise MissingExtraError('kmeans="sklearn" needs scikit-learn; pip install "lookalike[bench]"') from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer distinct points than clusters, not converged: both are fine here
+        if minibatch:
+            method = MiniBatchKMeans(k, random_state=seed, n_init=1, max_iter=iterations)
+        else:
+            method = Full(k, random_state=seed, n_init=1, max_iter=iterations)
+        return np.ascontiguousarray(method.fit(x).cluster_centers_, np.float32)
+
+
+def kmeans_minibatch(x: FloatArray, k: int, seed: int = 0) -> FloatArray:
+    """`sklearn.cluster.MiniBatchKMeans`."""
+    return kmeans_sklearn(x, k, seed, minibatch=True)
+
+
+KMEANS: dict[str, Callable[..., FloatArray]] = {
+    "native": kmeans_native,
+    "faiss": kmeans_faiss,
+    "sklearn": kmeans_sklearn,
+    "minibatch": kmeans_minibatch,
+}
+
+
+def get_kmeans(choice: KMeansChoice) -> KMeans:
+    """The method of this name, or the function itself."""
+    if callable(choice):
+        return choice
+    if choice not in KMEANS:
+        raise InputError(f"kmeans: expected one of {', '.join(KMEANS)} or a function, got {choice!r}")
+    return KMEANS[choice]
+
+
+def train_centroids(x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str) -> FloatArray:
+    """Check the number of points, sample them, run the method, check what it returns.
+
+    Raises
+    ------
+    TrainingError
+        With fewer points than centroids, or if the method returns something else than (k, d) finite floats.
+    """
+    method = get_kmeans(choice)
+    if len(x) < k:
+        raise TrainingError(
+            f"{what}: {k} centroids need at least {k} training points, got {len(x)}; use fewer centroids"
+        )
+    if len(x) < ADVISABLE * k:
+        warnings.warn(
+            f"{what}: {len(x)} training points for {k} centroids; give at least {ADVISABLE * k}, or use fewer centroids",
+            LookalikeWarning,
+            stacklevel=5,
+        )
+    if len(x) > POINTS_PER_CENTROID * k:
+        rows = np.random.default_rng(seed).choice(len(x), POINTS_PER_CENTROID * k, replace=False)
+        x = x[np.sort(rows)]
+    centroids = np.ascontiguousarray(method(np.ascontiguousarray(x, np.float32), k, seed), np.float32)
+    if centroids.shape != (k, x.shape[1]) or not np.isfinite(centroids).all():
+        raise TrainingError(f"{what}: expected finite centroids ({k}, {x.shape[1]}), k-means gave {centroids.shape}")
+    return centroids
+
+
+__all__ += ["train_centroids"]
