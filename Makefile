@@ -1,0 +1,67 @@
+# make demo | test | check | dist | clean. Each creates the virtual environment it needs; nothing has to be installed before.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS ?=
+PYTEST ?= -n 2 --dist loadgroup
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: help demo test test-plain check dist clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.app ## index the starter pictures, print one search, serve the app (ARGS=--no-serve stops before)
+	$(BIN)/lookalike demo $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.browser ## every test, the browser's included (ARGS= goes to pytest)
+	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
+
+test-plain: $(VENV)/.dev ## the kernels' tests on their plain twins, as on a CPU without the instructions
+	LOOKALIKE_SIMD=off $(BIN)/python -m pytest tests/kernels $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+dist: $(VENV)/.dev ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## delete the environment, builds and caches
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+# Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "lookalike needs Python 3.11 or newer, e.g. make PYTHON=python3.12 demo" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && apt-get install -yqq --no-install-recommends python3-venv; \
+	  else echo "python3 -m venv does not work here; on Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.app: pyproject.toml $(BIN)/python
+	@echo "installing lookalike and its app into $(VENV), once ..."
+	$(PIP) install -e '.[app]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(BIN)/python
+	@echo "installing lookalike and what its tests need into $(VENV), once ..."
+	$(PIP) install -e '.[dev]'
+	@touch $@ $(VENV)/.app
+
+# The browser of the end-to-end tests. Ubuntu's chromium package is a snap, which containers cannot run.
+$(VENV)/.browser: $(VENV)/.dev
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; \
+	  then apt-get update -qq && apt-get install -yqq --no-install-recommends chromium >/dev/null; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(BIN)/playwright install --with-deps chromium; \
+	else $(BIN)/playwright install chromium; fi
+	@touch $@
