@@ -1,0 +1,220 @@
+"""Opening a picture from outside: what it may be, how large, and what is said when it cannot be used.
+
+Pillow's own `Image.open` is not used. It would ask every plugin that it has (one starts Ghostscript, others have
+no magic number and take any file), and its guard against decompression bombs is a global that warns. Here the first
+bytes choose one decoder from a short list, and the caps are lookalike's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from lookalike._typing import Array
+from lookalike.errors import ImageError
+from lookalike.features._formats import identify
+
+__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Source", "opened"]
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array
+
+MAX_PIXELS = 256_000_000
+"""More are refused before anything is decoded: the largest cameras give 200 million, bombs claim billions."""
+
+MAX_FILE_BYTES = 512 << 20
+"""Larger files are refused before they are opened."""
+
+# What Pillow is known to raise on damaged and hostile bytes, beyond the OSError that it documents. Warning: a caller
+# may have turned warnings into errors.
+DECODER_ERRORS = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError,
+    AssertionError, BufferError, EOFError, MemoryError, struct.error, zlib.error, Warning,
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def opened(source: Source) -> Iterator[Image.Image]:
+    """A picture whose header is read and whose size is checked, but which is not decoded yet.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be used, here or while it is decoded inside the ``with``.
+    """
+    with _decoder_errors(), contextlib.ExitStack() as stack:
+        if isinstance(source, Image.Image):
+            _check_size(source.size)
+            yield source
+            return
+        if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) and hasattr(source, "__array__"):
+            yield _from_array(source)
+            return
+        file, size = _stream(source, stack)
+        picture = identify(file, size)
+        _check_size(picture.size)
+        yield picture
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    """Refuse a picture that has no pixels, or too many."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"the picture is {width} × {height} pixels: there is nothing in it")
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"the picture is too large: {width} × {height} is {width * height / 1e6:,.0f} megapixels, "
+            f"at most {MAX_PIXELS / 1e6:,.0f} are decoded; save a smaller copy"
+        )
+
+
+@contextlib.contextmanager
+def _decoder_errors() -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError`, and keep its warnings from the user."""
+    with _quiet:
+        try:
+            yield
+        except ImageError:
+            raise
+        except MemoryError:
+            raise ImageError("there is not enough memory to decode the picture") from None
+        except Image.DecompressionBombError:
+            raise ImageError("the picture is too large: parts of it claim to be larger than the whole") from None
+        except DECODER_ERRORS as error:
+            raise ImageError(_reason(error)) from error
+
+
+class _Quiet:
+    """Silences warnings while any thread is decoding.
+
+    `warnings.catch_warnings` changes the whole process and must not overlap with itself in several threads; so the
+    first thread in enters it and the last one out leaves it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)(\.|$)")
+            self._inside += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._caught is not None:
+                self._caught.__exit__(None, None, None)
+                self._caught = None
+
+
+_quiet = _Quiet()
+
+
+class _Handle(io.BufferedReader):
+    """A file that hides its descriptor, and never reads more than it holds.
+
+    Without the descriptor libtiff cannot map the file: a disk that is unplugged then gives an error, not SIGBUS.
+    With the limit, a hostile tag of four thousand million bytes cannot make a buffer of that size.
+    """
+
+    def __init__(self, raw: io.FileIO, size: int) -> None:
+        super().__init__(raw, 1 << 16)
+        self._size = size
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("the descriptor is not for decoders")
+
+    def read(self, n: int | None = -1, /) -> bytes:
+        left = max(self._size - self.tell(), 0)
+        return super().read(left if n is None or n < 0 else min(n, left))
+
+
+def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
+    """A seekable stream of the source, and its length."""
+    if isinstance(source, str | os.PathLike):
+        return _open_file(Path(source), stack)
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    elif hasattr(source, "read"):
+        data = source.read(MAX_FILE_BYTES + 1)
+        if not isinstance(data, bytes):
+            raise ImageError(f"expected a file opened in binary mode, got one that gives {type(data).__name__}")
+    else:
+        raise ImageError(f"expected a path, bytes, an open file, an array or a picture, got {type(source).__name__}")
+    _check_length(len(data))
+    return io.BytesIO(data), len(data)
+
+
+def _open_file(path: Path, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
+    try:
+        # Looked at before it is opened, as opening a device can do something; without blocking, as a pipe may have
+        # taken the file's place since; and looked at again.
+        _check_regular(path.stat())
+        raw = stack.enter_context(io.FileIO(path, "rb", opener=_open_without_blocking))
+        status = os.fstat(raw.fileno())
+        _check_regular(status)
+    except FileNotFoundError:
+        raise ImageError("there is no such file") from None
+    except PermissionError:
+        raise ImageError("the file may not be read: permission denied") from None
+    except OSError as error:
+        raise ImageError(f"the file cannot be opened: {error.strerror or error}") from None
+    except ValueError:
+        raise ImageError("the file name holds a character that no file name can hold") from None
+    _check_length(status.st_size)
+    return stack.enter_context(_Handle(raw, status.st_size)), status.st_size
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError("a folder, not a picture")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("a pipe, a socket or a device, not a picture")
+
+
+def _check_length(length: int) -> None:
+    if length == 0:
+        raise ImageError("the file is empty")
+    if length > MAX_FILE_BYTES:
+        raise ImageError(f"the file is too large: more than {MAX_FILE_BYTES >> 20} MB; save a smaller copy")
+
+
+def _from_array(source: Any) -> Image.Image:
+    array = np.asarray(source)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageError(
+            f"expected an array of uint8, (height, width) or (height, width, 3 or 4), got {array.dtype}, {array.shape}"
+        )
+    _check_size((array.shape[1], array.shape[0]))
+    return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+
+
+def _reason(error: BaseException) -> str:
+    """What a decoder's error means to a person."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"the file cannot be read: {error.strerror}"
+    detail = "".join(c if c.isprintable() else " " for c in str(error))[:100].strip()
+    lowered = detail.lower()
+    if isinstance(error, EOFError) or "truncated" in lowered or "unexpected end" in lowered:
+        return "the picture is cut short: only a part of the file is there"
+    return f"the picture is damaged ({detail})" if detail else "the picture is damaged"

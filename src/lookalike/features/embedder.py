@@ -1,0 +1,192 @@
+"""Pictures to vectors with ONNX Runtime, decoding and inference overlapped.
+
+Every worker thread decodes a picture and runs the model on it, one picture at a time and on one core; both release
+Python's lock. So while one thread decodes another infers, all cores are busy without ONNX Runtime's own threads
+competing for them, and a picture's vector does not depend, not even in the last bit, on what else is in its batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike._typing import FloatArray, PathLike
+from lookalike._validate import check_count
+from lookalike.errors import ImageError
+from lookalike.features import images
+from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model, load_model
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from lookalike.features._source import Source
+
+__all__ = ["Embedded", "Embedder"]
+
+_MAX_THREADS = 32  # each needs about 20 MB for the model's intermediate results
+_AHEAD = 4  # pictures that are under way or waiting to be fetched, for each thread
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """A picture's vector, and what its file said.
+
+    Attributes
+    ----------
+    vector : ndarray of float32, shape (d,)
+        Of length 1.
+    norm : float
+        Length of the model's output before it was scaled to 1.
+    width, height : int
+        Of the whole picture, upright.
+    format : str
+        ``"JPEG"``, ``"PNG"`` …; empty for a picture that did not come from a file.
+    """
+
+    vector: FloatArray
+    norm: float
+    width: int
+    height: int
+    format: str
+
+
+class Embedder:
+    """Turns pictures into vectors with one model.
+
+    Parameters
+    ----------
+    card : ModelCard or str, optional
+        A model or its name; the default model if left out.
+    threads : int, optional
+        How many pictures are worked on at once; as many as there are cores if left out.
+
+    Raises
+    ------
+    ModelError
+        If the model is unknown, or its file is missing or damaged.
+
+    Examples
+    --------
+    >>> from lookalike.data import starter_folder
+    >>> embedder = Embedder()
+    >>> vectors = embedder.embed(sorted((starter_folder() / "photos" / "windmill").glob("*.jpg"))[:2])
+    >>> vectors.shape
+    (2, 1280)
+    """
+
+    def __init__(self, card: ModelCard | str | None = None, threads: int | None = None) -> None:
+        if card is None or isinstance(card, str):
+            card = get_model(card or DEFAULT_MODEL)
+        self.model_card = card
+        self.threads = default_threads() if threads is None else check_count(threads, "threads", high=1024)
+        self._session = _session(card)
+
+    def embed(self, pictures: Sequence[Source]) -> FloatArray:
+        """Vectors of some pictures.
+
+        Parameters
+        ----------
+        pictures : sequence of path, bytes, binary file, PIL image or ndarray of uint8
+
+        Returns
+        -------
+        vectors : ndarray of float32, shape (n, d)
+            Rows of length 1.
+
+        Raises
+        ------
+        ImageError
+            For the first that cannot be decoded; the message begins with its path, if it has one.
+        """
+        if isinstance(pictures, str | bytes | os.PathLike):
+            pictures = [pictures]
+        vectors = np.empty((len(pictures), self.model_card.d), np.float32)
+        for i, (picture, result) in enumerate(self._results(pictures)):
+            if isinstance(result, ImageError):
+                is_path = isinstance(picture, str | os.PathLike)
+                raise ImageError(f"{os.fspath(picture)}: {result}" if is_path else str(result)) from result
+            vectors[i] = result.vector
+        return vectors
+
+    def stream(self, paths: Iterable[PathLike]) -> Iterator[tuple[Path, Embedded | ImageError]]:
+        """Vectors of any number of files, in their order, in bounded memory.
+
+        Parameters
+        ----------
+        paths : iterable of path
+            Read as far ahead as the threads can use, no further.
+
+        Yields
+        ------
+        path : Path
+        result : Embedded or ImageError
+            The error, whose message is the reason, in place of a picture that cannot be decoded.
+
+        Notes
+        -----
+        Closing the iterator, or an exception such as KeyboardInterrupt while it waits, drops what has not begun, and
+        returns when the pictures under way, one for each thread, are done.
+        """
+        return self._results(Path(path) for path in paths)
+
+    def _results(self, pictures: Iterable[Any]) -> Iterator[tuple[Any, Embedded | ImageError]]:
+        source = iter(pictures)
+        first = next(source, None)
+        if first is None:
+            return
+        second = next(source, None)
+        if second is None:  # a single query needs no threads
+            yield first, self._try_one(first)
+            return
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="lookalike-embed")
+        waiting: deque[tuple[Any, Future[Embedded | ImageError]]] = deque()
+        try:
+            for picture in itertools.chain((first, second), source):
+                waiting.append((picture, pool.submit(self._try_one, picture)))
+                if len(waiting) > _AHEAD * self.threads:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _try_one(self, picture: Source) -> Embedded | ImageError:
+        try:
+            decoded = images.read(picture, self.model_card.input_size)
+        except ImageError as error:
+            return error.with_traceback(None)
+        (output,) = self._session.run(["avg"], {"image": decoded.pixels[None]})
+        vector = output[0].astype(np.float64)
+        norm = float(np.linalg.norm(vector))
+        if not 0 < norm < np.inf:
+            return ImageError("the model finds nothing in the picture")
+        return Embedded((vector / norm).astype(np.float32), norm, decoded.width, decoded.height, decoded.format)
+
+
+def default_threads() -> int:
+    """As many threads as this process may use cores."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+    return min(os.cpu_count() or 1, _MAX_THREADS)
+
+
+def _session(card: ModelCard) -> onnxruntime.InferenceSession:
+    """The model, loaded from verified bytes; it runs in the thread that calls it."""
+    data = load_model(card)
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
