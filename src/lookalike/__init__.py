@@ -15,6 +15,7 @@ _HOME = {
     "FlatIndex": "lookalike.index",
     "IVFPQIndex": "lookalike.index",
     "PQIndex": "lookalike.index",
+    "Reranked": "lookalike.index",
     "SearchResult": "lookalike._typing",
     "load_index": "lookalike.index",
     **dict.fromkeys(

@@ -44,7 +44,7 @@ def check_vectors(
     if array.shape[1] == 0 or (array.shape[0] == 0 and not empty_ok):
         raise InputError(f"{name}: expected at least one vector, got shape {array.shape}")
     with np.errstate(over="ignore"):
-        cast: FloatArray = np.ascontiguousarray(array, dtype=np.float32)
+        cast: FloatArray = np.require(array, np.float32, ["C", "A", "W"])
     if check_finite and not np.isfinite(np.dot(cast.ravel(), np.zeros(cast.size, np.float32))):
         row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         raise InputError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")

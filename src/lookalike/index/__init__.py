@@ -1,5 +1,9 @@
 """Indexes that share one API: train, add, search, remove, reconstruct, save."""
 
 from lookalike.index.flat import FlatIndex
+from lookalike.index.ivfpq import IVFPQIndex
+from lookalike.index.pq import PQIndex
+from lookalike.index.rerank import Reranked
+from lookalike.index.storage import load_index
 
-__all__ = ["FlatIndex"]
+__all__ = ["FlatIndex", "IVFPQIndex", "PQIndex", "Reranked", "load_index"]

@@ -51,6 +51,12 @@ class Index(ABC):
         """The ids stored, int64, shape (ntotal,), in the order of storage."""
 
     @abstractmethod
+    def search(
+        self, xq: Any, k: int = 10, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> SearchResult:
+        """The k nearest vectors of each query, best first."""
+
+    @abstractmethod
     def _train(self, xt: FloatArray) -> None: ...
 
     @abstractmethod
@@ -193,7 +199,7 @@ def allowed_ids(allow: Any) -> Array | None:
     if array.ndim != 1:
         raise InputError(f"allow: expected ids or a mask of shape (n,), got {array.shape}")
     if array.dtype == np.bool_:
-        return np.ascontiguousarray(array)
+        return np.require(array, np.bool_, ["C", "A", "W"])
     if array.size and array.dtype.kind not in "iu":
         raise DTypeError(f"allow: expected int64 ids or a boolean mask, got dtype {array.dtype}")
     return np.unique(array.astype(np.int64))

@@ -39,7 +39,8 @@ def direct_distances(xq: FloatArray, candidates: FloatArray, metric: str) -> Flo
     """
     if metric == "l2":
         difference = candidates - xq[:, None, :]
-        return np.einsum("qcd,qcd->qc", difference, difference)
+        squares: FloatArray = np.einsum("qcd,qcd->qc", difference, difference)
+        return squares
     products: FloatArray = np.einsum("qcd,qd->qc", candidates, xq)
     return products if metric == "ip" else np.clip(1 - products, 0, 2)
 

@@ -98,6 +98,11 @@ class FlatIndex(Index):
 
         save_index(self, path)
 
+    def _restore(self, vectors: FloatArray, ids: IdArray, d: int) -> None:
+        """Take over arrays that were read from a file."""
+        self.d = d or None
+        self._stored = self._room = _Stored(vectors, ids)
+
     def _train(self, xt: FloatArray) -> None:
         self.d = xt.shape[1]
 

@@ -4,8 +4,8 @@ Each list owns three arrays that grow on their own, by half at a time, so that a
 lists that are full. Kernels reach them through a table of addresses. Codes lie in blocks of 64 vectors,
 ``codes[block, j, lane]`` (`kernels.scan`); biases are float32; ids are int32 until one does not fit.
 
-A snapshot of the lists is what a search works on. Appending writes only behind the sizes that older snapshots hold; removing replaces
-the arrays of a list. So a search that has begun sees the lists as they were.
+A search works on a snapshot of the lists. Appending writes only behind the sizes that older snapshots hold; removing
+replaces the arrays of a list. So a search that has begun sees the lists as they were.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + size].view(dtype).reshape(shape)
+    array: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 def block_count(size: int) -> int:
@@ -142,7 +143,7 @@ class InvertedLists:
             here = list_no == number
             at = position[here]
             codes[here] = self.snapshot.lists[number].codes[at // BLOCK, :, _lanes(at % BLOCK)]
-        return codes  # type: ignore[return-value]
+        return codes
 
     def all_ids(self) -> IdArray:
         """Every id, int64, list by list."""
@@ -225,7 +226,7 @@ class InvertedLists:
 
     def _unpack(self, blocks: Array, size: int) -> CodeArray:
         at = np.arange(size)
-        return blocks[at // BLOCK, :, _lanes(at % BLOCK)]  # type: ignore[no-any-return]
+        return blocks[at // BLOCK, :, _lanes(at % BLOCK)]
 
 
 def _lanes(position: IdArray) -> IdArray:
