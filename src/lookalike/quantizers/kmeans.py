@@ -36,7 +36,7 @@ ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's
 class KMeans(Protocol):
     """Anything that finds `k` centroids: float32 (n, d) points and a seed in, float32 (k, d) out."""
 
-    def __call__(self, x: FloatArray, k: int, seed: int) -> FloatArray: ...
+    def __call__(self, x: FloatArray, k: int, seed: int, /) -> FloatArray: ...
 
 
 KMeansChoice: TypeAlias = str | KMeans
