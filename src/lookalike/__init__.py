@@ -16,6 +16,7 @@ _HOME = {
     "IVFPQIndex": "lookalike.index",
     "PQIndex": "lookalike.index",
     "Reranked": "lookalike.index",
+    "RangeResult": "lookalike._typing",
     "SearchResult": "lookalike._typing",
     "load_index": "lookalike.index",
     **dict.fromkeys(

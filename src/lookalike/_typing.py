@@ -8,7 +8,17 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Array", "ArrayLike", "CodeArray", "FloatArray", "IdArray", "Metric", "PathLike", "SearchResult"]
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "CodeArray",
+    "FloatArray",
+    "IdArray",
+    "Metric",
+    "PathLike",
+    "RangeResult",
+    "SearchResult",
+]
 
 Array: TypeAlias = NDArray[Any]
 FloatArray: TypeAlias = NDArray[np.float32]
@@ -30,5 +40,20 @@ class SearchResult(NamedTuple):
         −1 where fewer than k were found.
     """
 
+    distances: FloatArray
+    ids: IdArray
+
+
+class RangeResult(NamedTuple):
+    """All neighbours within a radius; those of query i are ``distances[lims[i]:lims[i + 1]]``, best first.
+
+    Attributes
+    ----------
+    lims : ndarray of int64, shape (nq + 1,)
+    distances : ndarray of float32, shape (lims[-1],)
+    ids : ndarray of int64, shape (lims[-1],)
+    """
+
+    lims: IdArray
     distances: FloatArray
     ids: IdArray

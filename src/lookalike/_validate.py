@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
-__all__ = ["check_count", "check_ids", "check_metric", "check_vectors", "unit_rows"]
+__all__ = ["check_count", "check_ids", "check_metric", "check_radius", "check_vectors", "unit_rows"]
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
@@ -75,6 +75,15 @@ def check_count(value: Any, name: str, low: int = 1, high: int | None = None) ->
         wanted = f"at least {low}" if high is None else f"{low} to {high}"
         raise InputError(f"{name}: expected {wanted}, got {value}")
     return int(value)
+
+
+def check_radius(radius: Any) -> float:
+    """A finite number."""
+    if isinstance(radius, bool) or not isinstance(radius, int | float | np.integer | np.floating):
+        raise InputError(f"radius: expected a number, got {radius!r}")
+    if not np.isfinite(radius):
+        raise InputError(f"radius: expected a finite number, got {radius}")
+    return float(radius)
 
 
 def check_metric(metric: Any) -> str:

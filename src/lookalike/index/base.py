@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, SearchResult
+from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, RangeResult, SearchResult
 from lookalike._validate import MAX_K, check_count, check_ids, check_metric, check_vectors, unit_rows
 from lookalike.errors import DTypeError, IdError, InputError, NotTrainedError, ReadOnlyError
 
-__all__ = ["Index", "allowed_ids", "missing", "passes"]
+__all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes"]
 
 LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 
@@ -218,3 +218,12 @@ def missing(nq: int, k: int, metric: str) -> SearchResult:
     """The result of a search that found nothing."""
     worst = -np.inf if metric == "ip" else np.inf
     return SearchResult(np.full((nq, k), worst, np.float32), np.full((nq, k), -1, np.int64))
+
+
+def gather_ranges(parts: list[tuple[FloatArray, IdArray]], nq: int) -> RangeResult:
+    """One `RangeResult` from the distances and ids of each query; no parts is a search that found nothing."""
+    lims = np.zeros(nq + 1, np.int64)
+    if not parts:
+        return RangeResult(lims, np.empty(0, np.float32), np.empty(0, np.int64))
+    lims[1:] = np.cumsum([len(ids) for _, ids in parts])
+    return RangeResult(lims, np.concatenate([d for d, _ in parts]), np.concatenate([ids for _, ids in parts]))

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lookalike._typing import Array, CodeArray, FloatArray, IdArray, PathLike, SearchResult
-from lookalike._validate import check_count
-from lookalike.errors import NotTrainedError
-from lookalike.index.base import Index, allowed_ids, missing
+from lookalike._typing import Array, CodeArray, FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._validate import MAX_K, check_count, check_ids, check_radius
+from lookalike.errors import IdError, InputError, NotTrainedError
+from lookalike.index.base import Index, allowed_ids, gather_ranges, missing
 from lookalike.index.idmap import IdMap
 from lookalike.index.invlists import InvertedLists, Snapshot
 from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
+if TYPE_CHECKING:
+    from lookalike.index.trace import Trace
+
 __all__ = ["CodedIndex"]
 
 ROWS = 65_536  # vectors encoded at a time
 QUERIES = 128  # of one call of the kernel: their tables stay in the L2 cache
 KEPT = 2_000_000  # candidates of one call at the most
+POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
 
@@ -201,16 +207,64 @@ class CodedIndex(Index):
         ------
         NotTrainedError, DimensionError, InputError
         """
-        vectors, k = self._check_search(xq, k)
-        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
-        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
-        permitted = allowed_ids(allow)
+        k = check_count(k, "k", 1, MAX_K)
+        vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
         probes, coarse = self._probe(queries, nprobe)
         distances, ids = self._search_preassigned(queries, k, probes, coarse, permitted, threads)
         return SearchResult(self._as_metric(distances), ids)
+
+    def range_search(
+        self, xq: Any, radius: float, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> RangeResult:
+        """Every vector nearer than `radius` among the nprobe lists nearest to each query.
+
+        Parameters
+        ----------
+        xq : array of numbers, shape (nq, d)
+        radius : float
+            As in the metric: squared for ``"l2"``; ``"ip"`` gives the vectors of larger inner product.
+        nprobe, allow, threads
+            As in `search`.
+
+        Returns
+        -------
+        RangeResult
+            lims (nq + 1,), distances and ids (lims[-1],), each query's best first.
+        """
+        from lookalike.kernels.ivf import range_lists
+
+        vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
+        limit = check_radius(radius)
+        if self.metric != "l2":
+            limit = -limit if self.metric == "ip" else limit - 1
+        if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
+            return gather_ranges([], len(vectors))
+        queries = self._inside(vectors)
+        probes, coarse = self._probe(queries, nprobe)
+        mask, chosen = _split_filter(permitted)
+        lists, centroids = self._lists.snapshot, self._trained()
+
+        def run(i: int) -> tuple[FloatArray, IdArray]:
+            distances, ids = range_lists(
+                queries[i], probes[i], coarse[i], lists.table, lists.longest, centroids, self.pq.pq_centroids,
+                self.pq.columns, self.by_residual, self._is_l2, lists.wide_ids, mask, chosen, np.float32(limit),
+            )  # fmt: skip
+            return self._as_metric(distances), ids
+
+        with ThreadPoolExecutor(threads) as pool:
+            return gather_ranges(list(pool.map(run, range(len(queries)))), len(queries))
+
+    def _check_request(
+        self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
+    ) -> tuple[FloatArray, int, int, Array | None]:
+        self._check_trained()
+        vectors = self._vectors(xq, "xq", empty_ok=True)
+        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
+        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
+        return vectors, nprobe, threads, allowed_ids(allow)
 
     def _search_preassigned(
         self, xq: FloatArray, k: int, probes: IdArray, coarse: FloatArray, permitted: Array | None, threads: int
@@ -219,8 +273,7 @@ class CodedIndex(Index):
         from lookalike.kernels.ivf import search_lists, search_lists_wide
 
         lists: Snapshot = self._lists.snapshot
-        mask = permitted if permitted is not None and permitted.dtype == np.bool_ else NO_MASK
-        chosen = permitted if permitted is not None and permitted.dtype != np.bool_ else NO_IDS
+        mask, chosen = _split_filter(permitted)
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
         search = search_lists if self.nbits <= 8 else search_lists_wide
         centroids, columns = self._trained(), self.pq.columns
@@ -250,6 +303,117 @@ class CodedIndex(Index):
             return np.clip(distances, 0, None, out=distances)
         return distances
 
+    # --- life of an index --------------------------------------------------------------------------------------------
+
+    def update(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
+
+        Raises
+        ------
+        IdError
+            If an id is not stored or is given twice; nothing is changed then.
+        """
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            vectors = self._vectors(xb, "xb", empty_ok=True)
+            numbers = check_ids(ids, len(vectors))
+            places = self._find_stored(numbers, "update")
+            encoded = self._encode(self._inside(vectors))
+            lists = self._lists.clone()
+            lists.remove(places >> 32, places & POSITION)
+            lists.append(*encoded, numbers)
+            self._lists, self._places = lists, None
+        return self
+
+    def merge(self, other: Any, add_id: int = 0) -> Self:
+        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
+
+        Raises
+        ------
+        InputError
+            If the two do not share metric, centroids and rotation.
+        IdError
+            If an id would be stored twice; nothing is changed then.
+        """
+        shift = check_count(add_id, "add_id", 0)
+        if not isinstance(other, CodedIndex) or not self._same_space(other):
+            raise InputError("merge: expected an index trained the same way (metric, m, nbits, centroids, rotation)")
+        with self._writing:
+            self._check_writable()
+            now = other._lists.snapshot
+            numbers = np.concatenate([other._lists.rows(number, now)[2] for number in range(self.nlist)]) + shift
+            self._check_new(numbers)
+            lists = self._lists.clone()
+            for number in range(self.nlist):
+                codes, biases, ids = other._lists.rows(number, now)
+                if len(ids):
+                    lists.append(np.full(len(ids), number), codes, biases, ids + shift)
+            self._lists, self._places = lists, None
+            self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
+        return self
+
+    def split(self, ids: Any) -> Self:
+        """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
+        with self._writing:
+            self._check_writable()
+            numbers = check_ids(ids)
+            places = self._find_stored(numbers, "split")
+            part = copy.copy(self)
+            part._writing = threading.RLock()
+            part._lists, part._places = InvertedLists(self.nlist, self.m, self.pq.code_dtype), None
+            list_no, position = places >> 32, places & POSITION
+            if len(numbers):
+                part._lists.append(
+                    list_no, self._lists.codes_at(list_no, position), self._lists.biases_at(list_no, position), numbers
+                )
+            self._remove(numbers)
+        return part
+
+    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
+        """Places of distinct ids, all of them stored."""
+        if len(np.unique(ids)) != len(ids):
+            raise IdError(f"{what}: an id is given twice")
+        places = self._find(ids)
+        if (places < 0).any():
+            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
+        return places
+
+    def _same_space(self, other: CodedIndex) -> bool:
+        if (type(self), self.metric, self.nlist, self.by_residual) != (
+            type(other), other.metric, other.nlist, other.by_residual,
+        ):  # fmt: skip
+            return False
+        own = [self._trained(), self.pq_centroids]
+        theirs = [other._trained(), other.pq_centroids]
+        if (self._transform is None) != (other._transform is None):
+            return False
+        if self._transform is not None and other._transform is not None:
+            own += [self._transform.matrix, self._transform.offset]
+            theirs += [other._transform.matrix, other._transform.offset]
+        return all(np.array_equal(a, b) for a, b in zip(own, theirs, strict=True))
+
+    def stats(self, sample: Any = None) -> dict[str, Any]:
+        """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), the quantization error.
+
+        Returns
+        -------
+        dict
+            ``memory``: bytes of codes, biases, ids, slack (room that growth left; `compact` gives it back), id_map (built
+            when ids are first looked up), centroids; ``bytes_per_vector``: of the first three. ``lists``: count, empty, smallest,
+            largest, ``imbalance`` = nlist · Σ n² / (Σ n)², 1 when all are equal. ``quantization_error``: mean
+            ‖x − decoded‖² and its share of the mean ‖x − mean‖².
+        """
+        from lookalike.index.stats import index_stats
+
+        return index_stats(self, sample)
+
+    def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Trace:
+        """One search, step by step: what was probed, computed, kept and, given the exact neighbours' ids, missed and why."""
+        from lookalike.index.trace import trace_search
+
+        return trace_search(self, query, k, nprobe, exact_ids)
+
     # --- the rest ----------------------------------------------------------------------------------------------------
 
     def compact(self) -> None:
@@ -268,7 +432,7 @@ class CodedIndex(Index):
         places = self._find(ids)
         places = places[places >= 0]
         if len(places):
-            self._lists.remove(places >> 32, places & 0xFFFFFFFF)
+            self._lists.remove(places >> 32, places & POSITION)
             self._places = None
         return len(places)
 
@@ -278,7 +442,7 @@ class CodedIndex(Index):
         return self._places.find(ids)
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
-        list_no, position = places >> 32, places & 0xFFFFFFFF
+        list_no, position = places >> 32, places & POSITION
         decoded = self.pq.decode(self._lists.codes_at(list_no, position))
         if self.by_residual:
             decoded += self._trained()[list_no]
@@ -292,3 +456,10 @@ class CodedIndex(Index):
         if self._centroids is None:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
         return self._centroids
+
+
+def _split_filter(permitted: Array | None) -> tuple[Array, Array]:
+    """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids."""
+    if permitted is None:
+        return NO_MASK, NO_IDS
+    return (permitted, NO_IDS) if permitted.dtype == np.bool_ else (NO_MASK, permitted)

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookalike._typing import FloatArray, IdArray, PathLike, SearchResult
-from lookalike.index.base import Index, allowed_ids, passes
-from lookalike.index.exact import exact_search
+from lookalike._typing import FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._validate import check_radius
+from lookalike.index.base import Index, allowed_ids, gather_ranges, passes
+from lookalike.index.exact import direct_distances, exact_search
 from lookalike.index.idmap import IdMap
 
 __all__ = ["FlatIndex"]
@@ -91,6 +92,24 @@ class FlatIndex(Index):
         distances, found = exact_search(queries, stored.vectors, k, self.metric, rows)
         ids = np.where(found >= 0, stored.ids[found], -1) if len(stored.ids) else found
         return SearchResult(distances, ids)
+
+    def range_search(
+        self, xq: Any, radius: float, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> RangeResult:
+        """Every vector nearer than `radius` (``"ip"``: of a larger inner product), each query's best first.
+
+        Parameters and result as in `IVFPQIndex.range_search`.
+        """
+        queries, limit = self._vectors(xq, "xq", empty_ok=True), check_radius(radius)
+        stored, permitted = self._stored, allowed_ids(allow)
+        rows = np.arange(len(stored.ids)) if permitted is None else np.flatnonzero(passes(permitted, stored.ids))
+        parts = []
+        for query in queries if len(rows) else []:
+            distances = direct_distances(query[None], stored.vectors[None, rows], self.metric)[0]
+            near = np.flatnonzero(distances > limit if self.metric == "ip" else distances < limit)
+            order = near[np.argsort(-distances[near] if self.metric == "ip" else distances[near], kind="stable")]
+            parts.append((distances[order], stored.ids[rows[order]]))
+        return gather_ranges(parts, len(queries))
 
     def save(self, path: PathLike) -> None:
         """Write the index to one file, atomically; see `lookalike.load_index`."""

@@ -136,6 +136,18 @@ class InvertedLists:
         one, size = now.lists[number], int(now.table[number, SIZE])
         return self._unpack(one.codes, size), one.biases[:size].copy(), one.ids[:size].astype(np.int64)
 
+    def clone(self) -> InvertedLists:
+        """Lists with the same snapshot, to be changed in several steps before anyone sees them."""
+        lists = InvertedLists(self.nlist, self.m, self.code_dtype)
+        lists.snapshot = self.snapshot
+        return lists
+
+    def biases_at(self, list_no: IdArray, position: IdArray) -> FloatArray:
+        """Biases at these places, shape (n,)."""
+        lists = self.snapshot.lists
+        pairs = zip(list_no.tolist(), position.tolist(), strict=True)
+        return np.fromiter((lists[number].biases[at] for number, at in pairs), np.float32, len(list_no))
+
     def codes_at(self, list_no: IdArray, position: IdArray) -> CodeArray:
         """Codes at these places, shape (n, m)."""
         codes = np.empty((len(list_no), self.m), self.code_dtype)

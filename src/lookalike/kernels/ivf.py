@@ -284,3 +284,65 @@ def search_lists_wide(
         finish(
             xq[i], lists, centroids, codebook, is_l2, by_residual, distances, ids, places, count, k, out_d[i], out_i[i]
         )
+
+
+@inlined
+def _grown(array, count):
+    """`array`, or a copy of twice the length if it is full."""
+    if count < array.shape[0]:
+        return array
+    larger = np.empty(2 * array.shape[0], array.dtype)
+    larger[:count] = array
+    return larger
+
+
+@kernel
+def range_lists(
+    xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, is_l2, wide_ids, mask, chosen, radius
+):
+    """Every coded vector that is nearer than `radius` in the lists that one query probes; xq (d,), probes and coarse (nprobe,).
+
+    Returns distances float32 and ids int64, nearest first. The estimate only rejects; the direct distance decides.
+    """
+    m, ksub, _ = codebook.shape
+    narrow = ksub <= 256
+    width = BLOCK if narrow else 2 * BLOCK
+    scale = np.float32(-2 if is_l2 else -1)
+    blocks = (longest + BLOCK - 1) // BLOCK
+    masks = np.full(blocks, ~np.uint64(0))
+    table, quantized = np.empty((m, 256), np.float32), aligned_bytes(m * 256).reshape(m, 256)
+    step, floor = np.float32(0), np.float32(0)
+    if narrow:
+        build_tables(xq, columns, scale, table)
+        step, floor = quantize_tables(table, min(255, 65535 // m), quantized)
+    distances, ids, places = np.empty(256, np.float32), np.empty(256, np.int64), np.empty(256, np.int64)
+    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    zero = np.zeros(xq.shape[0], np.float32)
+    count = 0
+    for p in range(probes.shape[0]):
+        list_no = probes[p]
+        size = lists[list_no, SIZE]
+        used = (size + BLOCK - 1) // BLOCK
+        origin = centroids[list_no] if by_residual else zero
+        if narrow:
+            slack = 0.5005 * m * step + 1e-6 * (abs(coarse[p]) + abs(floor) + abs(radius))
+            threshold = np.float32(radius - coarse[p] - floor + slack)
+            scan_masks(
+                lists[list_no, CODES], used, m, quantized.ctypes.data, lists[list_no, BIASES], step, threshold, masks
+            )
+        for block in range(used):
+            left = masks[block] & _tail(size) if block == used - 1 else masks[block]
+            while left != np.uint64(0):
+                i = lowest_bit(left)
+                left &= left - np.uint64(1)
+                number = id_at(lists[list_no, IDS], block * BLOCK + i, wide_ids)
+                if filtered and not is_allowed(number, mask, chosen):
+                    continue
+                code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
+                distance = direct_distance(xq, origin, codebook, code, is_l2)
+                if distance < radius:
+                    distances, ids, places = _grown(distances, count), _grown(ids, count), _grown(places, count)
+                    distances[count], ids[count] = distance, number
+                    count += 1
+    sort_candidates(distances, ids, places, count)
+    return distances[:count].copy(), ids[:count].copy()

@@ -1,0 +1,222 @@
+"""One search, written down: cells, tables, estimates, what was kept, and why a true neighbour was missed.
+
+Everything is computed again in plain numpy from the stored codes, by the definitions of the paper, so a trace is also an
+independent account of what the kernels did.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lookalike._typing import CodeArray, FloatArray, IdArray
+from lookalike._validate import MAX_K, check_count, check_ids
+from lookalike.errors import InputError
+
+if TYPE_CHECKING:
+    from lookalike.index.coded import CodedIndex
+
+__all__ = ["Missed", "ProbedList", "Trace"]
+
+
+@dataclass(frozen=True)
+class ProbedList:
+    """One visited list.
+
+    Attributes
+    ----------
+    list_no : int
+    rank : int
+        0 for the nearest.
+    coarse_distance : float
+        ‖q − c‖², or ⟨q, c⟩ for ``"ip"``.
+    ids : ndarray of int64, shape (n,)
+    codes : ndarray of uint8 or uint16, shape (n, m)
+    distances : ndarray of float32, shape (n,)
+        To the decoded vectors, in the metric.
+    """
+
+    list_no: int
+    rank: int
+    coarse_distance: float
+    ids: IdArray
+    codes: CodeArray
+    distances: FloatArray
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A true neighbour that the search did not return.
+
+    Attributes
+    ----------
+    id : int
+    reason : {"not stored", "cell not probed", "code too coarse"}
+    list_no : int
+        Its cell; −1 if it is not stored.
+    needed_nprobe : int
+        The smallest nprobe that visits its cell.
+    distance : float
+        Of its code; what the search would have compared.
+    worst_kept : float
+        The distance of the last result: how much nearer its code would have had to be is ``distance − worst_kept``.
+    rank : int
+        Its place, from 0, among all vectors of the visited lists and itself: re-ranking more candidates than this saves it.
+    """
+
+    id: int
+    reason: Literal["not stored", "cell not probed", "code too coarse"]
+    list_no: int = -1
+    needed_nprobe: int = 0
+    distance: float = float("nan")
+    worst_kept: float = float("nan")
+    rank: int = -1
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Every step of one search.
+
+    Attributes
+    ----------
+    query : ndarray of float32, shape (d,)
+        As the lists know it: for ``"cosine"`` of unit length, rotated if the index rotates.
+    metric, k, nprobe
+    coarse_distances : ndarray of float32, shape (nlist,)
+        To every coarse centroid.
+    probed : tuple of ProbedList
+        In the order of visit.
+    lookup_table : ndarray of float32, shape (m, ksub)
+        −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code.
+    ids, distances : ndarray, shape (k',)
+        What was kept, best first.
+    missed : tuple of Missed
+        Of the exact neighbours that were given.
+    """
+
+    query: FloatArray
+    metric: str
+    k: int
+    nprobe: int
+    coarse_distances: FloatArray
+    probed: tuple[ProbedList, ...]
+    lookup_table: FloatArray
+    ids: IdArray
+    distances: FloatArray
+    missed: tuple[Missed, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for `json.dumps`."""
+        return {
+            "query": self.query.tolist(),
+            "metric": self.metric,
+            "k": self.k,
+            "nprobe": self.nprobe,
+            "coarse_distances": self.coarse_distances.tolist(),
+            "probed": [
+                {
+                    "list_no": cell.list_no,
+                    "rank": cell.rank,
+                    "coarse_distance": cell.coarse_distance,
+                    "ids": cell.ids.tolist(),
+                    "codes": cell.codes.tolist(),
+                    "distances": cell.distances.tolist(),
+                }
+                for cell in self.probed
+            ],
+            "lookup_table": self.lookup_table.tolist(),
+            "ids": self.ids.tolist(),
+            "distances": self.distances.tolist(),
+            "missed": [vars(miss) for miss in self.missed],
+        }
+
+
+def trace_search(index: CodedIndex, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
+    """See `CodedIndex.trace`."""
+    vectors, visits, _, _ = index._check_request(query, nprobe, None, None)
+    k = check_count(k, "k", 1, MAX_K)
+    if len(vectors) != 1:
+        raise InputError(f"trace: expected one query, got {len(vectors)}")
+    q = index._inside(vectors)
+    snapshot = index._lists.snapshot
+    order, _ = index._probe(q, index.nlist)  # all lists, in the order in which they would be visited
+    centroids = index._trained()
+    coarse = _distances(index, q[0], centroids)
+    probed = tuple(
+        _probed_list(index, q[0], int(list_no), rank, float(coarse[list_no]), snapshot)
+        for rank, list_no in enumerate(order[0, :visits])
+    )
+    found = index.search(query, k, nprobe=visits)
+    kept = found.ids[0] >= 0
+    table = np.einsum("jcd,jd->jc", index.pq_centroids, q[0].reshape(index.m, index.dsub))
+    return Trace(
+        query=q[0],
+        metric=index.metric,
+        k=k,
+        nprobe=visits,
+        coarse_distances=coarse,
+        probed=probed,
+        lookup_table=np.asarray(-2 * table if index.metric == "l2" else table, np.float32),
+        ids=found.ids[0][kept],
+        distances=found.distances[0][kept],
+        missed=_missed(index, q[0], order[0], probed, found.ids[0][kept], exact_ids),
+    )
+
+
+def _distances(index: CodedIndex, q: FloatArray, x: FloatArray) -> FloatArray:
+    """Distances of q to the rows of x in the metric; coarse distances of ``"cosine"`` are squared ones, as it assigns by them."""
+    if index.metric == "ip":
+        return np.asarray(x @ q, np.float32)
+    return np.asarray(np.square(x - q).sum(axis=1), np.float32)
+
+
+def _code_distances(index: CodedIndex, q: FloatArray, list_no: int, codes: CodeArray) -> FloatArray:
+    decoded = index.pq.decode(codes)
+    if index.by_residual:
+        decoded += index._trained()[list_no]
+    if index.metric == "cosine":
+        return np.maximum(np.asarray(1 - decoded @ q, np.float32), 0)
+    return _distances(index, q, decoded)
+
+
+def _probed_list(index: CodedIndex, q: FloatArray, list_no: int, rank: int, coarse: float, snapshot: Any) -> ProbedList:
+    codes, _, ids = index._lists.rows(list_no, snapshot)
+    return ProbedList(list_no, rank, coarse, ids, codes, _code_distances(index, q, list_no, codes))
+
+
+def _missed(
+    index: CodedIndex, q: FloatArray, order: IdArray, probed: tuple[ProbedList, ...], kept: IdArray, exact_ids: Any
+) -> tuple[Missed, ...]:
+    if exact_ids is None:
+        return ()
+    sign = -1 if index.metric == "ip" else 1
+    scanned = sign * np.concatenate([cell.distances for cell in probed])
+    worst = float(np.partition(scanned, len(kept) - 1)[len(kept) - 1]) if len(kept) else float("inf")
+    wanted = check_ids(exact_ids, name="exact_ids")
+    with index._writing:
+        places = index._find(wanted)
+    missed = []
+    for number, place in zip(wanted.tolist(), places.tolist(), strict=True):
+        if number in kept:
+            continue
+        if place < 0:
+            missed.append(Missed(number, "not stored"))
+            continue
+        list_no = place >> 32
+        code = index._lists.codes_at(np.array([list_no]), np.array([place & 0xFFFFFFFF]))
+        distance = sign * float(_code_distances(index, q, list_no, code)[0])
+        needed = int(np.flatnonzero(order == list_no)[0]) + 1
+        missed.append(
+            Missed(
+                number,
+                "cell not probed" if needed > len(probed) else "code too coarse",
+                list_no,
+                needed,
+                sign * distance,
+                sign * worst,
+                int((scanned < distance).sum()),
+            )
+        )
+    return tuple(missed)
