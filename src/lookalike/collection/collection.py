@@ -1,0 +1,399 @@
+"""`Collection`: the public door. Each method takes a consistent view or the writer's lock, and hands over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from lookalike._typing import ArrayLike, IdArray, PathLike
+from lookalike._validate import check_count
+from lookalike.collection import entries as listing
+from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
+from lookalike.collection.lock import WriterLock
+from lookalike.collection.models import read_card
+from lookalike.collection.queries import Resolver, absolute, check_allow
+from lookalike.collection.records import AddReport, Entry, Hit, Progress
+from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
+from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
+from lookalike.collection.writer import Writer
+from lookalike.errors import CollectionError
+from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
+
+__all__ = ["LOCK", "Collection"]
+
+LOCK = "writer.lock"
+
+
+class Collection:
+    """Pictures that can be searched, in a folder on disk.
+
+    Many processes and threads can read a collection while one writes to it: each search works on one consistent
+    state, and the next one sees what was committed meanwhile. Make one with `create` or `open`; close it with
+    `close` or use it in a ``with`` statement.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> collection = Collection.create(folder.name + "/mine.lookalike")
+    >>> report = collection.add_vectors(np.eye(3), paths=["a.jpg", "b.jpg", "c.jpg"], model="mine")
+    >>> [hit.path.name for hit in collection.search(np.array([0.9, 0.1, 0.0]), k=2)]
+    ['a.jpg', 'b.jpg']
+    >>> collection.close(); folder.cleanup()
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._catalog = Catalog(path)
+        self._lock = WriterLock(path / LOCK)
+        self._loading = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        with self._catalog.read() as connection:
+            read_card(connection)
+
+    @classmethod
+    def create(cls, path: PathLike, model: str | ModelCard = DEFAULT_MODEL) -> Self:
+        """Make a new, empty collection in a new or empty folder.
+
+        Parameters
+        ----------
+        path : str or path
+        model : str or ModelCard
+            What turns pictures into vectors; fixed from the first picture on.
+
+        Raises
+        ------
+        CollectionError
+            If there is a collection already, or something else.
+        ModelError
+            If there is no such model.
+        """
+        folder = absolute(path)
+        card = model if isinstance(model, ModelCard) else get_model(model)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with WriterLock(folder / LOCK).held():
+                _check_empty(folder)
+                for name in (SEGMENT_FOLDER, INDEX_FOLDER):
+                    (folder / name).mkdir(exist_ok=True)
+                create_catalog(folder, {"model": card.to_json()})
+        except OSError as error:
+            raise CollectionError(f"no collection can be made at {folder}: {error.strerror or error}") from None
+        return cls(folder)
+
+    @classmethod
+    def open(cls, path: PathLike) -> Self:
+        """Open a collection.
+
+        Raises
+        ------
+        CollectionNotFoundError
+            If there is none.
+        VersionError
+            If a newer lookalike wrote it.
+        CollectionError
+            If it is damaged, or something else; nothing is modified.
+        """
+        return cls(absolute(path))
+
+    # --- what it is --------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The collection's folder, absolute."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, without ``.lookalike``."""
+        return self._path.name.removesuffix(".lookalike") or self._path.name
+
+    @property
+    def model(self) -> ModelCard:
+        """The card of the model that its vectors come from."""
+        with self._catalog.read() as connection:
+            return read_card(connection)
+
+    def __len__(self) -> int:
+        """Number of pictures that can be found."""
+        with self._catalog.read() as connection:
+            return listing.count(connection)
+
+    def __contains__(self, path: object) -> bool:
+        if not isinstance(path, str | os.PathLike):
+            return False
+        with self._catalog.read() as connection:
+            return listing.find(connection, os.fsencode(absolute(path))) is not None
+
+    def __repr__(self) -> str:
+        return f"<Collection {str(self._path)!r}>"
+
+    def close(self) -> None:
+        """Let go of files; further use raises CollectionError. Closing twice is fine."""
+        self._catalog.close()
+        self._snapshot = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- search ------------------------------------------------------------------------------------------------------
+
+    def search(self, query: Any, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None) -> list[Hit]:
+        """The pictures most like `query`, best first.
+
+        Parameters
+        ----------
+        query
+            | a path, a URL (http or https), a PIL image, the bytes of a picture, or uint8 pixels (height, width, 3);
+            | a vector of the collection's dimension;
+            | an entry's id (int), which leaves that entry out of the results;
+            | or a list of those: the mean of their unit vectors. A list of floats is one vector, a list of ints ids.
+        k : int
+            Number of results; all, if there are fewer.
+        exact : bool
+            Compare with every vector instead of asking the index.
+        allow : ids or boolean mask indexed by id, optional
+            Only these entries can be results; k of them are found if there are k.
+
+        Raises
+        ------
+        ImageError
+            If the picture is missing or cannot be decoded.
+        FetchError
+            If the URL cannot or must not be fetched.
+        DimensionError, InputError, IdError, ModelError
+            If the vector, the id or the kind of query does not fit this collection.
+        """
+        return self.search_timed(query, k, exact=exact, allow=allow)[0]
+
+    def search_timed(
+        self, query: Any, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None
+    ) -> tuple[list[Hit], dict[str, float]]:
+        """`search`, and what it took: ``{"embed": milliseconds, "search": milliseconds}``."""
+        k = check_count(k, "k")
+        allowed = check_allow(allow)
+        start = time.perf_counter()
+        # Reading and embedding the query come first, so that no read transaction stays open meanwhile.
+        with self._view() as (connection, snapshot):
+            resolver = Resolver(connection, snapshot.card, snapshot.store)
+            resolver.collect(query)
+        xq = resolver.vector()
+        embedded = time.perf_counter()
+        with self._view() as (connection, snapshot):
+            if snapshot.card.d != len(xq):
+                raise CollectionError(f"{self._path}: the collection's model changed meanwhile; search again")
+            mask = snapshot.select(allowed, np.array(resolver.exclude, np.int64))
+            ids, distances = snapshot.rank(xq, k, mask, exact=exact)
+            hits = listing.hits(connection, snapshot.card, ids, distances)
+        done = time.perf_counter()
+        return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
+
+    @contextlib.contextmanager
+    def _view(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
+        """A connection and a snapshot of the same instant."""
+        with contextlib.ExitStack() as stack:
+            yield self._enter_view(stack)
+
+    def _enter_view(self, stack: contextlib.ExitStack) -> tuple[sqlite3.Connection, Snapshot]:
+        seen = None
+        while True:
+            with contextlib.ExitStack() as attempt:
+                connection = attempt.enter_context(self._catalog.read())
+                changes = int(get_meta(connection, "changes") or 0)
+                try:
+                    # A writer may just have replaced a file that this view names: look again, and only when nothing
+                    # has changed since is the file really gone.
+                    snapshot = self._current(connection, changes, strict=changes != seen)
+                except FileNotFoundError:
+                    seen = changes
+                    continue
+                stack.push(attempt.pop_all())
+                return connection, snapshot
+
+    def _current(self, connection: sqlite3.Connection, changes: int, *, strict: bool) -> Snapshot:
+        latest = self._snapshot
+        if latest is not None and latest.changes == changes:
+            return latest
+        with self._loading:
+            latest = self._snapshot
+            if latest is not None and latest.changes == changes:
+                return latest
+            snapshot = load_snapshot(connection, self._path, latest, strict=strict)
+            if latest is None or latest.changes < changes:
+                self._snapshot = snapshot
+            return snapshot
+
+    # --- contents ----------------------------------------------------------------------------------------------------
+
+    def entry(self, id: int) -> Entry:  # noqa: A002
+        """One entry.
+
+        Raises
+        ------
+        IdError
+            If there is none with this id.
+        """
+        with self._catalog.read() as connection:
+            return listing.one(connection, id)
+
+    def entries(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Entry]:
+        """A page of the entries that can be found, in the order of their ids; with `label`, of that folder only."""
+        offset, limit = check_count(offset, "offset", 0), check_count(limit, "limit", 0)
+        with self._catalog.read() as connection:
+            return listing.page(connection, offset, limit, label)
+
+    def ids(self, label: str | None = None) -> IdArray:
+        """Ids of all entries that can be found, int64, ascending; with `label`, of that folder only."""
+        with self._catalog.read() as connection:
+            return listing.ids(connection, label)
+
+    def labels(self) -> dict[str, int]:
+        """The labels, sorted, and how many pictures each has."""
+        with self._catalog.read() as connection:
+            return listing.labels(connection)
+
+    def status(self) -> dict[str, Any]:
+        """What the collection holds and how exact its search is, as plain values for JSON.
+
+        Returns
+        -------
+        dict
+            ``pictures``, ``skipped`` (``[{"path", "reason"}]``), ``index`` (``"flat"`` or ``"ivfpq"``), ``spec``,
+            ``model``, ``recall_at_10`` (``{"value", "low", "high", "k", "n"}``), and more; see docs/collection.md.
+        """
+        from lookalike.collection.status import describe
+
+        with self._catalog.read() as connection:
+            return {"name": self.name, "path": str(self._path), **describe(connection, self._path)}
+
+    def verify(self) -> list[str]:
+        """Read everything on disk and compare it with its checksums; what is wrong, one line each."""
+        from lookalike.collection.verify import problems
+
+        with self._catalog.read() as connection:
+            return problems(connection, self._path)
+
+    # --- changes -----------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        *folders: PathLike | Iterable[PathLike],
+        prune: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AddReport:
+        """Make the collection match what folders hold now: new, changed, moved and vanished files.
+
+        Parameters
+        ----------
+        *folders : str or path
+            Folders, or single files. Without any, all that were added before.
+        prune : bool
+            Drop pictures whose files are gone, even when a whole folder or much of it is gone. Without it they are
+            then kept and hidden, because their disk may only be unplugged.
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+
+        Returns
+        -------
+        AddReport
+            Ctrl-C ends the work early, with ``interrupted=True``; all that was done is kept.
+
+        Raises
+        ------
+        InputError
+            If a folder does not exist and was never added.
+        CollectionLockedError, ReadOnlyError
+            If somebody else is writing, or nothing can be written.
+        ModelError
+            If the collection holds vectors that were made elsewhere.
+        """
+        paths = list(_flat(folders))
+        with self._writer() as writer:
+            return writer.add([absolute(path) for path in paths], prune=prune, progress=progress)
+
+    def add_vectors(
+        self,
+        x: ArrayLike,
+        paths: Sequence[PathLike],
+        labels: Sequence[str] | None = None,
+        model: str = "mine",
+    ) -> AddReport:
+        """Add vectors that were made elsewhere.
+
+        Parameters
+        ----------
+        x : array of numbers, shape (n, d)
+            Stored as unit vectors in float16; their lengths are kept in the catalogue.
+        paths : sequence of str or path, length n
+            Which picture each vector is of; the file need not exist. A path that is there already gets the new vector.
+        labels : sequence of str, length n, optional
+        model : str
+            A name for what made the vectors. The first vectors of an empty collection decide it.
+
+        Raises
+        ------
+        ModelError
+            If the collection holds vectors of another model.
+        DimensionError, DTypeError, InputError
+            If `x`, `paths` and `labels` do not fit together, or the vectors not the collection.
+        """
+        with self._writer() as writer:
+            return writer.add_vectors(x, paths, labels, model)
+
+    def remove(self, paths: PathLike | Iterable[PathLike]) -> int:
+        """Forget pictures: those at these paths and below these folders. Returns how many.
+
+        The files stay. A later `add` of a folder that still holds them brings them back; a folder removed as a whole
+        is no longer looked at by an `add` without folders.
+        """
+        chosen = [absolute(path) for path in _flat([paths])]
+        with self._writer() as writer:
+            return writer.remove(chosen)
+
+    def compact(self) -> None:
+        """Give back the disk space of removed pictures, and train the index anew."""
+        with self._writer() as writer:
+            writer.compact()
+
+    @contextlib.contextmanager
+    def _writer(self) -> Iterator[Writer]:
+        with self._lock.held(), self._catalog.write() as connection:
+            try:
+                yield Writer(connection, self._path)
+            except OSError as error:
+                raise CollectionError(
+                    f"{self._path} cannot be written to: {error.strerror or error}; what was done before is kept"
+                ) from error
+
+
+def _flat(paths: Iterable[PathLike | Iterable[PathLike]]) -> Iterator[PathLike]:
+    for path in paths:
+        if isinstance(path, str | bytes | os.PathLike):
+            yield path  # type: ignore[misc]
+        else:
+            yield from path
+
+
+def _check_empty(folder: Path) -> None:
+    if (folder / CATALOG).exists():
+        raise CollectionError(f"there is a collection at {folder} already; open it with Collection.open")
+    ours = {SEGMENT_FOLDER, INDEX_FOLDER, LOCK}
+    for item in folder.iterdir():
+        if item.name not in ours and not item.name.startswith(f".{CATALOG}"):
+            raise CollectionError(
+                f"{folder} is not empty (it holds {item.name}); choose a new folder for the collection"
+            )

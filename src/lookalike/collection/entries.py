@@ -1,0 +1,108 @@
+"""Reading entries out of the catalogue, in pages."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray
+from lookalike.collection.records import Entry, Hit
+from lookalike.errors import IdError, InputError
+from lookalike.features.models import ModelCard, word
+
+__all__ = ["count", "decode_label", "encode_label", "find", "hits", "ids", "labels", "one", "page"]
+
+_COLUMNS = """
+SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing
+FROM entries e JOIN features f ON f.id = e.feature LEFT JOIN roots r ON r.id = e.root
+"""
+
+
+def encode_label(label: str) -> bytes:
+    """A label as the catalogue holds it; folder names that are not UTF-8 survive."""
+    try:
+        return label.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InputError(f"labels: expected text, got {label!r}, which is not Unicode") from None
+
+
+def decode_label(label: bytes) -> str:
+    """The inverse of `encode_label`."""
+    return label.decode("utf-8", "surrogateescape")
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """Number of entries that can be found."""
+    return int(connection.execute("SELECT count(*) FROM entries WHERE missing = 0").fetchone()[0])
+
+
+def find(connection: sqlite3.Connection, path: bytes) -> int | None:
+    """The id of a path that can be found."""
+    row = connection.execute("SELECT id FROM entries WHERE path = ? AND missing = 0", (path,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def one(connection: sqlite3.Connection, entry: Any) -> Entry:
+    """The entry with an id, missing or not."""
+    if isinstance(entry, bool) or not isinstance(entry, int | np.integer):
+        raise InputError(f"id: expected a whole number, got {entry!r}")
+    row = None
+    if abs(int(entry)) < 2**63:
+        row = connection.execute(f"{_COLUMNS} WHERE e.id = ?", (int(entry),)).fetchone()
+    if row is None:
+        raise IdError(f"id: {entry} is not in this collection")
+    return _entry(row)
+
+
+def page(connection: sqlite3.Connection, offset: int, limit: int, label: str | None) -> list[Entry]:
+    """Entries that can be found, by id."""
+    where, values = _by_label(label)
+    rows = connection.execute(
+        f"{_COLUMNS} WHERE e.missing = 0{where} ORDER BY e.id LIMIT ? OFFSET ?", (*values, limit, offset)
+    )
+    return [_entry(row) for row in rows]
+
+
+def ids(connection: sqlite3.Connection, label: str | None) -> IdArray:
+    """All ids that can be found, ascending."""
+    where, values = _by_label(label)
+    rows = connection.execute(f"SELECT e.id FROM entries e WHERE e.missing = 0{where} ORDER BY e.id", values)
+    return np.fromiter((row[0] for row in rows), np.int64)
+
+
+def labels(connection: sqlite3.Connection) -> dict[str, int]:
+    """Labels and their counts."""
+    rows = connection.execute("SELECT label, count(*) FROM entries WHERE missing = 0 GROUP BY label ORDER BY label")
+    return {decode_label(label): number for label, number in rows}
+
+
+def hits(connection: sqlite3.Connection, card: ModelCard, found: IdArray, distances: FloatArray) -> list[Hit]:
+    """Results with what a person wants to know of each."""
+    results = []
+    for entry, distance in zip(found.tolist(), distances.tolist(), strict=True):
+        row = connection.execute(f"{_COLUMNS} WHERE e.id = ?", (entry,)).fetchone()
+        of = _entry(row)
+        cosine = 1.0 - distance
+        similarity = float(card.similarity(cosine))
+        results.append(
+            Hit(of.id, of.path, of.relative, of.root, similarity, cosine, distance, word(similarity), of.label)
+        )
+    return results
+
+
+def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
+    return ("", ()) if label is None else (" AND e.label = ?", (encode_label(label),))
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    number, path, root, label, size, mtime_ns, width, height, kind, missing = row
+    full = Path(os.fsdecode(path))
+    folder = full.parent if root is None else Path(os.fsdecode(root))
+    relative = full.relative_to(folder).as_posix()
+    return Entry(
+        number, full, folder, relative, decode_label(label), size, mtime_ns, width, height, kind, bool(missing)
+    )

@@ -1,0 +1,151 @@
+"""Where collections live when they are called by name, and which one was used last."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from lookalike._files import atomic_write
+from lookalike._typing import PathLike
+from lookalike.collection.catalog import CATALOG, check_folder
+from lookalike.collection.lock import WriterLock
+from lookalike.collection.queries import absolute
+from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
+from lookalike.collection.snapshot import INDEX_FOLDER
+from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError
+
+__all__ = [
+    "delete_collection",
+    "home",
+    "is_collection",
+    "last_used",
+    "list_collections",
+    "name_for_folder",
+    "remember",
+    "resolve",
+]
+
+LAST_USED = "last-used"
+MAX_NAME = 200  # bytes
+
+
+def home() -> Path:
+    """The folder that holds named collections: ``LOOKALIKE_HOME``, else the user's data folder."""
+    chosen = os.environ.get("LOOKALIKE_HOME")
+    if chosen:
+        return absolute(chosen)
+    from platformdirs import user_data_path
+
+    return user_data_path("lookalike", appauthor=False)
+
+
+def _collections() -> Path:
+    return home() / "collections"
+
+
+def resolve(name_or_path: PathLike) -> Path:
+    """Where a collection is or would be: a path if there is a separator in it, else a name in `home`.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    text = os.fspath(name_or_path)
+    separators = {"/", os.sep, os.altsep or "/"}
+    if not isinstance(name_or_path, str) or any(separator in text for separator in separators):
+        return absolute(text)
+    is_plain = text.isprintable() or not text.isascii()
+    if not text or text.startswith(".") or not is_plain or "\0" in text or len(os.fsencode(text)) > MAX_NAME:
+        raise InputError(f"collection: expected a name or a path with a separator, got {text!r}")
+    return _collections() / text
+
+
+def name_for_folder(folder: PathLike) -> str:
+    """The name of the collection for a folder: the folder's own."""
+    name = os.fsencode(absolute(folder).name).decode("utf-8", "replace")
+    name = "".join(character if character.isprintable() else "_" for character in name).strip().lstrip(".-")
+    while len(name.encode()) > MAX_NAME:
+        name = name[:-1]
+    return name or "pictures"
+
+
+def remember(path: PathLike) -> None:
+    """Note which collection was used last."""
+    folder = home()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / LAST_USED) as file:
+            file.write(os.fsencode(absolute(path)))
+    except OSError as error:
+        raise CollectionError(f"{folder} cannot be written to: {error.strerror or error}; set LOOKALIKE_HOME") from None
+
+
+def last_used() -> Path:
+    """The collection used last.
+
+    Raises
+    ------
+    CollectionNotFoundError
+        If there is none, or it is gone.
+    """
+    try:
+        with (home() / LAST_USED).open("rb") as file:
+            path = Path(os.fsdecode(file.read(10_000)))
+    except OSError:
+        path = None
+    if path is None or not path.name:
+        raise CollectionNotFoundError(
+            "no collection was used yet; make one with `lookalike index FOLDER`, or say which with --in"
+        )
+    if not is_collection(path):
+        raise CollectionNotFoundError(f"the collection used last, {path}, is gone; say which one with --in")
+    return path
+
+
+def is_collection(path: PathLike) -> bool:
+    """Whether there is a collection that could be opened, as far as a glance shows."""
+    try:
+        check_folder(absolute(path))
+    except LookalikeError:
+        return False
+    return True
+
+
+def list_collections() -> list[Path]:
+    """The collections in `home`, by name; `Path.name` is the name of each."""
+    try:
+        return sorted(path for path in _collections().iterdir() if is_collection(path))
+    except OSError:
+        return []
+
+
+def delete_collection(path: PathLike) -> None:
+    """Delete a collection. Pictures, and whatever else somebody put in its folder, stay.
+
+    Raises
+    ------
+    CollectionNotFoundError
+        If it is not a collection; nothing is deleted.
+    CollectionLockedError
+        If somebody is writing to it.
+    """
+    folder = absolute(path)
+    if not (folder / CATALOG).is_file() or not (folder / SEGMENT_FOLDER).is_dir():
+        check_folder(folder)
+        raise CollectionError(f"{folder} is not a whole collection; delete it by hand if you mean it")
+    lock = WriterLock(folder / "writer.lock")
+    try:
+        with lock.held():
+            for name in (SEGMENT_FOLDER, INDEX_FOLDER):
+                if (folder / name).is_dir() and not (folder / name).is_symlink():
+                    shutil.rmtree(folder / name)
+            # The catalogue goes last: until then, what is left can be deleted by trying again.
+            for name in (f"{CATALOG}-wal", f"{CATALOG}-shm", CATALOG):
+                (folder / name).unlink(missing_ok=True)
+        lock.path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise CollectionError(f"{folder} cannot be deleted: {error.strerror or error}") from None

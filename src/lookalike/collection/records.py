@@ -1,0 +1,179 @@
+"""What a collection gives back: plain frozen records."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from lookalike.data.walk import Skipped
+
+__all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "printable"]
+
+Phase: TypeAlias = Literal["scanning", "embedding", "indexing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an `add` is.
+
+    Attributes
+    ----------
+    done : int
+        Files (or, while indexing, vectors) dealt with in this phase.
+    total : int
+        Of how many; 0 while that is not known.
+    phase : {"scanning", "embedding", "indexing"}
+    rate : float
+        Per second, over the last half minute; 0 while that is not known.
+    seconds_left : float or None
+        None while that is not known.
+    skipped : int
+        Files passed over so far.
+    """
+
+    done: int
+    total: int
+    phase: Phase
+    rate: float = 0.0
+    seconds_left: float | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What an `add` found and did.
+
+    Every file met is counted once: ``new + changed + unchanged + moved + len(skipped)`` is their number.
+
+    Attributes
+    ----------
+    new : int
+        Files indexed for the first time.
+    changed : int
+        Files whose contents are not what they were.
+    unchanged : int
+        Files that were indexed already, including those that were touched, or that were missing and came back.
+    moved : int
+        Files recognised under a new path; they keep their ids.
+    missing : int
+        Pictures whose files cannot be found now, kept and hidden until they return.
+    removed : int
+        Pictures dropped, because their files were deleted or can no longer be decoded.
+    skipped : tuple of Skipped
+        Files passed over, each with its reason; also those that an earlier `add` found unreadable.
+    seconds : float
+    interrupted : bool
+        Stopped by Ctrl-C; everything that was done is kept, and the next `add` goes on.
+    """
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    missing: int = 0
+    removed: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def indexed(self) -> int:
+        """Files met that can be searched now."""
+        return self.new + self.changed + self.unchanged + self.moved
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a collection.
+
+    Attributes
+    ----------
+    id : int
+        Never used again after the entry is removed.
+    path : Path
+        Absolute.
+    root : Path
+        The folder that was indexed; for a file that was given by itself, the folder it lies in.
+    relative : str
+        `path` from `root`, with forward slashes.
+    label : str
+        The folder from `root`, with forward slashes; empty directly in it.
+    size, mtime_ns : int or None
+        Of the file when it was read; None for vectors without a file.
+    width, height : int or None
+        In pixels.
+    format : str or None
+        For example ``"JPEG"``.
+    missing : bool
+        The file could not be found at the last `add`; hidden from results.
+    """
+
+    id: int
+    path: Path
+    root: Path
+    relative: str
+    label: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search.
+
+    Attributes
+    ----------
+    id : int
+    path : Path
+        Absolute.
+    relative : str
+        `path` from `root`, with forward slashes.
+    root : Path
+    similarity : float
+        0 to 100, the model's monotone map of the cosine.
+    cosine : float
+    distance : float
+        1 − cosine.
+    word : str
+        The similarity in words: same picture, very alike, related, weak.
+    label : str
+    """
+
+    id: int
+    path: Path
+    relative: str
+    root: Path
+    similarity: float
+    cosine: float
+    distance: float
+    word: str
+    label: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The hit as ``lookalike search --json`` prints it."""
+        return {
+            "path": str(self.path),
+            "similarity": self.similarity,
+            "cosine": self.cosine,
+            "distance": self.distance,
+            "id": self.id,
+        }
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as text that every terminal, file and web page can hold.
+
+    A name that is not UTF-8 keeps its odd bytes as ``\\xNN``; such a text no longer opens the file.
+
+    Examples
+    --------
+    >>> printable(os.fsdecode(b"caf\\xe9.jpg"))
+    'caf\\\\xe9.jpg'
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,231 @@
+"""Features on disk: append-only files of float16 unit rows, and one view over all of them.
+
+A segment is a safetensors file (so other tools can read it) with one tensor ``features``, float16, (rows, d). Its
+header is padded to 64 bytes, so that the rows can be mapped aligned, and holds the SHA-256 of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lookalike._files import atomic_write
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike._validate import unit_rows
+from lookalike.errors import FormatError
+
+__all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "write_segment"]
+
+FOLDER = "features"
+ALIGNMENT = 64
+MAX_HEADER = 4096
+BLOCK = 1 << 20
+CACHED_ELEMENTS = 8_000_000  # of float32: 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment as the catalogue knows it: it holds the features `first` to ``first + rows - 1``."""
+
+    id: int
+    file: str
+    first: int
+    rows: int
+    sha256: str
+
+    @property
+    def end(self) -> int:
+        """One past the last feature."""
+        return self.first + self.rows
+
+
+def write_segment(target: Path, blocks: Iterable[Array], rows: int, d: int) -> str:
+    """Write float16 rows, block by block, to a new file; returns their SHA-256."""
+    digest = hashlib.sha256()
+    written = 0
+    with atomic_write(target) as file:
+        file.write(_header(rows, d, "0" * 64))
+        for block in blocks:
+            data = np.ascontiguousarray(block, dtype="<f2")
+            digest.update(data.data)
+            file.write(data.data)
+            written += len(data)
+        if written != rows:
+            raise FormatError(f"{target.name}: expected {rows} rows to write, got {written}")
+        file.seek(0)
+        file.write(_header(rows, d, digest.hexdigest()))
+    return digest.hexdigest()
+
+
+def _header(rows: int, d: int, sha256: str) -> bytes:
+    metadata = {"format": "lookalike-features", "version": "1", "sha256": sha256}
+    tensor = {"dtype": "F16", "shape": [rows, d], "data_offsets": [0, rows * d * 2]}
+    text = json.dumps({"__metadata__": metadata, "features": tensor}).encode()
+    text += b" " * (-(len(text) + 8) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+def open_segment(path: Path, rows: int, d: int) -> np.memmap[Any, Any]:
+    """Map the rows of a segment, after checking its header and length against what the catalogue expects.
+
+    Raises
+    ------
+    FormatError
+        If the file is not such a segment.
+    FileNotFoundError
+        If it is not there.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= MAX_HEADER:
+            raise FormatError(f"{path.name}: not a feature segment; its header is damaged")
+        text = file.read(length)
+        size = file.seek(0, 2)
+    try:
+        tensor = json.loads(text)["features"]
+        shape, dtype = tensor["shape"], tensor["dtype"]
+    except (ValueError, KeyError, TypeError):
+        raise FormatError(f"{path.name}: not a feature segment; its header is damaged") from None
+    if dtype != "F16" or shape != [rows, d]:
+        raise FormatError(f"{path.name}: expected F16 of shape [{rows}, {d}], got {dtype} of shape {shape}")
+    if size != 8 + length + rows * d * 2:
+        raise FormatError(
+            f"{path.name}: expected {8 + length + rows * d * 2:,} bytes, got {size:,}; it was cut or grew"
+        )
+    return np.memmap(path, dtype="<f2", mode="r", offset=8 + length, shape=(rows, d))
+
+
+def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
+    """Read a whole segment; what is wrong with it, or None."""
+    path = folder / FOLDER / segment.file
+    try:
+        rows = open_segment(path, segment.rows, d)
+    except FormatError as error:
+        return str(error)
+    except OSError as error:
+        return f"{segment.file}: {error.strerror or error}"
+    digest = hashlib.sha256()
+    step = max(1, BLOCK // (2 * d))
+    for first in range(0, segment.rows, step):
+        digest.update(np.ascontiguousarray(rows[first : first + step]).data)
+    if digest.hexdigest() != segment.sha256:
+        return f"{segment.file}: the checksum of its {segment.rows:,} rows is not the one recorded"
+    return None
+
+
+class FeatureStore:
+    """All features of a collection by id, as float32 unit rows, mapped from their segments.
+
+    ``store[ids]`` gathers rows; `exact_search` takes a store as its base. Segments never change, so a store can be
+    shared by threads and outlives the writer's deleting of old files.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        segments: list[Segment],
+        d: int,
+        previous: FeatureStore | None = None,
+        *,
+        strict: bool = True,
+    ) -> None:
+        self.d = d
+        self.broken: list[str] = []
+        self._maps: dict[str, Array] = {}
+        self._segments: list[Segment] = []
+        known = previous._maps if previous is not None else {}
+        for segment in sorted(segments, key=lambda segment: segment.first):
+            try:
+                rows = known.get(segment.file)
+                if rows is None:
+                    rows = open_segment(folder / FOLDER / segment.file, segment.rows, d)
+            except (FormatError, OSError) as error:
+                if strict and isinstance(error, FileNotFoundError):
+                    raise
+                self.broken.append(str(error))
+                continue
+            self._maps[segment.file] = rows
+            self._segments.append(segment)
+        self._firsts = np.array([segment.first for segment in self._segments], np.int64)
+        self._ends = np.array([segment.end for segment in self._segments], np.int64)
+        self._cache: FloatArray | None = None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(one past the largest id, d)."""
+        return len(self), self.d
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Of the rows that come out."""
+        return np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows on disk."""
+        return sum(segment.rows for segment in self._segments) * self.d * 2
+
+    def holds(self, ids: IdArray) -> Array:
+        """Which of `ids` can be read."""
+        if not len(self._firsts):
+            return np.zeros(len(ids), np.bool_)
+        at = np.searchsorted(self._firsts, ids, side="right") - 1
+        return (at >= 0) & (ids < self._ends[at])
+
+    def __getitem__(self, key: slice | IdArray) -> FloatArray:
+        ids = (
+            np.arange(*key.indices(len(self)), dtype=np.int64) if isinstance(key, slice) else np.asarray(key, np.int64)
+        )
+        base = int(self._firsts[0]) if len(self._firsts) else 0
+        if self._cache is None and 0 < (len(self) - base) * self.d <= CACHED_ELEMENTS and len(ids) > 256:
+            self._cache = self._filled(base)
+        if self._cache is not None:
+            return self._cache[ids - base]
+        return _unit(self.raw(ids))
+
+    def raw(self, ids: IdArray) -> Array:
+        """The rows as they are stored, float16, shape (n, d)."""
+        if len(self._segments) == 1:
+            segment = self._segments[0]
+            return self._maps[segment.file][_as_slice(ids - segment.first)]
+        out = np.empty((len(ids), self.d), np.float16)
+        at = np.searchsorted(self._firsts, ids, side="right") - 1
+        for number in np.unique(at):
+            segment = self._segments[number]
+            here = np.flatnonzero(at == number)
+            out[_as_slice(here)] = self._maps[segment.file][_as_slice(ids[here] - segment.first)]
+        return out
+
+    def _filled(self, base: int) -> FloatArray:
+        cache = np.zeros((len(self) - base, self.d), np.float32)
+        for segment in self._segments:
+            cache[segment.first - base : segment.end - base] = _unit(self._maps[segment.file])
+        return cache
+
+
+def _unit(rows: Array) -> FloatArray:
+    """float32 rows of length 1 again after float16's rounding; a damaged row (NaN) becomes zero, similar to nothing."""
+    x = np.asarray(rows, np.float32)
+    if not np.isfinite(np.dot(x.ravel(), np.zeros(x.size, np.float32))):
+        x = np.where(np.isfinite(x).all(axis=1, keepdims=True), x, np.float32(0))
+    return unit_rows(x)
+
+
+def _as_slice(rows: IdArray) -> slice | IdArray:
+    """Consecutive numbers as a slice, which needs no gathering."""
+    if (
+        len(rows)
+        and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+        and (len(rows) < 3 or bool((np.diff(rows) == 1).all()))
+    ):
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows

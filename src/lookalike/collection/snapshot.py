@@ -1,0 +1,260 @@
+"""What a reader sees: the collection as it was at one instant, in memory, and exact or indexed search over it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.collection.catalog import get_meta
+from lookalike.collection.models import read_card
+from lookalike.collection.segments import FeatureStore, Segment
+from lookalike.errors import FormatError, LookalikeWarning
+from lookalike.features.models import ModelCard
+
+if TYPE_CHECKING:
+    from lookalike.index.base import Index
+
+__all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
+
+INDEX_FOLDER = "index"
+FEW = 1024  # so many vectors are compared one by one sooner than an index finds them among others
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An index over the features: its file, how to search it, and the recall that was measured."""
+
+    id: int
+    file: str | None
+    sha256: str | None
+    spec: str
+    nprobe: int
+    candidates: int
+    trained: int
+    total: int
+    recall: float
+    low: float
+    high: float
+    k: int
+    n: int
+
+
+def read_generation(connection: sqlite3.Connection) -> Generation | None:
+    """The generation in use; None where search is exact."""
+    row = connection.execute(
+        "SELECT id, file, sha256, spec, nprobe, candidates, trained, total, recall, low, high, k, n"
+        " FROM generations ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else Generation(*row)
+
+
+def read_segments(connection: sqlite3.Connection) -> list[Segment]:
+    """All segments, in the order of their features."""
+    rows = connection.execute("SELECT id, file, first, rows, sha256 FROM segments ORDER BY first")
+    return [Segment(*row) for row in rows]
+
+
+class LoadedIndex:
+    """The index file of a generation, opened when it is first needed; readers keep it for as long as they use it."""
+
+    def __init__(self, folder: Path, generation: Generation) -> None:
+        self.generation = generation
+        self._path = folder / INDEX_FOLDER / (generation.file or "")
+        self._guard = threading.Lock()
+        self._opened = False
+        self._index: Index | None = None
+        self.error: str | None = None
+
+    def get(self) -> Index | None:
+        """The index, or None (after one warning) if its file is damaged: search is exact then."""
+        with self._guard:
+            if not self._opened:
+                self._open()
+            return self._index
+
+    def _open(self) -> None:
+        from lookalike.index import load_index
+
+        try:
+            self._index = load_index(self._path, mmap=True)
+        except FileNotFoundError:
+            raise
+        except (FormatError, OSError) as error:
+            self.error = str(error)
+            warnings.warn(
+                f"the index file {self._path.name} is damaged, so search is exact and slower; "
+                f"the next `lookalike index` makes a new one ({error})",
+                LookalikeWarning,
+                stacklevel=2,
+            )
+        self._opened = True
+
+    def give_up(self) -> None:
+        """Go on without the index: its file is gone for good."""
+        with self._guard:
+            self._opened = True
+            self.error = f"{self._path.name} is missing"
+        warnings.warn(
+            f"the index file {self._path.name} is missing, so search is exact and slower; "
+            "the next `lookalike index` makes a new one",
+            LookalikeWarning,
+            stacklevel=2,
+        )
+
+
+class Snapshot:
+    """Entries and features at one instant. It never changes, so threads share it."""
+
+    def __init__(
+        self, changes: int, card: ModelCard, store: FeatureStore, pairs: IdArray, loaded: LoadedIndex | None
+    ) -> None:
+        readable = store.holds(pairs[:, 1])
+        self.changes = changes
+        self.card = card
+        self.store = store
+        self.loaded = loaded
+        self.hidden = int(len(pairs) - readable.sum())
+        pairs = pairs[readable]
+        self.entries = np.ascontiguousarray(pairs[:, 0])  # grouped by feature
+        self.features, self._starts = np.unique(pairs[:, 1], return_index=True)
+        self._ends = np.append(self._starts[1:], len(self.entries))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def select(self, allow: Array | None, exclude: IdArray) -> Array | None:
+        """Which entries may be results, as a mask over `entries`; None for all.
+
+        `allow` is a boolean mask indexed by entry id, or an array of ids.
+        """
+        if allow is None and not len(exclude):
+            return None
+        mask = np.ones(len(self.entries), np.bool_)
+        if allow is not None and allow.dtype == np.bool_:
+            inside = self.entries < len(allow)
+            mask = inside & allow[np.where(inside, self.entries, 0)] if len(allow) else np.zeros_like(mask)
+        elif allow is not None:
+            mask = np.isin(self.entries, allow)
+        return mask & ~np.isin(self.entries, exclude) if len(exclude) else mask
+
+    def rank(
+        self, xq: FloatArray, k: int, mask: Array | None = None, *, exact: bool = False
+    ) -> tuple[IdArray, FloatArray]:
+        """The k entries most like a unit vector, best first, ties by the lower id.
+
+        Returns
+        -------
+        entries : ndarray of int64, shape (min(k, allowed entries),)
+        distances : ndarray of float32, the same shape
+            1 − cosine, computed from the stored features whatever found them.
+        """
+        wanted = min(k, len(self.entries) if mask is None else int(mask.sum()))
+        if not wanted:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        features = self.features if mask is None else self.features[np.logical_or.reduceat(mask, self._starts)]
+        if not exact and self.loaded is not None and wanted * 4 < len(features) > FEW:
+            found, distances = self._by_index(xq, wanted, features)
+            entries, distances = self._expand(found, distances, mask)
+            if len(entries) >= wanted:
+                return entries[:wanted], distances[:wanted]
+        found, distances = self._exactly(xq, wanted, features)
+        entries, distances = self._expand(found, distances, mask)
+        return entries[:wanted], distances[:wanted]
+
+    def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
+        from lookalike.index.exact import exact_search
+
+        distances, found = exact_search(xq[None, :], self.store, min(k, len(features)), "cosine", features)
+        return found[0], distances[0]
+
+    def _by_index(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
+        """Candidates from the index, and all features that it does not hold yet, ranked exactly."""
+        index = self.loaded.get() if self.loaded is not None else None
+        if index is None:
+            return self._exactly(xq, k, features)
+        generation = self.loaded.generation
+        held = self._held(index)
+        fresh = features[~held[np.minimum(features, len(held) - 1)] | (features >= len(held))]
+        share = (len(features) - len(fresh)) / max(1, index.ntotal)
+        allow = None
+        if share < 1:
+            allow = np.zeros(len(held), np.bool_)
+            allow[features[features < len(held)]] = True
+        # The nprobe and the candidates were chosen for 10 results out of everything: a filter leaves fewer in each
+        # list, more results need more candidates.
+        nprobe = max(1, int(np.ceil(generation.nprobe / max(share, 1e-6))))
+        candidates = min(index.ntotal, int(np.ceil(generation.candidates * max(1.0, k / 10))))
+        nlist = getattr(index, "nlist", nprobe)
+        _, ids = index.search(xq[None, :], k=candidates, nprobe=min(nprobe, nlist), allow=allow)
+        near = np.concatenate([ids[0][ids[0] >= 0], fresh])
+        return self._exactly(xq, min(len(near), k), np.unique(near)) if len(near) else (near, np.empty(0, np.float32))
+
+    def _held(self, index: Index) -> Array:
+        """Which features the index holds, as a mask by id."""
+        held: Array | None = getattr(self, "_held_mask", None)
+        if held is None:
+            ids = index.ids
+            held = np.zeros(int(ids.max()) + 1 if len(ids) else 1, np.bool_)
+            held[ids] = True
+            self._held_mask = held
+        return held
+
+    def _expand(self, found: IdArray, distances: FloatArray, mask: Array | None) -> tuple[IdArray, FloatArray]:
+        """From features to the entries that share them."""
+        found, distances = found[found >= 0], distances[found >= 0]
+        at = np.searchsorted(self.features, found)
+        counts = self._ends[at] - self._starts[at]
+        if not len(at) or counts.max() == 1:
+            places, spread = self._starts[at], distances
+        else:
+            offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            places, spread = np.repeat(self._starts[at], counts) + offsets, np.repeat(distances, counts)
+        if mask is not None:
+            places, spread = places[mask[places]], spread[mask[places]]
+        entries = self.entries[places]
+        order = np.lexsort((entries, spread))
+        return entries[order], spread[order]
+
+
+def load_snapshot(
+    connection: sqlite3.Connection, folder: Path, previous: Snapshot | None = None, *, strict: bool = True
+) -> Snapshot:
+    """Read the state that `connection`'s transaction sees.
+
+    With `strict`, a file that is not there is an error (the caller's view may be old, and the file deleted since);
+    without, its pictures are hidden, with a warning.
+    """
+    changes = int(get_meta(connection, "changes") or 0)
+    card = read_card(connection)
+    store = FeatureStore(folder, read_segments(connection), card.d, previous and previous.store, strict=strict)
+    rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
+    pairs = np.array(rows, np.int64).reshape(len(rows), 2)
+    generation = read_generation(connection)
+    loaded = None
+    if generation is not None and generation.file is not None:
+        known = previous.loaded if previous is not None else None
+        loaded = known if known is not None and known.generation == generation else LoadedIndex(folder, generation)
+    snapshot = Snapshot(changes, card, store, pairs, loaded)
+    if snapshot.hidden:
+        warnings.warn(
+            f"{snapshot.hidden:,} pictures are hidden, because their features on disk are damaged; "
+            f"`lookalike index` with their folders reads them again ({'; '.join(store.broken)})",
+            LookalikeWarning,
+            stacklevel=2,
+        )
+    if loaded is not None:
+        try:
+            loaded.get()
+        except FileNotFoundError:
+            if strict:
+                raise
+            loaded.give_up()
+    return snapshot

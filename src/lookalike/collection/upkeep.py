@@ -1,0 +1,172 @@
+"""Housekeeping of the writer: files that nobody names, small segments, features that nobody uses."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lookalike._typing import Array, IdArray
+from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
+from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
+from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
+from lookalike.errors import FormatError
+
+__all__ = ["compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
+
+MERGED = 8  # neighbouring segments of a size become one
+SIZES = (512, 4096, 32768)
+BLOCK_ROWS = 4096
+DEAD_LEAST, DEAD_SHARE = 1000, 0.3
+_OURS = re.compile(r"\d{6,}\.(safetensors|lka)|\..*\.part")
+
+
+def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
+    """Delete files that the catalogue does not name: of a killed writer, or replaced."""
+    for name, table in ((FOLDER, "segments"), (INDEX_FOLDER, "generations")):
+        named = {row[0] for row in connection.execute(f"SELECT file FROM {table}")}
+        (folder / name).mkdir(exist_ok=True)
+        for file in (folder / name).iterdir():
+            if file.name not in named and _OURS.fullmatch(file.name):
+                with contextlib.suppress(PermissionError):  # Windows keeps files that a reader has mapped: next time
+                    file.unlink(missing_ok=True)
+
+
+def damaged_features(connection: sqlite3.Connection, folder: Path, d: int) -> list[tuple[int, int]]:
+    """Ranges (first, last) of features whose segment is damaged. Their contents count as unknown from now on."""
+    ranges = []
+    for segment in read_segments(connection):
+        if check_segment(folder, segment, d) is not None:
+            ranges.append((segment.first, segment.end - 1))
+    if ranges:
+        with transaction(connection):
+            connection.executemany("UPDATE features SET content = NULL WHERE id BETWEEN ? AND ?", ranges)
+            bump(connection)
+    return ranges
+
+
+def forget_features(connection: sqlite3.Connection) -> None:
+    """Drop all features and the index, when no entry is left. The caller commits."""
+    for table in ("generations", "features", "segments"):
+        connection.execute(f"DELETE FROM {table}")
+
+
+def tidy(connection: sqlite3.Connection, folder: Path, d: int) -> None:
+    """Drop segments that nobody uses, merge small ones, and compact when much is dead."""
+    _drop_unused(connection)
+    total, dead = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM entries WHERE feature = features.id))"
+        " FROM features"
+    ).fetchone()
+    if dead > max(DEAD_LEAST, DEAD_SHARE * total):
+        compact(connection, folder, d)
+        return
+    for size in SIZES:
+        while (run := _small_run(read_segments(connection), size)) is not None:
+            if not _merge(connection, folder, run, d):
+                break
+    delete_orphans(connection, folder)
+
+
+def _drop_unused(connection: sqlite3.Connection) -> None:
+    unused = [
+        segment
+        for segment in read_segments(connection)
+        if connection.execute(
+            "SELECT 1 FROM features f JOIN entries e ON e.feature = f.id WHERE f.id BETWEEN ? AND ? LIMIT 1",
+            (segment.first, segment.end - 1),
+        ).fetchone()
+        is None
+        and connection.execute(
+            "SELECT 1 FROM features WHERE content IS NOT NULL AND id BETWEEN ? AND ? LIMIT 1",
+            (segment.first, segment.end - 1),
+        ).fetchone()
+        is None
+    ]
+    if unused:
+        with transaction(connection):
+            for segment in unused:
+                connection.execute("DELETE FROM features WHERE id BETWEEN ? AND ?", (segment.first, segment.end - 1))
+                connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
+            bump(connection)
+
+
+def _small_run(segments: list[Segment], size: int) -> list[Segment] | None:
+    """The first run of segments that follow each other and have fewer rows than `size`, if it is long enough."""
+    run: list[Segment] = []
+    for segment in segments:
+        if segment.rows >= size or (run and run[-1].end != segment.first):
+            if len(run) >= MERGED:
+                return run
+            run = []
+        if segment.rows < size:
+            run.append(segment)
+    return run if len(run) >= MERGED else None
+
+
+def _merge(connection: sqlite3.Connection, folder: Path, run: list[Segment], d: int) -> bool:
+    """Write a run of segments as one; False if one of them is damaged."""
+    if any(check_segment(folder, segment, d) is not None for segment in run):
+        return False
+    rows = sum(segment.rows for segment in run)
+    parts = [open_segment(folder / FOLDER / segment.file, segment.rows, d) for segment in run]
+    blocks = (part[at : at + BLOCK_ROWS] for part in parts for at in range(0, len(part), BLOCK_ROWS))
+    with transaction(connection):
+        connection.executemany("DELETE FROM segments WHERE id = ?", [(segment.id,) for segment in run])
+        _write(connection, folder, blocks, run[0].first, rows, d)
+        bump(connection)
+    return True
+
+
+def _write(
+    connection: sqlite3.Connection, folder: Path, blocks: Iterator[Array], first: int, rows: int, d: int
+) -> None:
+    number = int(get_meta(connection, "next_file") or 0)
+    file = f"{number:06d}.safetensors"
+    sha256 = write_segment(folder / FOLDER / file, blocks, rows, d)
+    connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", (number, file, first, rows, sha256))
+    set_meta(connection, "next_file", number + 1)
+
+
+def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
+    """Write the features in use anew, without the others; the index is made anew by the next `refresh_index`.
+
+    Entries keep their ids. Features get new ones, since readers may still hold the old files.
+    """
+    segments = read_segments(connection)
+    store = FeatureStore(folder, segments, d, strict=False)
+    used = connection.execute("SELECT DISTINCT feature FROM entries ORDER BY feature").fetchall()
+    old = np.array(used, np.int64).reshape(-1)
+    if not store.holds(old).all():
+        raise FormatError("some features are damaged on disk; index their folders again before compacting")
+    first = int(get_meta(connection, "next_feature") or 0)
+    with transaction(connection):
+        connection.execute("CREATE TEMP TABLE renumbered (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
+        connection.executemany(
+            "INSERT INTO renumbered VALUES (?, ?)", zip(old.tolist(), range(first, first + len(old)), strict=True)
+        )
+        connection.execute(
+            "CREATE TEMP TABLE kept AS SELECT r.new AS id, f.content, f.norm, f.width, f.height, f.format"
+            " FROM renumbered r JOIN features f ON f.id = r.old"
+        )
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        for table in ("generations", "segments", "features"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("INSERT INTO features SELECT id, content, norm, width, height, format FROM kept")
+        connection.execute("UPDATE entries SET feature = (SELECT new FROM renumbered WHERE old = feature)")
+        if len(old):
+            _write(connection, folder, _blocks(store, old), first, len(old), d)
+        set_meta(connection, "next_feature", first + len(old))
+        connection.execute("DROP TABLE renumbered")
+        connection.execute("DROP TABLE kept")
+        bump(connection)
+    delete_orphans(connection, folder)
+
+
+def _blocks(store: FeatureStore, ids: IdArray) -> Iterator[Array]:
+    for at in range(0, len(ids), BLOCK_ROWS):
+        yield store.raw(ids[at : at + BLOCK_ROWS])

@@ -1,0 +1,52 @@
+"""Reading everything on disk and comparing it with what the catalogue recorded."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from lookalike.collection.indexing import check_index_file
+from lookalike.collection.models import read_card
+from lookalike.collection.segments import FOLDER, check_segment
+from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
+
+__all__ = ["problems"]
+
+
+def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
+    """One line for each thing that is wrong; empty when all is well."""
+    found = [f"catalog.sqlite: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    found += [
+        f"catalog.sqlite: a row of {table} names a row of {parent} that is not there"
+        for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check")
+    ]
+    d = read_card(connection).d
+    for segment in read_segments(connection):
+        if wrong := check_segment(folder, segment, d):
+            found.append(
+                f"{FOLDER}/{wrong}; index the folders again to read {_users(connection, segment.first, segment.end)}"
+            )
+        rows = connection.execute(
+            "SELECT count(*) FROM features WHERE id >= ? AND id < ?", (segment.first, segment.end)
+        ).fetchone()[0]
+        if rows != segment.rows:
+            found.append(
+                f"{FOLDER}/{segment.file}: it holds {segment.rows:,} rows, the catalogue knows {rows:,} of them"
+            )
+    lost = connection.execute(
+        "SELECT count(*) FROM features f WHERE NOT EXISTS"
+        " (SELECT 1 FROM segments s WHERE f.id >= s.first AND f.id < s.first + s.rows)"
+    ).fetchone()[0]
+    if lost:
+        found.append(f"catalog.sqlite: {lost:,} features are in no segment")
+    generation = read_generation(connection)
+    if generation is not None and (wrong := check_index_file(folder, generation)):
+        found.append(f"{INDEX_FOLDER}/{wrong}; the next `lookalike index` makes a new one")
+    return found
+
+
+def _users(connection: sqlite3.Connection, first: int, end: int) -> str:
+    number = connection.execute(
+        "SELECT count(*) FROM entries WHERE feature >= ? AND feature < ?", (first, end)
+    ).fetchone()[0]
+    return f"{number:,} pictures again"

@@ -1,0 +1,176 @@
+"""Changing a collection: what `Collection` does while it holds the writer's lock."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lookalike._typing import ArrayLike, PathLike
+from lookalike._validate import check_vectors, unit_rows
+from lookalike.collection import upkeep
+from lookalike.collection.catalog import bump, transaction
+from lookalike.collection.entries import encode_label
+from lookalike.collection.indexing import refresh_index
+from lookalike.collection.ingest import Feature, Ingest, append_features
+from lookalike.collection.models import check_embeds, embedder_for, own_vectors, read_card, write_card
+from lookalike.collection.pace import Pace
+from lookalike.collection.queries import absolute
+from lookalike.collection.records import AddReport, Progress
+from lookalike.collection.scan import Scan, below
+from lookalike.errors import InputError, ModelError
+
+__all__ = ["Writer"]
+
+VECTOR_BATCH = 8192
+
+
+class Writer:
+    """One piece of writing, from taking the lock to giving it back."""
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        self.connection = connection
+        self.folder = folder
+        upkeep.delete_orphans(connection, folder)
+
+    def add(
+        self, paths: list[Path], *, prune: bool = False, progress: Callable[[Progress], None] | None = None
+    ) -> AddReport:
+        """See `Collection.add`."""
+        start = time.monotonic()
+        card = read_card(self.connection)
+        check_embeds(card)
+        scan = Scan(self.connection, self.folder, upkeep.damaged_features(self.connection, self.folder, card.d))
+        scan.choose(paths)
+        pace = Pace(progress)
+        ingest: Ingest | None = None
+        removed, interrupted = 0, False
+        try:
+            scan.run(pace)
+            ingest = Ingest(self.connection, self.folder, scan, pace)
+            try:
+                ingest.run(embedder_for(card) if ingest.needs_model() else None)
+            finally:
+                ingest.flush()
+            removed = scan.settle(prune)
+            upkeep.tidy(self.connection, self.folder, card.d)
+            refresh_index(self.connection, self.folder, pace)
+        except KeyboardInterrupt:
+            interrupted = True
+        return AddReport(
+            new=ingest.new if ingest else 0,
+            changed=ingest.changed if ingest else 0,
+            unchanged=scan.unchanged + (ingest.unchanged if ingest else 0),
+            moved=ingest.moved if ingest else 0,
+            missing=scan.count_missing(),
+            removed=removed + (ingest.removed if ingest else 0),
+            skipped=scan.skipped(),
+            seconds=time.monotonic() - start,
+            interrupted=interrupted,
+        )
+
+    def add_vectors(
+        self, x: ArrayLike, paths: Sequence[PathLike], labels: Sequence[str] | None, model: str
+    ) -> AddReport:
+        """See `Collection.add_vectors`."""
+        start = time.monotonic()
+        vectors = check_vectors(x, name="x", empty_ok=True)
+        names = _names(paths, len(vectors))
+        if labels is not None and (isinstance(labels, str) or len(labels) != len(names)):
+            raise InputError(f"labels: expected {len(names)}, one for each vector, got {len(labels)}")
+        marks = [encode_label(str(label)) for label in labels] if labels is not None else [b""] * len(names)
+        counts = {"new": 0, "changed": 0}
+        with transaction(self.connection):
+            self._settle_model(model, vectors.shape[1])
+            for first in range(0, len(vectors), VECTOR_BATCH):
+                part = vectors[first : first + VECTOR_BATCH]
+                norms = np.linalg.norm(part.astype(np.float64), axis=1)
+                rows = unit_rows(part).astype(np.float16)
+                features = [Feature(row, float(norm), None) for row, norm in zip(rows, norms, strict=True)]
+                ids = append_features(self.connection, self.folder, features)
+                for at, feature in enumerate(ids, first):
+                    counts[self._place(names[at], marks[at], feature)] += 1
+            bump(self.connection)
+        card = read_card(self.connection)
+        upkeep.tidy(self.connection, self.folder, card.d)
+        refresh_index(self.connection, self.folder, Pace(None))
+        return AddReport(new=counts["new"], changed=counts["changed"], seconds=time.monotonic() - start)
+
+    def _settle_model(self, model: str, d: int) -> None:
+        """The first vectors decide whose they are; later ones have to be of the same model."""
+        card = read_card(self.connection)
+        is_empty = self.connection.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is None
+        if model != card.name:
+            if not is_empty:
+                raise ModelError(
+                    f"model: this collection holds vectors of {card.name!r}, got vectors of {model!r}; "
+                    "a collection never mixes models: make another one"
+                )
+            card = own_vectors(model, d)
+        elif is_empty and card.file is None and card.d != d:
+            card = own_vectors(model, d)
+        check_vectors(np.zeros((1, d), np.float32), card.d, "x")
+        if is_empty:
+            upkeep.forget_features(self.connection)
+        write_card(self.connection, card)
+
+    def _place(self, path: bytes, label: bytes, feature: int) -> str:
+        execute = self.connection.execute
+        size, mtime_ns = _stamp(path)
+        known = execute("SELECT id FROM entries WHERE path = ?", (path,)).fetchone()
+        if known is None:
+            execute(
+                "INSERT INTO entries (path, label, feature, size, mtime_ns, is_file) VALUES (?, ?, ?, ?, ?, 0)",
+                (path, label, feature, size, mtime_ns),
+            )
+            return "new"
+        execute(
+            "UPDATE entries SET label = ?, feature = ?, size = ?, mtime_ns = ?, is_file = 0, missing = 0 WHERE id = ?",
+            (label, feature, size, mtime_ns, known[0]),
+        )
+        return "changed"
+
+    def remove(self, paths: list[Path]) -> int:
+        """See `Collection.remove`."""
+        removed = 0
+        with transaction(self.connection):
+            for path in paths:
+                name = os.fsencode(path)
+                where, values = below(name)
+                removed += self.connection.execute(f"DELETE FROM entries WHERE {where}", values).rowcount
+                self.connection.execute(f"DELETE FROM skipped WHERE {where}", values)
+                self.connection.execute(f"DELETE FROM roots WHERE {where}", values)
+            bump(self.connection)
+        upkeep.tidy(self.connection, self.folder, read_card(self.connection).d)
+        refresh_index(self.connection, self.folder, Pace(None))
+        return removed
+
+    def compact(self) -> None:
+        """See `Collection.compact`."""
+        upkeep.compact(self.connection, self.folder, read_card(self.connection).d)
+        refresh_index(self.connection, self.folder, Pace(None), anew=True)
+        self.connection.execute("VACUUM")
+
+
+def _names(paths: Sequence[PathLike], n: int) -> list[bytes]:
+    if isinstance(paths, str | bytes | os.PathLike) or len(paths) != n:
+        got = 1 if isinstance(paths, str | bytes | os.PathLike) else len(paths)
+        raise InputError(f"paths: expected {n}, one for each vector, got {got}")
+    names = [os.fsencode(absolute(path)) for path in paths]
+    if len(set(names)) != n:
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise InputError(f"paths: expected distinct paths, {os.fsdecode(twice)!r} is given twice")
+    return names
+
+
+def _stamp(path: bytes) -> tuple[int | None, int | None]:
+    """Size and time of a file, if there is one."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (the name is bytes)
+    except OSError:
+        return None, None
+    return status.st_size, status.st_mtime_ns
