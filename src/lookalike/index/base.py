@@ -157,6 +157,9 @@ class Index(ABC):
         cast = check_vectors(x, None if fresh else self.d, name, empty_ok=empty_ok)
         if self.metric == "cosine":
             return unit_rows(cast)
+        flat = cast.reshape(-1)
+        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
+            return cast
         with np.errstate(over="ignore"):
             norms = np.einsum("nd,nd->n", cast, cast)
         if len(norms) and not norms.max() < LARGEST_NORM:

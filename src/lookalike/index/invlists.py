@@ -10,6 +10,7 @@ replaces the arrays of a list. So a search that has begun sees the lists as they
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ INT32_MAX = 2**31 - 1
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """An uninitialised C-contiguous array whose first byte is 64-byte aligned."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
     array: Array = memory[start : start + size].view(dtype).reshape(shape)
