@@ -130,6 +130,7 @@ class Catalog:
         self._idle: list[sqlite3.Connection] = []
         self._pid = os.getpid()
         self._closed = False
+        self._inherited: list[sqlite3.Connection] = []
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

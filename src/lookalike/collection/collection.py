@@ -81,6 +81,7 @@ class Collection:
         card = model if isinstance(model, ModelCard) else get_model(model)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _check_empty(folder)  # before the lock leaves its file there
             with WriterLock(folder / LOCK).held():
                 _check_empty(folder)
                 for name in (SEGMENT_FOLDER, INDEX_FOLDER):
@@ -239,7 +240,7 @@ class Collection:
 
     # --- contents ----------------------------------------------------------------------------------------------------
 
-    def entry(self, id: int) -> Entry:  # noqa: A002
+    def entry(self, id: int) -> Entry:
         """One entry.
 
         Raises
@@ -383,7 +384,7 @@ class Collection:
 def _flat(paths: Iterable[PathLike | Iterable[PathLike]]) -> Iterator[PathLike]:
     for path in paths:
         if isinstance(path, str | bytes | os.PathLike):
-            yield path  # type: ignore[misc]
+            yield path
         else:
             yield from path
 

@@ -11,6 +11,7 @@ import hashlib
 import sqlite3
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,41 +24,44 @@ from lookalike.collection.snapshot import INDEX_FOLDER, Generation, read_generat
 from lookalike.collection.tune import Measured, Spec, choose_nprobe, choose_spec
 from lookalike.errors import FormatError, LookalikeWarning
 
+if TYPE_CHECKING:
+    from lookalike.index.ivfpq import IVFPQIndex
+
 __all__ = ["EXACT_BELOW", "check_index_file", "refresh_index"]
 
 EXACT_BELOW = 2000  # pictures: below, comparing with all of them takes a millisecond or two
 FEWEST_CONTENTS = 256  # different ones, to train an index on
 TRAINING_POINTS = 50_000
 ADDED_AT_A_TIME = 8192
-FRESH_LEAST, FRESH_SHARE = 500, 0.05  # that many new vectors are worth writing the index again
+FRESH_LEAST, FRESH_SHARE = 1000, 0.02  # that many new vectors are worth writing the index again
 GROWTH = 2.0  # since training, after which centroids are learnt anew
 
 
 def refresh_index(connection: sqlite3.Connection, folder: Path, pace: Pace, *, anew: bool = False) -> None:
     """Make the index fit the features, if it does not."""
-    pictures = int(connection.execute("SELECT count(*) FROM entries WHERE missing = 0").fetchone()[0])
-    live = _ids(connection, "SELECT DISTINCT feature FROM entries")
     store = FeatureStore(folder, read_segments(connection), read_card(connection).d, strict=False)
-    live = live[store.holds(live)]
-    generation = read_generation(connection)
-    if pictures < EXACT_BELOW or len(live) < FEWEST_CONTENTS:
-        hysteresis = 0.8  # so that a collection around the border does not go back and forth
-        if generation is not None and (anew or pictures < EXACT_BELOW * hysteresis):
+    live = _ids(connection, store, "SELECT DISTINCT feature FROM entries")
+    generation = None if anew else read_generation(connection)
+    pictures = int(connection.execute("SELECT count(*) FROM entries").fetchone()[0])
+    # A collection around the border keeps what it has, so that it does not go back and forth.
+    border = EXACT_BELOW if generation is None else EXACT_BELOW * 0.8
+    if pictures < border or len(live) < FEWEST_CONTENTS:
+        if read_generation(connection) is not None:
             _switch(connection, folder, None)
-        if generation is None or anew or pictures < EXACT_BELOW * hysteresis:
-            return
-    everything = _ids(connection, "SELECT id FROM features")
-    everything = everything[store.holds(everything)]
-    if not anew and generation is not None and _still_fits(folder, generation, everything):
         return
-    if not anew and generation is not None and generation.file is not None and len(live) < GROWTH * generation.trained:
-        if _extend(connection, folder, generation, store, everything, live, pace):
-            return
-    _build(connection, folder, store, everything, live, pace)
+    everything = _ids(connection, store, "SELECT id FROM features")
+    if generation is None:
+        _build(connection, folder, store, everything, live, pace)
+    elif not _still_fits(folder, generation, everything):
+        has_grown = len(live) >= GROWTH * generation.trained
+        if has_grown or not _extend(connection, folder, generation, store, everything, live, pace):
+            _build(connection, folder, store, everything, live, pace)
 
 
-def _ids(connection: sqlite3.Connection, query: str) -> IdArray:
-    return np.sort(np.fromiter((row[0] for row in connection.execute(query)), np.int64))
+def _ids(connection: sqlite3.Connection, store: FeatureStore, query: str) -> IdArray:
+    """Ids of features that can be read, ascending."""
+    ids = np.sort(np.fromiter((row[0] for row in connection.execute(query)), np.int64))
+    return ids[store.holds(ids)]
 
 
 def _still_fits(folder: Path, generation: Generation, everything: IdArray) -> bool:
@@ -94,10 +98,10 @@ def _extend(
     from lookalike.index.ivfpq import IVFPQIndex
     from lookalike.index.storage import load_index
 
-    if check_index_file(folder, generation) is not None:
+    if generation.file is None or check_index_file(folder, generation) is not None:
         return False
     try:
-        index = load_index(folder / INDEX_FOLDER / str(generation.file))
+        index = load_index(folder / INDEX_FOLDER / generation.file)
     except (FormatError, OSError):
         return False
     if not isinstance(index, IVFPQIndex):
@@ -118,7 +122,7 @@ def _build(
 ) -> None:
     """Train on the features in use, add all, and tune; exact search is kept if no setting reaches the target."""
     spec = choose_spec(len(live), store.d)
-    for attempt in (spec, choose_finer(spec, store.d)):
+    for attempt in (spec, _finer(spec, store.d)):
         pace.tell("indexing", 0, len(everything))
         index = _trained(attempt, store, live)
         _add(index, store, everything, pace)
@@ -131,13 +135,13 @@ def _build(
     _switch(connection, folder, _row(None, None, "Flat", exact, len(live), len(everything)))
 
 
-def choose_finer(spec: Spec, d: int) -> Spec:
+def _finer(spec: Spec, d: int) -> Spec:
     """Codes of up to four times the bytes."""
     divisors = [m for m in range(spec.m, min(d, 4 * spec.m) + 1) if d % m == 0]
     return Spec(spec.nlist, max(divisors), 8 if spec.nbits == 8 else spec.nbits)
 
 
-def _trained(spec: Spec, store: FeatureStore, live: IdArray):  # type: ignore[no-untyped-def]
+def _trained(spec: Spec, store: FeatureStore, live: IdArray) -> IVFPQIndex:
     from lookalike.index.ivfpq import IVFPQIndex
 
     points = live
@@ -151,14 +155,16 @@ def _trained(spec: Spec, store: FeatureStore, live: IdArray):  # type: ignore[no
     return index
 
 
-def _add(index, store: FeatureStore, ids: IdArray, pace: Pace) -> None:  # type: ignore[no-untyped-def]
+def _add(index: IVFPQIndex, store: FeatureStore, ids: IdArray, pace: Pace) -> None:
     for first in range(0, len(ids), ADDED_AT_A_TIME):
         part = ids[first : first + ADDED_AT_A_TIME]
         index.add(store[part], ids=part)
         pace.tell("indexing", first + len(part), len(ids))
 
 
-def _save(connection: sqlite3.Connection, folder: Path, index, spec: str, measured: Measured, trained: int) -> None:  # type: ignore[no-untyped-def]
+def _save(
+    connection: sqlite3.Connection, folder: Path, index: IVFPQIndex, spec: str, measured: Measured, trained: int
+) -> None:
     number = int(get_meta(connection, "next_file") or 0)
     file = f"{number:06d}.lka"
     path = folder / INDEX_FOLDER / file

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,10 +107,14 @@ class Ingest:
             for _ in paths:
                 raise AssertionError("files to embed, but no embedder")
         else:
-            with contextlib.closing(embedder.stream(paths)) as results:
+            results = embedder.stream(paths)
+            try:
                 for path, result in results:
                     self._take(path, result)
                     self._settle_down()
+            finally:
+                if isinstance(results, Generator):
+                    results.close()  # waits for its threads
         self.flush()
         if self._total:
             self.pace.tell("embedding", self._total, self._total, last=True)
@@ -123,24 +127,21 @@ class Ingest:
 
     def _to_embed(self) -> Iterator[Path]:
         """Paths whose contents are not known yet; the others are dealt with on the way."""
-        for name, size, mtime_ns in self._todo():
-            path = Path(os.fsdecode(name))
+        for file in self._todo():
+            path = Path(os.fsdecode(file.path))
             try:
-                if size is None:
-                    status = path.stat()
-                    size, mtime_ns = status.st_size, status.st_mtime_ns
                 content = _hash(path)
             except OSError as error:
-                self._fail(Waiting(name, size or 0, mtime_ns or 0), _why(error), by_system=True)
+                self._fail(file, _why(error), by_system=True)
                 continue
-            if self._admit(Waiting(name, size, mtime_ns), content):
+            if self._admit(file, content):
                 with self._guard:
                     self._contents[path] = content
                 yield path
             else:
                 self._settle_down()
 
-    def _todo(self) -> Iterator[tuple[bytes, int | None, int | None]]:
+    def _todo(self) -> Iterator[Waiting]:
         last = b""
         while True:
             with self._guard:
@@ -149,7 +150,7 @@ class Ingest:
                 ).fetchall()
             if not page:
                 return
-            yield from page
+            yield from (Waiting(*row) for row in page)
             last = page[-1][0]
 
     def _admit(self, file: Waiting, content: bytes) -> bool:

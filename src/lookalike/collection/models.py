@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from lookalike.collection.catalog import get_meta, set_meta
-from lookalike.errors import ModelError
+from lookalike.errors import CollectionError, ModelError
 from lookalike.features.models import MODELS, Calibration, ModelCard, get_model
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def own_vectors(name: str, d: int) -> ModelCard:
 
 def read_card(connection: sqlite3.Connection) -> ModelCard:
     """The recorded card; the installed one in its place where only title or calibration differ."""
-    card = ModelCard.from_json(get_meta(connection, "model") or "")
+    text = get_meta(connection, "model")
+    if text is None:
+        raise CollectionError("the catalogue is damaged: it does not say which model it is for")
+    card = ModelCard.from_json(text)
     installed = MODELS.get(card.name)
     return installed if installed is not None and installed.fingerprint == card.fingerprint else card
 

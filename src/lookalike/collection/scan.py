@@ -274,7 +274,8 @@ class Scan:
         )
         if self.damaged:  # of other folders too: their features are to be made anew as soon as possible
             self.connection.execute(
-                f"INSERT OR IGNORE INTO todo SELECT path, NULL, NULL FROM entries e WHERE is_file AND NOT missing AND ({damaged})"
+                "INSERT OR IGNORE INTO todo SELECT path, size, mtime_ns FROM entries e"
+                f" WHERE is_file AND NOT missing AND ({damaged})"
             )
 
     # --- the end -----------------------------------------------------------------------------------------------------

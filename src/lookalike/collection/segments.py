@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -168,6 +168,11 @@ class FeatureStore:
     def dtype(self) -> np.dtype[np.float32]:
         """Of the rows that come out."""
         return np.dtype(np.float32)
+
+    @property
+    def rows(self) -> Array:
+        """The store itself, for functions that take any array and gather rows from it."""
+        return cast("Array", self)
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import sqlite3
 import threading
 import warnings
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
 
 INDEX_FOLDER = "index"
+MAPPED = 64 << 20  # bytes of an index file from which on it is mapped
 FEW = 1024  # so many vectors are compared one by one sooner than an index finds them among others
 
 
@@ -81,10 +82,11 @@ class LoadedIndex:
             return self._index
 
     def _open(self) -> None:
-        from lookalike.index import load_index
+        from lookalike.index.storage import load_index
 
         try:
-            self._index = load_index(self._path, mmap=True)
+            # A file that is read is compared with its checksums; a large one is mapped, and compared by `verify`.
+            self._index = load_index(self._path, mmap=self._path.stat().st_size > MAPPED)
         except FileNotFoundError:
             raise
         except (FormatError, OSError) as error:
@@ -126,6 +128,7 @@ class Snapshot:
         self.entries = np.ascontiguousarray(pairs[:, 0])  # grouped by feature
         self.features, self._starts = np.unique(pairs[:, 1], return_index=True)
         self._ends = np.append(self._starts[1:], len(self.entries))
+        self._holding: tuple[Array, IdArray] | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -160,52 +163,51 @@ class Snapshot:
         if not wanted:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         features = self.features if mask is None else self.features[np.logical_or.reduceat(mask, self._starts)]
-        if not exact and self.loaded is not None and wanted * 4 < len(features) > FEW:
-            found, distances = self._by_index(xq, wanted, features)
-            entries, distances = self._expand(found, distances, mask)
+        index = None
+        if not exact and self.loaded is not None and wanted * 4 < len(features) and len(features) > FEW:
+            index = self.loaded.get()
+        if self.loaded is not None and index is not None:
+            entries, distances = self._expand(*self._by_index(self.loaded, index, xq, wanted, features), mask)
             if len(entries) >= wanted:
                 return entries[:wanted], distances[:wanted]
-        found, distances = self._exactly(xq, wanted, features)
-        entries, distances = self._expand(found, distances, mask)
+        entries, distances = self._expand(*self._exactly(xq, wanted, features), mask)
         return entries[:wanted], distances[:wanted]
 
     def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
         from lookalike.index.exact import exact_search
 
-        distances, found = exact_search(xq[None, :], self.store, min(k, len(features)), "cosine", features)
+        distances, found = exact_search(xq[None, :], self.store.rows, min(k, len(features)), "cosine", features)
         return found[0], distances[0]
 
-    def _by_index(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
+    def _by_index(
+        self, loaded: LoadedIndex, index: Index, xq: FloatArray, k: int, features: IdArray
+    ) -> tuple[IdArray, FloatArray]:
         """Candidates from the index, and all features that it does not hold yet, ranked exactly."""
-        index = self.loaded.get() if self.loaded is not None else None
-        if index is None:
-            return self._exactly(xq, k, features)
-        generation = self.loaded.generation
-        held = self._held(index)
-        fresh = features[~held[np.minimum(features, len(held) - 1)] | (features >= len(held))]
-        share = (len(features) - len(fresh)) / max(1, index.ntotal)
+        held, fresh = self._held(index)
         allow = None
-        if share < 1:
+        share = 1.0
+        if len(features) < len(self.features) or len(features) - len(fresh) < index.ntotal:
+            fresh = fresh if features is self.features else np.intersect1d(fresh, features, assume_unique=True)
+            share = (len(features) - len(fresh)) / max(1, index.ntotal)
             allow = np.zeros(len(held), np.bool_)
             allow[features[features < len(held)]] = True
-        # The nprobe and the candidates were chosen for 10 results out of everything: a filter leaves fewer in each
-        # list, more results need more candidates.
-        nprobe = max(1, int(np.ceil(generation.nprobe / max(share, 1e-6))))
-        candidates = min(index.ntotal, int(np.ceil(generation.candidates * max(1.0, k / 10))))
-        nlist = getattr(index, "nlist", nprobe)
-        _, ids = index.search(xq[None, :], k=candidates, nprobe=min(nprobe, nlist), allow=allow)
-        near = np.concatenate([ids[0][ids[0] >= 0], fresh])
-        return self._exactly(xq, min(len(near), k), np.unique(near)) if len(near) else (near, np.empty(0, np.float32))
+        # nprobe and candidates were chosen for 10 results out of everything: a filter leaves fewer in each list, and
+        # more results need more candidates.
+        generation = loaded.generation
+        nprobe = math.ceil(generation.nprobe / max(share, 1e-6))
+        candidates = min(index.ntotal, math.ceil(generation.candidates * max(1.0, k / 10)))
+        ids = index.search(xq[None, :], k=candidates, nprobe=nprobe, allow=allow).ids[0]
+        near = np.union1d(np.intersect1d(ids, features), fresh)  # a damaged file may name ids that never were
+        return self._exactly(xq, k, near) if len(near) else (near, np.empty(0, np.float32))
 
-    def _held(self, index: Index) -> Array:
-        """Which features the index holds, as a mask by id."""
-        held: Array | None = getattr(self, "_held_mask", None)
-        if held is None:
+    def _held(self, index: Index) -> tuple[Array, IdArray]:
+        """Which features the index holds, as a mask by id, and those of ours that it does not."""
+        if self._holding is None:
+            held = np.zeros(len(self.store) + 1, np.bool_)
             ids = index.ids
-            held = np.zeros(int(ids.max()) + 1 if len(ids) else 1, np.bool_)
-            held[ids] = True
-            self._held_mask = held
-        return held
+            held[ids[(ids >= 0) & (ids < len(held))]] = True
+            self._holding = held, self.features[~held[self.features]]
+        return self._holding
 
     def _expand(self, found: IdArray, distances: FloatArray, mask: Array | None) -> tuple[IdArray, FloatArray]:
         """From features to the entries that share them."""
@@ -234,7 +236,7 @@ def load_snapshot(
     """
     changes = int(get_meta(connection, "changes") or 0)
     card = read_card(connection)
-    store = FeatureStore(folder, read_segments(connection), card.d, previous and previous.store, strict=strict)
+    store = FeatureStore(folder, read_segments(connection), card.d, previous.store if previous else None, strict=strict)
     rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
     pairs = np.array(rows, np.int64).reshape(len(rows), 2)
     generation = read_generation(connection)

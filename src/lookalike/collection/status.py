@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from lookalike.collection.catalog import CATALOG
 from lookalike.collection.models import read_card
-from lookalike.collection.snapshot import read_generation, read_segments
 from lookalike.collection.scan import below
+from lookalike.collection.segments import FOLDER
+from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
 
 __all__ = ["describe"]
 
@@ -50,8 +53,17 @@ def describe(connection: sqlite3.Connection, folder: Path) -> dict[str, Any]:
         "skipped_kinds": kinds,
         "generation": generation.id if generation else 0,
         "segments": len(read_segments(connection)),
-        "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+        "bytes": _bytes(folder),
     }
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for pattern in (f"{CATALOG}*", f"{FOLDER}/*", f"{INDEX_FOLDER}/*"):
+        for file in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):  # a writer may be replacing it
+                total += file.stat().st_size
+    return total
 
 
 def _roots(connection: sqlite3.Connection) -> list[tuple[bytes, int]]:

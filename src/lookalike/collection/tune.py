@@ -88,7 +88,7 @@ def draw(store: FeatureStore, ids: IdArray, count: int, seed: int) -> Sample:
     chosen = np.sort(rng.choice(ids, min(count, len(ids)), replace=False))
     queries = store[chosen]
     k = min(K, len(ids) - 1)
-    distances, found = exact_search(queries, store, k + 1, "cosine", ids)
+    distances, found = exact_search(queries, store.rows, k + 1, "cosine", ids)
     return Sample(chosen, queries, _kth_other(chosen, distances, found, k), k)
 
 
@@ -104,7 +104,7 @@ def measure(index: IVFPQIndex, store: FeatureStore, sample: Sample, nprobe: int,
     from lookalike.index.rerank import Reranked
 
     k = sample.k
-    fine = Reranked(index, store)
+    fine = Reranked(index, store.rows)
     distances, ids = fine.search(sample.queries, k + 1, nprobe=nprobe, candidates=min(candidates, index.ntotal))
     is_other = (ids != sample.ids[:, None]) & (ids >= 0)
     near = is_other & (distances <= sample.reach[:, None] + TIE)

@@ -14,7 +14,7 @@ from lookalike._typing import Array, IdArray
 from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
 from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
-from lookalike.errors import FormatError
+from lookalike.errors import CollectionError
 
 __all__ = ["compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
 
@@ -62,7 +62,7 @@ def tidy(connection: sqlite3.Connection, folder: Path, d: int) -> None:
         "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM entries WHERE feature = features.id))"
         " FROM features"
     ).fetchone()
-    if dead > max(DEAD_LEAST, DEAD_SHARE * total):
+    if dead > max(DEAD_LEAST, DEAD_SHARE * total) and _damaged(connection, folder, d) is None:
         compact(connection, folder, d)
         return
     for size in SIZES:
@@ -137,12 +137,11 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
 
     Entries keep their ids. Features get new ones, since readers may still hold the old files.
     """
-    segments = read_segments(connection)
-    store = FeatureStore(folder, segments, d, strict=False)
+    if (wrong := _damaged(connection, folder, d)) is not None:
+        raise CollectionError(f"{FOLDER}/{wrong}; index the folders again before compacting")
+    store = FeatureStore(folder, read_segments(connection), d)
     used = connection.execute("SELECT DISTINCT feature FROM entries ORDER BY feature").fetchall()
     old = np.array(used, np.int64).reshape(-1)
-    if not store.holds(old).all():
-        raise FormatError("some features are damaged on disk; index their folders again before compacting")
     first = int(get_meta(connection, "next_feature") or 0)
     with transaction(connection):
         connection.execute("CREATE TEMP TABLE renumbered (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
@@ -165,6 +164,11 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
         connection.execute("DROP TABLE kept")
         bump(connection)
     delete_orphans(connection, folder)
+
+
+def _damaged(connection: sqlite3.Connection, folder: Path, d: int) -> str | None:
+    """What is wrong with the first damaged segment: copying it would give it a right checksum."""
+    return next((wrong for s in read_segments(connection) if (wrong := check_segment(folder, s, d))), None)
 
 
 def _blocks(store: FeatureStore, ids: IdArray) -> Iterator[Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -162,8 +163,8 @@ def _names(paths: Sequence[PathLike], n: int) -> list[bytes]:
         raise InputError(f"paths: expected {n}, one for each vector, got {got}")
     names = [os.fsencode(absolute(path)) for path in paths]
     if len(set(names)) != n:
-        twice = next(name for at, name in enumerate(names) if name in names[:at])
-        raise InputError(f"paths: expected distinct paths, {os.fsdecode(twice)!r} is given twice")
+        (twice, _), *_ = Counter(names).most_common(1)
+        raise InputError(f"paths: expected distinct paths, {os.fsdecode(twice)!r} is given more than once")
     return names
 
 
