@@ -7,26 +7,19 @@ search  the nprobe nearest lists are scanned, by look-up tables of the query (se
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import DimensionError, InputError
+from lookalike.index.coarse import CoarseQuantizer, assign_lists, check_coarse_metric
 from lookalike.index.coded import CodedIndex
-from lookalike.index.invlists import aligned_empty
-from lookalike.quantizers.kmeans import KMeansChoice, assign, train_centroids
+from lookalike.quantizers.kmeans import KMeansChoice, train_centroids
 
 __all__ = ["IVFPQIndex"]
 
-FEW = 8  # below this many queries, scoring centroids by our kernel beats a matrix product
-
-
-class _Tiles(NamedTuple):
-    """The coarse centroids as the kernel that scores single queries wants them."""
-
-    columns: FloatArray  # (ceil(nlist / 64), d, 64), aligned: element e of centroid 64 t + c
-    offsets: FloatArray  # (64 · tiles,): ‖c‖², or 0 for inner products; +inf where padded
+GATHERED = 1 << 20  # elements of centroids gathered at a time
 
 
 class IVFPQIndex(CodedIndex):
@@ -48,11 +41,13 @@ class IVFPQIndex(CodedIndex):
         Encode x − q_c(x) (default) or x itself.
     seed : int
         Training is repeatable on one machine.
+    coarse_metric : {None, "l2", "ip"}
+        How lists are assigned and chosen: by default by L2 distance for ``"l2"`` and ``"cosine"``, and by inner product for
+        ``"ip"``, as in FAISS.
 
     Notes
     -----
-    Search costs O(d · nlist + d · ksub) once and O(m) for each vector of the nprobe lists. Lists are assigned by L2 distance for
-    ``"l2"`` and ``"cosine"``, and by inner product for ``"ip"``, as in FAISS.
+    Search costs O(d · nlist + d · ksub) once and O(m) for each vector of the nprobe lists.
 
     References
     ----------
@@ -80,10 +75,12 @@ class IVFPQIndex(CodedIndex):
         rotation: str | None = None,
         seed: int = 0,
         by_residual: bool = True,
+        coarse_metric: str | None = None,
     ) -> None:
         super().__init__(nlist, m, nbits, metric, kmeans, rotation, seed)
         self.by_residual = bool(by_residual)
-        self._tiles: _Tiles | None = None
+        self.coarse_metric = check_coarse_metric(coarse_metric, metric)
+        self._coarse: CoarseQuantizer | None = None
 
     @property
     def coarse_centroids(self) -> FloatArray:
@@ -125,59 +122,30 @@ class IVFPQIndex(CodedIndex):
         return train_centroids(xt, self.nlist, self.kmeans, self.seed, "coarse quantizer")
 
     def _set_centroids(self, centroids: FloatArray) -> None:
-        nlist, d = centroids.shape
-        tiles = -(-nlist // 64)
-        padded = np.zeros((tiles * 64, d), np.float32)
-        padded[:nlist] = centroids
-        columns = aligned_empty((tiles, d, 64), np.float32)
-        columns[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
-        offsets = aligned_empty((tiles * 64,), np.float32)
-        offsets[:] = np.inf
-        offsets[:nlist] = 0 if self.metric == "ip" else np.einsum("ld,ld->l", centroids, centroids)
-        self._tiles = _Tiles(columns, offsets)
+        self._coarse = CoarseQuantizer(centroids, self.coarse_metric)
         super()._set_centroids(centroids)
 
     def _assign(self, x: FloatArray, centroids: FloatArray) -> IdArray:
-        """The list of each vector: nearest centroid, or for ``"ip"`` the one of largest inner product."""
-        if self.metric == "ip":
-            parts: list[IdArray] = [np.argmax(x[at : at + 4096] @ centroids.T, axis=1) for at in range(0, len(x), 4096)]
-            return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
-        return assign(x, centroids)[0]
+        return assign_lists(x, centroids, self.coarse_metric)
 
     def _probe(self, xq: FloatArray, nprobe: int) -> tuple[IdArray, FloatArray]:
         """The nprobe nearest lists of each query, nearest first, and what each contributes to the distance."""
-        from lookalike.kernels.distances import coarse_scores, select_probes
-
-        centroids = self._trained()
-        assert self._tiles is not None  # set together with the centroids
-        tiles, offsets = self._tiles
-        probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
-        by_l2 = self.metric != "ip"
-        scale = np.float32(-2 if by_l2 else -1)
-        for first in range(0, len(xq), 1024):
-            rows = xq[first : first + 1024]
-            if len(rows) < FEW:
-                scores = aligned_empty((len(rows), len(offsets)), np.float32)
-                coarse_scores(rows, tiles, offsets, scale, scores)
-            else:
-                scores = np.full((len(rows), len(offsets)), np.inf, np.float32)
-                scores[:, : self.nlist] = rows @ centroids.T
-                scores[:, : self.nlist] *= scale
-                scores[:, : self.nlist] += offsets[: self.nlist]
-            out = slice(first, first + len(rows))
-            select_probes(rows, scores, centroids, nprobe, by_l2, probes[out], coarse[out])
+        assert self._coarse is not None  # set together with the centroids
+        probes, coarse = self._coarse.probe(xq, nprobe)
         return probes, self._list_terms(xq, probes, coarse)
 
     def _list_terms(self, xq: FloatArray, probes: IdArray, coarse: FloatArray) -> FloatArray:
         """The part of the distance that depends on query and list only (see `kernels.distances`)."""
-        if self._is_l2:
-            if self.by_residual:
-                return coarse
-            own: FloatArray = np.einsum("qd,qd->q", xq, xq)[:, None]
-            return np.repeat(own, coarse.shape[1], axis=1)
         if not self.by_residual:
-            return np.zeros_like(coarse)
-        if self.metric == "ip":
+            own = np.einsum("qd,qd->q", xq, xq) if self._is_l2 else np.zeros(len(xq), np.float32)
+            return np.repeat(np.asarray(own, np.float32)[:, None], coarse.shape[1], axis=1)
+        if self._is_l2 == (self.coarse_metric == "l2"):
             return coarse
-        products = np.einsum("qpd,qd->qp", self._trained()[probes], xq)
-        return np.asarray(-products, np.float32)
+        centroids = self._trained()
+        terms = np.empty_like(coarse)
+        group = max(1, GATHERED // (coarse.shape[1] * xq.shape[1]))
+        for first in range(0, len(xq), group):
+            rows = slice(first, first + group)
+            visited, queries = centroids[probes[rows]], xq[rows, None, :]
+            terms[rows] = np.square(visited - queries).sum(axis=2) if self._is_l2 else -(visited * queries).sum(axis=2)
+        return terms

@@ -151,7 +151,7 @@ def save_index(index: Index, path: PathLike) -> None:
                 "seed": index.seed,
             }
             if isinstance(index, IVFPQIndex):
-                spec |= {"nlist": index.nlist, "by_residual": index.by_residual}
+                spec |= {"nlist": index.nlist, "by_residual": index.by_residual, "coarse_metric": index.coarse_metric}
             tensors = _coded_tensors(index)
         elif isinstance(index, FlatIndex):
             tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}

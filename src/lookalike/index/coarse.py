@@ -1,0 +1,94 @@
+"""The coarse quantizer: which inverted list a vector goes to, and which lists a query visits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray
+from lookalike.errors import InputError
+from lookalike.index.invlists import aligned_empty
+from lookalike.quantizers.kmeans import assign
+
+__all__ = ["CoarseQuantizer", "assign_lists", "check_coarse_metric"]
+
+FEW = 8  # below this many queries, scoring centroids by our kernel beats a matrix product
+ROWS = 4096  # vectors of one matrix product in `assign_lists`
+QUERIES = 1024  # and in `CoarseQuantizer.probe`
+
+
+def check_coarse_metric(choice: str | None, metric: str) -> str:
+    """``"l2"`` or ``"ip"``; by default the one that suits the metric of the index."""
+    if choice is None:
+        return "ip" if metric == "ip" else "l2"
+    if choice not in {"l2", "ip"}:
+        raise InputError(f'coarse_metric: expected None, "l2" or "ip", got {choice!r}')
+    return choice
+
+
+def assign_lists(x: FloatArray, centroids: FloatArray, metric: str) -> IdArray:
+    """The list of each vector: its nearest centroid, or for ``"ip"`` the one of largest inner product."""
+    if metric == "ip":
+        parts: list[IdArray] = [np.argmax(x[at : at + ROWS] @ centroids.T, axis=1) for at in range(0, len(x), ROWS)]
+        return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+    return assign(x, centroids)[0]
+
+
+class CoarseQuantizer:
+    """Centroids, ready to be searched; it is replaced, never changed.
+
+    Parameters
+    ----------
+    centroids : ndarray of float32, shape (nlist, d)
+    metric : {"l2", "ip"}
+        How lists are chosen, which need not be the metric of the index.
+    """
+
+    def __init__(self, centroids: FloatArray, metric: str) -> None:
+        self.centroids, self.metric = centroids, metric
+        nlist, d = centroids.shape
+        tiles = -(-nlist // 64)
+        padded = np.zeros((tiles * 64, d), np.float32)
+        padded[:nlist] = centroids
+        # as the kernel that scores single queries wants them: element e of centroid 64 t + c is columns[t, e, c]
+        self._columns = aligned_empty((tiles, d, 64), np.float32)
+        self._columns[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
+        # ‖c‖², or 0 for inner products; +inf where padded
+        self._offsets = aligned_empty((tiles * 64,), np.float32)
+        self._offsets[:] = np.inf
+        self._offsets[:nlist] = 0 if metric == "ip" else np.einsum("ld,ld->l", centroids, centroids)
+
+    @property
+    def nlist(self) -> int:
+        return len(self.centroids)
+
+    def assign(self, x: FloatArray) -> IdArray:
+        """The list of each vector, int64, shape (n,)."""
+        return assign_lists(x, self.centroids, self.metric)
+
+    def probe(self, xq: FloatArray, nprobe: int) -> tuple[IdArray, FloatArray]:
+        """The nprobe best lists of each query, best first.
+
+        Returns
+        -------
+        probes : ndarray of int64, shape (nq, nprobe)
+        coarse : ndarray of float32, shape (nq, nprobe)
+            ‖q − c‖², or −⟨q, c⟩ for ``"ip"``.
+        """
+        from lookalike.kernels.distances import coarse_scores, select_probes
+
+        nlist, by_l2 = self.nlist, self.metric != "ip"
+        probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
+        scale = np.float32(-2 if by_l2 else -1)
+        for first in range(0, len(xq), QUERIES):
+            rows = xq[first : first + QUERIES]
+            if len(rows) < FEW:
+                scores = aligned_empty((len(rows), len(self._offsets)), np.float32)
+                coarse_scores(rows, self._columns, self._offsets, scale, scores)
+            else:
+                scores = np.full((len(rows), len(self._offsets)), np.inf, np.float32)
+                scores[:, :nlist] = rows @ self.centroids.T
+                scores[:, :nlist] *= scale
+                scores[:, :nlist] += self._offsets[:nlist]
+            out = slice(first, first + len(rows))
+            select_probes(rows, scores, self.centroids, nprobe, by_l2, probes[out], coarse[out])
+        return probes, coarse
