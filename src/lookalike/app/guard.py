@@ -1,0 +1,302 @@
+"""What stands in front of every route, gradio's included: host, origin, password, size, headers.
+
+A server on loopback is not private by itself. Any web page can send requests to it, and with DNS rebinding read the
+answers. So the Host header has to be a name of ours, a foreign Origin may only read what a browser hides from it, and
+whoever is let in from other machines has a password. gradio brings routes that this app does not use (a proxy, code
+editing, recordings, a login of its own); they do not exist here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import ipaddress
+import json
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from starlette.exceptions import HTTPException
+
+from lookalike.errors import InputError
+
+__all__ = ["DRAIN_BYTES", "MAX_UPLOAD", "Guard", "error_body", "is_loopback"]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_UPLOAD = 25_000_000
+DRAIN_BYTES, DRAIN_SECONDS = 4 * MAX_UPLOAD, 10.0
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# gradio's page runs inline scripts and compiles the templates of its HTML components. Nothing may come from, or go
+# to, another machine.
+POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
+    b"content-security-policy": POLICY.encode(),
+}
+
+# Of gradio's routes: the page with what it loads, and its queue.
+PAGES = frozenset({"/", "/config", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
+FOLDERS = ("/api/", "/lookalike/", "/assets/", "/static/", "/svelte/")
+GRADIO = "/gradio_api/"
+GRADIO_PAGES = frozenset(
+    {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
+    | {"upload", "upload_progress"}
+)
+GRADIO_FOLDERS = ("call/", "heartbeat/", "file=")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def error_body(kind: str, message: str) -> dict[str, dict[str, str]]:
+    """The one shape of errors."""
+    return {"error": {"type": kind, "message": message}}
+
+
+class Guard:
+    """ASGI middleware in front of the whole app.
+
+    Parameters
+    ----------
+    app : ASGI app
+    host : str
+        The address bound to, as the user gave it.
+    port : int
+        The port bound to.
+    auth : str or None
+        ``"USER:PASSWORD"`` that HTTP Basic asks for, on every route.
+    max_upload : int
+        Bytes of a request's body.
+
+    Raises
+    ------
+    InputError
+        If other machines can reach `host` and there is no `auth`, or `auth` is not of that form.
+    """
+
+    def __init__(
+        self, app: App, *, host: str, port: int, auth: str | None = None, max_upload: int = MAX_UPLOAD
+    ) -> None:
+        self._app, self._max_upload = app, max_upload
+        self._secret = _secret(host, auth)
+        self._port = port
+        self._any_address, self._names = _names(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refuse(scope)
+        if scope["type"] == "websocket":
+            if refusal is None:
+                await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        shielded = _with_headers(send)
+        if refusal is not None:
+            await _respond(shielded, *refusal)
+            return
+        await self._limited(scope, receive, shielded)
+
+    def _refuse(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Why this request is not let in: status, type and message."""
+        headers = _Headers(scope["headers"])
+        host = headers.one(b"host")
+        if host is None or not self._is_ours(host):
+            shown = next(iter(self._names))
+            message = f"this server answers to http://{shown}:{self._port} only; open that address"
+            return 421, "MisdirectedRequest", message
+        if self._secret is not None and not self._knows_password(headers.one(b"authorization")):
+            return 401, "Unauthorized", "expected the user and password that the server was started with"
+        if scope["type"] == "websocket" or scope["method"] not in SAFE:
+            origin = headers.all(b"origin")
+            foreign = any(o.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}") for o in origin)
+            if foreign or headers.one(b"sec-fetch-site") == "cross-site":
+                return 403, "ForbiddenOrigin", "requests from other web pages are refused"
+        if not _is_served(scope["path"]):
+            return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name, _, port = host.lower().rpartition(":") if not host.endswith("]") else (host.lower(), "", "")
+        if not name:  # no colon at all: a name without a port, which means 80
+            name, port = port, ""
+        if (port or "80") != str(self._port):
+            return False
+        if name in self._names:
+            return True
+        # Bound to all addresses, the machine's own are not known; but nobody can rebind the "name" 192.168.0.5.
+        return self._any_address and _is_address(name)
+
+    def _knows_password(self, authorization: str | None) -> bool:
+        scheme, _, token = (authorization or "").partition(" ")
+        try:
+            given = base64.b64decode(token.strip(), validate=True) if scheme.lower() == "basic" else b""
+        except (binascii.Error, ValueError):
+            given = b""
+        # Digests are equally long, so that comparing tells nothing about the password's length.
+        return hmac.compare_digest(hashlib.sha256(given).digest(), self._secret or b"")
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the app, counting the body's bytes as they come; past the limit the answer is ours."""
+        seen, exceeded, started = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal seen, exceeded
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max_upload:
+                exceeded = True
+                raise _TooLarge(413)
+            return message
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if not exceeded:
+                started = True
+                await send(message)
+
+        announced = _Headers(scope["headers"]).one(b"content-length") or "0"
+        if announced.isdigit() and int(announced) > self._max_upload:
+            exceeded = True
+        else:
+            try:
+                await self._app(scope, counted, answer)
+            except _TooLarge:
+                exceeded = True
+        if exceeded and not started:
+            message = f"expected at most {self._max_upload:,} bytes; send a smaller picture"
+            await _respond(send, 413, "PayloadTooLarge", message, drain=receive)
+
+
+class _TooLarge(HTTPException):
+    """Raised out of `receive`; FastAPI passes HTTP exceptions on while it reads a form, and hides others."""
+
+
+class _Headers:
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def all(self, name: bytes) -> list[str]:
+        return [value.decode("latin-1") for key, value in self._raw if key == name]
+
+    def one(self, name: bytes) -> str | None:
+        """The header's value if it was sent exactly once."""
+        values = self.all(name)
+        return values[0] if len(values) == 1 else None
+
+
+def _secret(host: str, auth: str | None) -> bytes | None:
+    if auth is None:
+        if not is_loopback(host):
+            raise InputError(
+                f"host {host!r} lets other machines in; give auth='USER:PASSWORD' (--auth), or serve on 127.0.0.1"
+            )
+        return None
+    user, _, password = auth.partition(":")
+    if not user or not password:
+        raise InputError("auth: expected 'USER:PASSWORD' with both parts, as in 'ann:correct horse'")
+    return hashlib.sha256(auth.encode()).digest()
+
+
+def _names(host: str) -> tuple[bool, dict[str, None]]:
+    """Whether `host` stands for all addresses, and the names in Host headers that mean this server."""
+    bracketed = f"[{host}]" if ":" in host else host.lower()
+    local = ["127.0.0.1", "localhost", "[::1]"]
+    if is_loopback(host):
+        return False, dict.fromkeys([bracketed, *local])
+    if host in ("", "0.0.0.0", "::"):
+        own = socket.gethostname().lower()
+        return True, dict.fromkeys([own, own.partition(".")[0], f"{own}.local", *local])
+    return False, dict.fromkeys([bracketed])
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_served(path: str) -> bool:
+    if path in PAGES or path.startswith(FOLDERS):
+        return True
+    rest = path.removeprefix(GRADIO) if path.startswith(GRADIO) else ""
+    return rest.rstrip("/") in GRADIO_PAGES or rest.startswith(GRADIO_FOLDERS)
+
+
+def _with_headers(send: Send) -> Send:
+    async def shielded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # gradio lets pages of other local servers read answers; nobody else may.
+            kept = [
+                (k.lower(), v) for k, v in message.get("headers", []) if not k.lower().startswith(b"access-control-")
+            ]
+            present = {key for key, _ in kept}
+            message["headers"] = kept + [(key, value) for key, value in HEADERS.items() if key not in present]
+        await send(message)
+
+    return shielded
+
+
+async def _respond(send: Send, status: int, kind: str, message: str, drain: Receive | None = None) -> None:
+    """Send an error; with `drain`, go on reading for a while, for a client that reads only when all is sent."""
+    body = json.dumps(error_body(kind, message)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="lookalike", charset="UTF-8"'))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": drain is not None})
+    if drain is None:
+        return
+    seen, more = 0, True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and seen < DRAIN_BYTES:
+                part = await drain()
+                seen += len(part.get("body", b""))
+                more = part.get("more_body", False)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:200])

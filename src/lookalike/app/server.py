@@ -1,0 +1,268 @@
+"""Running the app: one uvicorn server, its socket bound before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.util
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from lookalike.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from lookalike.app.service import Service
+
+__all__ = ["DEFAULT_PORT", "AppServer", "create_app", "serve"]
+
+DEFAULT_PORT: Final = 7860
+PORTS_TRIED: Final = 20
+GRACE_SECONDS: Final = 2
+
+
+def serve(
+    collection: str | os.PathLike[str],
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    auth: str | None = None,
+    open_browser: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the app and the REST API until Ctrl-C.
+
+    Parameters
+    ----------
+    collection : path
+        The collection shown first; the others of this user can be chosen in the app.
+    host : str
+        An address of this machine. All but loopback need `auth`.
+    port : int, optional
+        0 takes any free one. Without it, the first free port from 7860 on.
+    auth : str, optional
+        ``"USER:PASSWORD"``, asked for on every route.
+    open_browser : bool
+        Show the app in the user's browser.
+    on_ready : callable, optional
+        Called with the address as soon as requests are answered.
+
+    Raises
+    ------
+    InputError
+        If the port is taken, the host is not one of this machine, or `auth` is missing or not of that form.
+    CollectionError
+        If the collection cannot be opened.
+    MissingExtraError
+        Without ``pip install 'lookalike[app]'``.
+    """
+
+    def ready(url: str) -> None:
+        if on_ready is not None:
+            on_ready(url)
+        if open_browser:
+            webbrowser.open(url)
+
+    with AppServer(collection, host=host, port=port, auth=auth, on_ready=ready, threaded=False) as server:
+        server.run()
+
+
+class AppServer:
+    """The app on a socket, for a ``with`` statement; in a thread, so that its user can go on.
+
+    Parameters
+    ----------
+    collection : path
+    host, port, auth
+        As in `serve`; port 0 takes any free one.
+    fetch : callable, optional
+        Replaces how pictures at URLs are fetched; for tests.
+    max_upload : int, optional
+        Bytes of a request's body.
+
+    Attributes
+    ----------
+    url : str
+        Address of the page, with a slash at its end.
+
+    Examples
+    --------
+    >>> with AppServer("holiday.lookalike") as server:  # doctest: +SKIP
+    ...     print(server.url)
+    http://127.0.0.1:40123/
+    """
+
+    def __init__(
+        self,
+        collection: str | os.PathLike[str],
+        *,
+        host: str = "127.0.0.1",
+        port: int | None = 0,
+        auth: str | None = None,
+        fetch: Callable[[str], bytes] | None = None,
+        max_upload: int | None = None,
+        on_ready: Callable[[str], None] | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self._collection, self._auth, self._on_ready, self._threaded = collection, auth, on_ready, threaded
+        self._options: dict[str, Any] = {"max_upload": max_upload} if max_upload is not None else {}
+        self._fetch = fetch
+        self._host, self._port = host, port
+        self._cleanup = contextlib.ExitStack()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._start(stack)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    def run(self) -> None:
+        """Answer requests until Ctrl-C."""
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and passes the signal on
+            self._server.run(sockets=[self._socket])
+
+    def _start(self, stack: contextlib.ExitStack) -> None:
+        _check_extra()
+        from lookalike.app.guard import Guard
+        from lookalike.app.service import Service
+
+        Guard(_nothing, host=self._host, port=0, auth=self._auth)  # says what is wrong before anything is opened
+        service = Service(self._collection, **({"fetch": self._fetch} if self._fetch else {}))
+        stack.callback(service.close)
+        self._socket = stack.enter_context(bind(self._host, self._port))
+        port: int = self._socket.getsockname()[1]
+        self.url = f"http://{_shown(self._host)}:{port}/"
+        stack.enter_context(_gradio_folder())
+        app = Guard(create_app(service), host=self._host, port=port, auth=self._auth, **self._options)
+        started = threading.Event()
+
+        def ready() -> None:
+            started.set()
+            if self._on_ready is not None:
+                self._on_ready(self.url)
+
+        self._server = _uvicorn(app, ready)
+        if self._threaded:
+            self._thread = threading.Thread(target=self.run, name="lookalike-app")
+            self._thread.start()
+            stack.callback(self._stop)
+            if not started.wait(60):
+                raise TimeoutError("the app did not start within a minute")
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+
+
+def create_app(service: Service) -> Any:
+    """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
+    from fastapi import FastAPI
+    from starlette.staticfiles import StaticFiles
+
+    from lookalike.app.api import create_api
+    from lookalike.app.ui import mount_page
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/api", create_api(service))
+    app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
+    return mount_page(app, service)
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket, so that nobody else can take the port between looking and using.
+
+    Raises
+    ------
+    InputError
+        If it cannot be had.
+    """
+    if port is not None and not 0 <= port <= 65535:
+        raise InputError(f"port: expected 0 to 65535, got {port}")
+    address = "127.0.0.1" if host.lower() == "localhost" else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    wanted = [port] if port is not None else [*range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED)]
+    for number in wanted:
+        try:
+            return socket.create_server((address, number), family=family, backlog=128)
+        except socket.gaierror:
+            raise InputError(f"host {host!r} is not an address of this machine") from None
+        except PermissionError:
+            raise InputError(f"port {number} is reserved for the system; choose one from 1024 on") from None
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise InputError(f"cannot listen on {host} port {number}: {error.strerror}") from None
+    taken = f"port {wanted[0]} is" if len(wanted) == 1 else f"ports {wanted[0]} to {wanted[-1]} are"
+    raise InputError(f"{taken} taken by another program; choose another (--port), or 0 for any free one")
+
+
+_TAKEN: Final = frozenset({errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)})
+
+
+def _shown(host: str) -> str:
+    """The host of the address that people open."""
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1" if host != "::" else "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def _uvicorn(app: Any, ready: Callable[[], None]) -> uvicorn.Server:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nobody's word is taken for where a request comes from
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,  # open pages keep a stream each
+    )
+    return Server(config)
+
+
+@contextlib.contextmanager
+def _gradio_folder() -> Iterator[None]:
+    """Keep what gradio stores in a folder of this process, gone when the server stops, and its telemetry off."""
+    folder = tempfile.mkdtemp(prefix="lookalike-app-")
+    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_extra() -> None:
+    for name in ("gradio", "fastapi", "uvicorn", "multipart"):
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtraError(f"the app needs {name}, which is not installed; pip install 'lookalike[app]'")
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    """An app that is never asked."""
