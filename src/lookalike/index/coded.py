@@ -150,7 +150,6 @@ class CodedIndex(Index):
     def _encode(self, x: FloatArray) -> tuple[IdArray, CodeArray, FloatArray]:
         """List number, code and bias (see `kernels.distances`) of each vector."""
         from lookalike.kernels.assign import residuals
-        from lookalike.kernels.distances import code_biases
 
         centroids = self._trained()
         list_no = self._assign(x, centroids)
@@ -159,10 +158,16 @@ class CodedIndex(Index):
             to_encode = np.empty_like(x)
             residuals(x, list_no, centroids, to_encode)
         codes = self.pq.encode(to_encode)
-        biases = np.zeros(len(x), np.float32)
+        return list_no, codes, self._biases(list_no, codes)
+
+    def _biases(self, list_no: IdArray, codes: CodeArray) -> FloatArray:
+        """The part of each distance that depends on the stored vector only (see `kernels.distances`)."""
+        from lookalike.kernels.distances import code_biases
+
+        biases = np.zeros(len(codes), np.float32)
         if self._is_l2:
-            code_biases(codes, list_no, centroids, self.pq.pq_centroids, self.by_residual, biases)
-        return list_no, codes, biases
+            code_biases(codes, list_no, self._trained(), self.pq.pq_centroids, self.by_residual, biases)
+        return biases
 
     def _add(self, xb: FloatArray, ids: IdArray) -> None:
         for first in range(0, len(xb), ROWS):
