@@ -1,0 +1,267 @@
+"""The commands that work on one collection."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli import catalogues
+from lookalike.cli.console import Commands, count, emit, emit_json, say, table
+
+if TYPE_CHECKING:
+    from lookalike.collection import Collection, Hit
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    cls=Commands,
+    help="Find pictures that look alike.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(catalogues.collections, name="collections")
+app.add_typer(catalogues.datasets, name="datasets")
+app.add_typer(catalogues.models, name="models")
+
+In = Annotated[
+    str | None,
+    typer.Option(
+        "--in", metavar="COLLECTION", help="A name, or a path with a separator. Without it, the one last used."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]
+Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; another than loopback needs --auth.")]
+Port = Annotated[
+    int | None, typer.Option(metavar="P", min=0, max=65535, help="Port; without it 7860 or the next free.")
+]
+Auth = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER:PASSWORD", envvar="LOOKALIKE_AUTH", help="Ask for these; covers the page and the REST API."
+    ),
+]
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from lookalike import __version__
+
+        emit(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    serve: Annotated[bool, typer.Option(help="Go on to the app; --no-serve stops after the printed search.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser where there is a screen.")] = True,
+    port: Port = None,
+) -> None:
+    """Search the starter pictures, then serve the app."""
+    from lookalike.cli.demo import demo_collection, demo_query
+
+    path = demo_collection()
+    query = demo_query()
+    with _open(str(path)) as collection:
+        hits, timing = collection.search_timed(query, k=6)
+        emit(f"query: {query}")
+        _print_hits(hits)
+        _say_timing(collection, timing)
+    if serve:
+        _serve(path, port=port, browser=browser)
+    else:
+        say("try: lookalike search PICTURE, lookalike index FOLDER, lookalike serve")
+
+
+@app.command()
+def index(
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER", help="Folders (or single pictures) to index.")],
+    into: In = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A new collection's model; see `models list`.")
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget pictures whose files are gone.")] = False,
+) -> None:
+    """Index folders of pictures.
+
+    Run it again, and only what changed is done. Without --in, the collection is named after the first folder.
+    """
+    from lookalike.cli.indexing import run
+
+    if not run([Path(folder) for folder in folders], into, model, prune):
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    queries: Annotated[
+        list[str], typer.Argument(metavar="QUERY", help="A picture's path or URL; several are one query.")
+    ],
+    into: In = None,
+    k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
+    json: Json = False,
+    each: Annotated[bool, typer.Option("--each", help="Several QUERYs are several searches.")] = False,
+) -> None:
+    """Find the pictures most like QUERY, best first.
+
+    Prints similarity (0 to 100), what it means, and the path.
+    """
+    with _open(into) as collection:
+        if each:
+            answers = [(query, collection.search(query, k=k)) for query in queries]
+            if json:
+                emit_json([{"query": query, "results": [hit.to_json() for hit in hits]} for query, hits in answers])
+            else:
+                for query, hits in answers:
+                    emit(f"query: {query}")
+                    _print_hits(hits)
+            return
+        hits, timing = collection.search_timed(queries[0] if len(queries) == 1 else queries, k=k)
+        if json:
+            emit_json([hit.to_json() for hit in hits])
+        else:
+            _print_hits(hits)
+            _say_timing(collection, timing)
+
+
+@app.command()
+def serve(into: In = None, host: Host = "127.0.0.1", port: Port = None, auth: Auth = None) -> None:
+    """Serve the app and the REST API on this machine."""
+    if auth is not None and not all(auth.partition(":")):
+        raise typer.BadParameter("expected USER:PASSWORD", param_hint="--auth")
+    _serve(_find(into), host=host, port=port, auth=auth)
+
+
+@app.command()
+def status(into: In = None, json: Json = False) -> None:
+    """Tell what a collection holds and what was skipped."""
+    with _open(into) as collection:
+        facts = collection.status()
+        if json:
+            emit_json(facts)
+            return
+        skipped, recall = facts["skipped"], facts["recall_at_10"]
+        rows = [("collection", f"{collection.name} ({collection.path})")]
+        rows += [
+            (key, f"{facts[key]:,}" if isinstance(facts[key], int) else str(facts[key]))
+            for key in ("pictures", "model")
+        ]
+        rows += [
+            ("index", f"{facts['index']} ({facts['spec']})"),
+            ("recall@10", _recall(recall)),
+            ("skipped", f"{len(skipped):,}"),
+        ]
+        table(rows)
+        table([(f"  {item['path']}", item["reason"]) for item in skipped])
+
+
+@app.command()
+def verify(into: In = None, json: Json = False) -> None:
+    """Check a collection's files against their checksums.
+
+    Exits with 1 if something is wrong.
+    """
+    with _open(into) as collection:
+        problems = collection.verify()
+        if json:
+            emit_json({"problems": problems})
+        else:
+            for problem in problems:
+                emit(problem)
+            say(
+                f"{collection.name}: "
+                + (count(len(problems), "problem") if problems else "everything is as it should be")
+            )
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def remove(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures or folders to forget.")],
+    into: In = None,
+    json: Json = False,
+) -> None:
+    """Forget pictures; the files themselves stay."""
+    with _open(into) as collection:
+        removed = collection.remove(paths)
+        if json:
+            emit_json({"removed": removed})
+        else:
+            emit(f"{count(removed, 'picture')} removed from {collection.name}")
+    if not removed:
+        say("none of these paths is in the collection")
+        raise typer.Exit(1)
+
+
+def _find(into: str | None) -> Path:
+    from lookalike.collection import home
+
+    return home.last_used() if into is None else home.resolve(into)
+
+
+def _open(into: str | None) -> Collection:
+    from lookalike.collection import Collection, home
+
+    path = _find(into)
+    collection = Collection.open(path)
+    home.remember(path)
+    return collection
+
+
+def _print_hits(hits: list[Hit]) -> None:
+    from lookalike.cli.thumbnails import protocol, show
+
+    if picture := protocol():
+        for hit in hits:
+            show(hit.path, picture)
+            table([_row(hit)])
+    else:
+        table([_row(hit) for hit in hits])
+
+
+def _row(hit: Hit) -> tuple[str, ...]:
+    return (f"{hit.similarity:5.1f}", hit.word, str(hit.path))
+
+
+def _say_timing(collection: Collection, timing: dict[str, float]) -> None:
+    times = f"{timing['embed']:.1f} ms to embed, {timing['search']:.1f} ms to search"
+    say(f"{times} {count(len(collection), 'picture')} in {collection.name}")
+
+
+def _recall(recall: dict[str, Any] | None) -> str:
+    if recall is None:
+        return "not measured yet"
+    interval = f"{recall['low']:.3f} to {recall['high']:.3f}"
+    return f"{recall['value']:.3f} ({interval}), measured with {count(recall['n'], 'picture')}"
+
+
+def _serve(
+    path: Path, host: str = "127.0.0.1", port: int | None = None, auth: str | None = None, browser: bool = False
+) -> None:
+    from lookalike.app import serve as serve_app
+
+    say("starting the app; stop it with Ctrl-C")
+    serve_app(
+        path,
+        host=host,
+        port=port,
+        auth=auth,
+        open_browser=browser and _has_screen(),
+        on_ready=lambda url: say(f"{path.name} is at {url}"),
+    )
+
+
+def _has_screen() -> bool:
+    """Whether a browser would appear before the person who typed the command, and not in the terminal or far away."""
+    if "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,0 +1,77 @@
+"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lookalike.cli.console import duration, say
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress as Bar
+
+    from lookalike.collection import Progress
+
+__all__ = ["ProgressDisplay", "pace"]
+
+_FIRST_LINE, _NEXT_LINES = 1.0, 5.0  # seconds
+_VERBS = {
+    "scanning": "looking through the folders",
+    "embedding": "indexing pictures",
+    "indexing": "building the index",
+}
+
+
+class ProgressDisplay:
+    """Pass it as `progress` to `Collection.add`; use it as a context manager."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._bar: Bar | None = None
+        self._phase = ""
+        self._next_line = clock() + _FIRST_LINE
+
+    def __enter__(self) -> ProgressDisplay:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}"))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.add_task("", total=None, pace="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        verb = _VERBS[progress.phase]
+        if self._bar is not None:
+            if progress.phase != self._phase:
+                self._phase = progress.phase
+                self._bar.reset(self._bar.task_ids[0])
+            total = progress.total or None
+            self._bar.update(
+                self._bar.task_ids[0], description=verb, total=total, completed=progress.done, pace=pace(progress)
+            )
+        elif self._clock() >= self._next_line:
+            self._next_line = self._clock() + _NEXT_LINES
+            say(f"{verb}: {pace(progress)}")
+
+
+def pace(progress: Progress) -> str:
+    """``1,200 of 40,000, 85 a second, 7 min 36 s left``, as far as it is known."""
+    parts = [f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,} so far"]
+    if progress.rate > 0:
+        parts.append(f"{progress.rate:,.0f} a second" if progress.rate >= 10 else f"{progress.rate:.1f} a second")
+    if progress.seconds_left is not None and progress.done < progress.total:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    return ", ".join(parts)

@@ -1,0 +1,67 @@
+"""Ctrl-C and kill in the middle of the work: the collection opens, and the same command goes on."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+COPIES = 2
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture
+def many(tmp_path: Path, starter: Path) -> Path:
+    """Enough pictures that indexing them takes a while; each copy has contents of its own."""
+    folder = tmp_path / "many"
+    for number in range(COPIES):
+        shutil.copytree(starter, folder / str(number))
+        for picture in (folder / str(number)).rglob("*.jpg"):
+            with picture.open("ab") as file:
+                file.write(bytes([number]))
+    return folder
+
+
+def _stopped_after_first_commit(lookalike: Command, folder: Path, how: signal.Signals) -> tuple[int, str]:
+    with lookalike.start("index", folder) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            counted = lookalike("status", "--json", "--in", "many")
+            if counted.code == 0 and counted.json["pictures"] > 0:
+                break
+        process.send_signal(how)
+        _, err = process.communicate(timeout=120)
+    return process.returncode, err.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_stopped_half_way(lookalike: Command, many: Path, how: signal.Signals) -> None:
+    total = sum(1 for _ in many.rglob("*.jpg"))
+    code, err = _stopped_after_first_commit(lookalike, many, how)
+    assert code != 0, "indexing was over before it could be stopped"
+    assert "Traceback" not in err
+    if how is signal.SIGINT:
+        assert code == 1
+        assert "run the same command to go on" in err.splitlines()[-1]
+    kept = lookalike("status", "--json", "--in", "many").json["pictures"]
+    assert 0 < kept < total
+    assert lookalike("verify", "--in", "many").code == 0
+    again = lookalike("index", many)
+    assert f"many: {total:,} pictures ({total - kept:,} new, {kept:,} unchanged)" in again.out, (kept, again)
+
+
+@pytest.mark.slow
+def test_stopped_before_anything_was_read(lookalike: Command, many: Path) -> None:
+    with lookalike.start("index", many) as process:
+        time.sleep(0.05)  # in the middle of Python's own start: the least convenient moment
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert lookalike("index", many / "0").code == 0

@@ -1,0 +1,97 @@
+"""`status`, `verify`, `remove`, and the lists of collections, data sets and models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Command, Indexed
+
+
+def test_status_json(indexed: Indexed) -> None:
+    status = indexed.lookalike("status", "--json").json
+    assert status["pictures"] == 24
+    assert status["index"] == "flat"
+    assert isinstance(status["spec"], str)
+    assert status["model"] == "efficientnet-lite0"
+    assert sorted(Path(item["path"]).name for item in status["skipped"]) == ["broken.jpg", "empty.png", "text.jpg"]
+    assert all(set(item) == {"path", "reason"} and item["reason"] for item in status["skipped"])
+    recall = status["recall_at_10"]
+    assert set(recall) == {"value", "low", "high", "k", "n"}
+    assert recall["low"] <= recall["value"] <= recall["high"] <= 1
+
+
+def test_status_for_people(indexed: Indexed) -> None:
+    outcome = indexed.lookalike("status", "--in", "my pictures")
+    assert outcome.code == 0
+    facts = dict(line.split(maxsplit=1) for line in outcome.lines[:6])
+    assert facts["pictures"] == "24"
+    assert facts["skipped"] == "3"
+    assert facts["model"] == "efficientnet-lite0"
+    assert any("empty.png" in line for line in outcome.lines)
+
+
+def test_verify(lookalike: Command, pictures: Path) -> None:
+    lookalike("index", pictures, "--in", "mine")
+    assert lookalike("verify", "--json").json == {"problems": []}
+    fine = lookalike("verify")
+    assert (fine.code, fine.out) == (0, "")
+    assert "everything is as it should be" in fine.err
+    segment = next(iter(lookalike.home.rglob("*.safetensors")))
+    damaged = bytearray(segment.read_bytes())
+    damaged[-1] ^= 0xFF
+    segment.write_bytes(damaged)
+    outcome = lookalike("verify")
+    assert outcome.code == 1
+    assert segment.name in outcome.out
+    assert lookalike("verify", "--json").json["problems"]
+
+
+def test_remove(lookalike: Command, pictures: Path) -> None:
+    lookalike("index", pictures, "--in", "mine")
+    fish = sorted((pictures / "photos/fish").iterdir())
+    assert lookalike("remove", fish[0]).out == "1 picture removed from mine\n"
+    assert lookalike("remove", "fish", "--json", cwd=pictures / "photos").json == {"removed": 7}
+    assert lookalike("status", "--json").json["pictures"] == 16
+    assert all(path.exists() for path in fish)
+    again = lookalike("remove", fish[0])
+    assert again.code == 1
+    assert "none of these" in again.err
+
+
+def test_collections(lookalike: Command, pictures: Path) -> None:
+    lookalike("index", pictures / "photos/fish", "--in", "one")
+    lookalike("index", pictures / "photos/windmill", "--in", "two")
+    listed = lookalike("collections", "list", "--json").json
+    assert {(item["name"], item["pictures"]) for item in listed} == {("one", 8), ("two", 8)}
+    assert all(Path(item["path"]).is_dir() for item in listed)
+    assert [line.split()[0] for line in lookalike("collections", "list").lines] == ["one", "two"]
+    lookalike("collections", "delete", "one").failed_with("--yes")
+    assert lookalike("collections", "delete", "one", "--yes").code == 0
+    assert [item["name"] for item in lookalike("collections", "list", "--json").json] == ["two"]
+    assert len(list((pictures / "photos/fish").iterdir())) == 8
+    lookalike("collections", "delete", "one", "--yes").failed_with("one")
+
+
+def test_delete_touches_collections_only(lookalike: Command, pictures: Path) -> None:
+    lookalike("collections", "delete", pictures, "--yes").failed_with(str(pictures))
+    assert len(list(pictures.rglob("*.jpg"))) == 24
+
+
+def test_datasets_name_every_author(lookalike: Command, starter: Path) -> None:
+    outcome = lookalike("datasets", "list")
+    assert outcome.lines[0].startswith("starter  ")
+    files = [path.relative_to(starter).as_posix() for path in starter.rglob("*.jpg")]
+    for name in files:
+        line = next(line for line in outcome.lines if line.startswith(f"  {name}: "))
+        assert "https://creativecommons.org/" in line
+        assert "resized" in line
+    [card] = lookalike("datasets", "list", "--json").json
+    assert card["name"] == "starter"
+    assert card["pictures"] == len(files) == len(card["attribution"])
+    assert set(card["attribution"][0]) == {"file", "licence", "licence_url", "author", "source", "changes"}
+
+
+def test_models(lookalike: Command) -> None:
+    assert "efficientnet-lite0" in lookalike("models", "list").out
+    card = next(card for card in lookalike("models", "list", "--json").json if card["default"])
+    assert (card["name"], card["d"], card["licence"]) == ("efficientnet-lite0", 1280, "Apache-2.0")

@@ -1,0 +1,122 @@
+"""`lookalike search`: shapes of the answers, kinds of queries, and what cannot be searched with."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from tests.cli.conftest import Command, Indexed
+
+
+def test_json_is_an_array_best_first(indexed: Indexed) -> None:
+    query = indexed.folder / "photos/fish/fish-1.jpg"
+    hits = indexed.lookalike("search", query, "-k", "5", "--json").json
+    assert len(hits) == 5
+    assert all(set(hit) == {"path", "similarity", "cosine", "distance", "id"} for hit in hits)
+    assert hits[0]["path"] == str(query)
+    assert hits[0]["similarity"] > 99
+    assert [hit["distance"] for hit in hits] == sorted(hit["distance"] for hit in hits)
+    assert all(abs(1 - hit["cosine"] - hit["distance"]) < 1e-5 for hit in hits)
+    assert all(Path(hit["path"]).is_absolute() and isinstance(hit["id"], int) for hit in hits)
+
+
+def test_table_for_people(indexed: Indexed) -> None:
+    query = indexed.folder / "photos/fish/fish-1.jpg"
+    outcome = indexed.lookalike("search", query, "-k", "3")
+    assert outcome.code == 0
+    assert re.fullmatch(r"\s*100\.0  same picture  .*fish-1\.jpg", outcome.lines[0]), outcome
+    assert len(outcome.lines) == 3
+    assert not re.search("[\t\x1b]", outcome.out)
+    assert "ms to search 24 pictures in my pictures" in outcome.err
+
+
+def test_a_changed_copy_finds_its_picture(indexed: Indexed, tmp_path: Path) -> None:
+    original = indexed.folder / "photos/windmill/windmill-1.jpg"
+    with Image.open(original) as picture:
+        ImageOps.mirror(picture.resize((160, 120))).save(tmp_path / "copy.png")
+    assert indexed.lookalike("search", tmp_path / "copy.png", "--json").json[0]["path"] == str(original)
+
+
+def test_relative_paths(indexed: Indexed) -> None:
+    outcome = indexed.lookalike("search", "fish-1.jpg", "--json", cwd=indexed.folder / "photos/fish")
+    assert outcome.json[0]["path"].endswith("fish-1.jpg")
+
+
+def test_several_queries_are_one(indexed: Indexed) -> None:
+    a, b = indexed.folder / "photos/fish/fish-1.jpg", indexed.folder / "drawings/hat"
+    hat = sorted(b.iterdir())[0]
+    best = {hit["path"] for hit in indexed.lookalike("search", a, hat, "-k", "2", "--json").json}
+    assert best == {str(a), str(hat)}
+
+
+def test_each_query_by_itself(indexed: Indexed) -> None:
+    names = [str(indexed.folder / "photos/fish" / name) for name in ("fish-1.jpg", "fish-10.jpg")]
+    answers = indexed.lookalike("search", *names, "--each", "-k", "2", "--json").json
+    assert [answer["query"] for answer in answers] == names
+    assert all(set(answer) == {"query", "results"} and len(answer["results"]) == 2 for answer in answers)
+    assert [answer["results"][0]["path"] for answer in answers] == names
+    table = indexed.lookalike("search", *names, "--each", "-k", "2")
+    assert [line for line in table.lines if line.startswith("query: ")] == [f"query: {name}" for name in names]
+
+
+def test_k_beyond_the_collection_gives_all(indexed: Indexed) -> None:
+    query = indexed.folder / "photos/fish/fish-1.jpg"
+    assert len(indexed.lookalike("search", query, "-k", "1000", "--json").json) == 24
+
+
+def test_k_below_one_is_a_usage_error(indexed: Indexed) -> None:
+    for k in ("0", "-3", "many"):
+        outcome = indexed.lookalike("search", indexed.folder / "photos/fish/fish-1.jpg", "-k", k)
+        assert outcome.code == 2, outcome
+
+
+def test_queries_that_cannot_be(indexed: Indexed) -> None:
+    search = indexed.lookalike
+    search("search", "no/such/picture.jpg").failed_with("no/such/picture.jpg", "no such file")
+    search("search", "a red car", "--json").failed_with("a red car")
+    search("search", indexed.folder).failed_with("folder")
+    search("search", indexed.folder / "text.jpg").failed_with("text.jpg")
+    search("search", indexed.folder / "empty.png", "--json").failed_with("empty.png")
+    search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", "nobody").failed_with("nobody")
+
+
+def test_urls_inside_this_machine_are_refused(indexed: Indexed) -> None:
+    for url in ("http://127.0.0.1:9/a.jpg", "http://localhost/a.jpg", "http://[::1]/", "HTTP://169.254.169.254/latest"):
+        indexed.lookalike("search", url).failed_with("lookalike")
+
+
+def test_without_any_collection(lookalike: Command, pictures: Path) -> None:
+    lookalike("search", pictures / "photos/fish/fish-1.jpg").failed_with("index")
+
+
+def test_a_reader_that_has_enough_is_no_error(indexed: Indexed) -> None:
+    process = indexed.lookalike.start("search", indexed.folder / "photos/fish/fish-1.jpg", "-k", "24", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0
+    assert err == ""
+
+
+def test_help_is_quick_and_names_every_command(lookalike: Command) -> None:
+    outcome = lookalike("--help")
+    for command in (
+        "demo",
+        "index",
+        "search",
+        "serve",
+        "status",
+        "verify",
+        "remove",
+        "collections",
+        "datasets",
+        "models",
+    ):
+        assert re.search(rf"^ *{command}\b", outcome.out, re.MULTILINE), outcome
+    assert lookalike("-h", stderr=subprocess.PIPE).out == outcome.out
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", lookalike("--version").out)

@@ -1,0 +1,162 @@
+"""The package as others get it: public names, what importing it costs, what is in the wheel."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import lookalike
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "lookalike"
+
+HEAVY = {
+    *("PIL", "numpy", "numba", "llvmlite", "onnx", "onnxruntime", "safetensors", "sqlite3", "typer", "rich"),
+    *("gradio", "fastapi", "starlette", "pydantic", "uvicorn", "pandas", "plotly", "matplotlib"),
+    *("faiss", "scipy", "sklearn", "ray", "timm", "torch", "torchvision"),
+}
+
+
+def _loaded(code: str, environ: dict[str, str] | None = None) -> set[str]:
+    """Top-level modules that are loaded after `code` ran in a fresh interpreter."""
+    code += "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | (environ or {}), capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    assert not _loaded("import lookalike") & HEAVY
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert not _loaded("import lookalike.cli.commands") & HEAVY - {"typer"}
+
+
+def test_searching_a_small_collection_loads_no_compiler(pictures: Path, tmp_path: Path) -> None:
+    code = f"""
+import lookalike as la
+with la.Collection.create({str(tmp_path / "c.lookalike")!r}) as collection:
+    collection.add({str(pictures)!r})
+    assert collection.search({str(pictures / "photos/fish/fish-1.jpg")!r}, k=1)
+"""
+    loaded = _loaded(code)
+    assert "onnxruntime" in loaded
+    assert not loaded & {"numba", "gradio", "fastapi", "faiss", "sklearn", "scipy", "torch", "rich", "typer"}
+
+
+def test_public_names() -> None:
+    assert len(lookalike.__all__) == len(set(lookalike.__all__))
+    for name in lookalike.__all__:
+        assert getattr(lookalike, name) is not None
+    assert set(lookalike.__all__) <= set(dir(lookalike))
+    assert {"Collection", "FlatIndex", "PQIndex", "IVFPQIndex", "Reranked", "load_index", "SearchResult"} <= set(
+        lookalike.__all__
+    )
+
+
+def test_every_error_is_public() -> None:
+    from lookalike import errors
+
+    assert set(errors.__all__) <= set(lookalike.__all__)
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="IVFPQindex"):
+        lookalike.IVFPQindex  # noqa: B018
+
+
+def test_every_import_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = [
+        *project["dependencies"],
+        *(need for needs in project["optional-dependencies"].values() for need in needs),
+    ]
+    declared = {_canonical(re.split(r"[\[><=~! ]", need)[0]) for need in needed}
+    provided = importlib.metadata.packages_distributions()
+    undeclared = set()
+    for path in PACKAGE.rglob("*.py"):
+        for name in _imports(path) - set(sys.stdlib_module_names) - {"lookalike", "_typeshed"}:
+            if not {_canonical(distribution) for distribution in provided.get(name, [name])} & declared:
+                undeclared.add(f"{path.relative_to(ROOT)}: {name}")
+    assert not undeclared
+
+
+def _imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from this checkout as `make dist` does."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    [path] = out.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if not name.endswith("/")}
+    tracked = subprocess.run(["git", "ls-files", "-z", "src"], cwd=ROOT, capture_output=True, check=True).stdout
+    expected = {name.removeprefix("src/") for name in tracked.decode().split("\0") if name}
+    assert expected <= names
+    assert any(name.endswith(".onnx") for name in names)
+    assert "lookalike/py.typed" in names
+    assert "lookalike/data/starter/ATTRIBUTION.tsv" in names
+    assert {name.partition("/")[0] for name in names} == {"lookalike", f"lookalike-{lookalike.__version__}.dist-info"}
+    assert {"LICENSE", "NOTICE"} <= {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
+
+
+def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    binaries = venv / ("Scripts" if os.name == "nt" else "bin")
+    python = binaries / "python"
+    install = ["install", "--quiet", "--no-index", "--no-deps", "--no-compile", wheel]
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, *install], check=True, capture_output=True)
+    # The dependencies are those of this environment, by a .pth file, so that the test needs no network. Python does not
+    # follow .pth files of such a folder, so this checkout, which may be installed in it, is not visible.
+    [site] = venv.rglob("site-packages")
+    (site / "dependencies.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
+
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "COV"))}
+    environ |= {"LOOKALIKE_HOME": str(tmp_path / "home"), "VIRTUAL_ENV": str(venv)}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    assert Path(run(python, "-c", "import lookalike; print(lookalike.__file__)").strip()).is_relative_to(site)
+    printed = run(binaries / "lookalike", "demo", "--no-serve")
+    assert "same picture" in printed
+    assert str(site) in printed
+    assert str(ROOT) not in printed.replace(str(tmp_path), "")
+    assert json.loads(run(binaries / "lookalike", "status", "--json"))["pictures"] == 349
