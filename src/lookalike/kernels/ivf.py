@@ -27,7 +27,7 @@ def id_at(ids, position, wide_ids):
 def is_allowed(number, mask, chosen):
     """Whether the filter lets an id pass: a mask over ids, or sorted ids; both empty is no filter."""
     if mask.shape[0]:
-        return number < mask.shape[0] and mask[number]
+        return 0 <= number < mask.shape[0] and mask[number]
     at = np.searchsorted(chosen, number)
     return at < chosen.shape[0] and chosen[at] == number
 
