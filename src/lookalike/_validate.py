@@ -56,7 +56,9 @@ def check_vectors(
         raise InputError(f"{name}: expected at least one vector, got shape {array.shape}")
     with np.errstate(over="ignore"):
         cast: FloatArray = np.require(array, np.float32, ["C", "A", "W"])
-    if check_finite and not np.isfinite(np.dot(cast.ravel(), np.zeros(cast.size, np.float32))):
+    with np.errstate(invalid="ignore"):  # infinity times zero, which is the point
+        is_finite = not check_finite or np.isfinite(np.dot(cast.ravel(), np.zeros(cast.size, np.float32)))
+    if not is_finite:
         row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         raise InputError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
     return cast
