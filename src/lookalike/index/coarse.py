@@ -74,21 +74,20 @@ class CoarseQuantizer:
         coarse : ndarray of float32, shape (nq, nprobe)
             ‖q − c‖², or −⟨q, c⟩ for ``"ip"``.
         """
-        from lookalike.kernels.distances import coarse_scores, select_probes
+        from lookalike.kernels.distances import probe_few, select_probes
 
         nlist, by_l2 = self.nlist, self.metric != "ip"
+        if len(xq) < FEW:
+            few: tuple[IdArray, FloatArray] = probe_few(xq, self._columns, self._offsets, self.centroids, nprobe, by_l2)
+            return few
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
         scale = np.float32(-2 if by_l2 else -1)
         for first in range(0, len(xq), QUERIES):
             rows = xq[first : first + QUERIES]
-            if len(rows) < FEW:
-                scores = aligned_empty((len(rows), len(self._offsets)), np.float32)
-                coarse_scores(rows, self._columns, self._offsets, scale, scores)
-            else:
-                scores = np.full((len(rows), len(self._offsets)), np.inf, np.float32)
-                scores[:, :nlist] = rows @ self.centroids.T
-                scores[:, :nlist] *= scale
-                scores[:, :nlist] += self._offsets[:nlist]
+            scores = np.full((len(rows), len(self._offsets)), np.inf, np.float32)
+            scores[:, :nlist] = rows @ self.centroids.T
+            scores[:, :nlist] *= scale
+            scores[:, :nlist] += self._offsets[:nlist]
             out = slice(first, first + len(rows))
             select_probes(rows, scores, self.centroids, nprobe, by_l2, probes[out], coarse[out])
         return probes, coarse

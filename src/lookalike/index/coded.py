@@ -170,18 +170,16 @@ class CodedIndex(Index):
         return biases
 
     def _add(self, xb: FloatArray, ids: IdArray) -> None:
+        lists, places = self._lists.clone(), []  # a search sees all of `xb` or nothing of it
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
-            self._append(*self._encode(self._inside(xb[rows])), ids[rows])
-
-    def _append(self, list_no: IdArray, codes: CodeArray, biases: FloatArray, ids: IdArray) -> None:
-        before = self._lists.sizes.copy()
-        self._lists.append(list_no, codes, biases, ids)
+            list_no, codes, biases = self._encode(self._inside(xb[rows]))
+            if self._places is not None:
+                places.append(_next_places(list_no, lists.sizes))
+            lists.append(list_no, codes, biases, ids[rows])
+        self._lists = lists
         if self._places is not None:
-            order = np.argsort(list_no, kind="stable")
-            sizes = np.bincount(list_no, minlength=self.nlist)
-            within = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-            self._places.extend(ids[order], (list_no[order] << 32) | (before[list_no[order]] + within))
+            self._places.extend(ids, np.concatenate(places))
 
     # --- search ------------------------------------------------------------------------------------------------------
 
@@ -289,9 +287,12 @@ class CodedIndex(Index):
                 self.by_residual, self._is_l2, lists.wide_ids, mask, chosen, k, distances[rows], ids[rows],
             )  # fmt: skip
 
+        if len(xq) == 1:  # every microsecond counts
+            run(slice(0, 1))
+            return distances, ids
         step = max(1, min(QUERIES, KEPT // k, -(-len(xq) // threads)))
         parts = [slice(at, at + step) for at in range(0, len(xq), step)]
-        if threads == 1 or len(parts) == 1:
+        if threads == 1:
             for part in parts:
                 run(part)
         else:
@@ -461,6 +462,15 @@ class CodedIndex(Index):
         if self._centroids is None:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
         return self._centroids
+
+
+def _next_places(list_no: IdArray, sizes: IdArray) -> IdArray:
+    """Where vectors will stand that are appended to these lists in this order: ``list_no << 32 | position``."""
+    order = np.argsort(list_no, kind="stable")
+    added = np.bincount(list_no, minlength=len(sizes))
+    places = np.empty(len(list_no), np.int64)
+    places[order] = np.arange(len(order)) - np.repeat(np.cumsum(added) - added, added)
+    return (list_no << 32) | (places + sizes[list_no])
 
 
 def _split_filter(permitted: Array | None) -> tuple[Array, Array]:

@@ -109,7 +109,7 @@ def select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse):
             bound = bound_of_kth(row, padded, nprobe, minima)
         count = 0
         for c in range(nlist):
-            if row[c] <= bound:
+            if not row[c] > bound:  # NaN, where a damaged centroid overflows, is kept: nprobe lists have to come out
                 values[count], numbers[count] = row[c], c
                 count += 1
         if count > nprobe:
@@ -119,6 +119,19 @@ def select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse):
             values[p] = squared_distance(xq[i], centroid) if is_l2 else -inner_product(xq[i], centroid)
         sort_candidates(values, numbers, places, nprobe)
         probes[i], coarse[i] = numbers[:nprobe], values[:nprobe]
+
+
+@kernel
+def probe_few(xq, tiles, offsets, centroids, nprobe, is_l2):
+    """Score and select in one call: for a query or a few, what a call costs counts."""
+    nq, padded = xq.shape[0], offsets.shape[0]
+    memory = np.empty(nq * padded + 16, np.float32)
+    start = ((64 - (memory.ctypes.data & 63)) & 63) // 4
+    scores = memory[start : start + nq * padded].reshape(nq, padded)
+    probes, coarse = np.empty((nq, nprobe), np.int64), np.empty((nq, nprobe), np.float32)
+    coarse_scores(xq, tiles, offsets, np.float32(-2 if is_l2 else -1), scores)
+    select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse)
+    return probes, coarse
 
 
 # --- coded vectors ---------------------------------------------------------------------------------------------------
@@ -131,7 +144,8 @@ def select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse):
 @inlined
 def code_at(codes, j, ksub):
     """The j-th code of a vector: a byte up to 8 bits, two above."""
-    return np.int64(load_u8(codes + j * 64)) if ksub <= 256 else np.int64(load_u16(codes + j * 128)) & (ksub - 1)
+    code = np.int64(load_u8(codes + j * 64)) if ksub <= 256 else np.int64(load_u16(codes + j * 128))
+    return code & (ksub - 1)
 
 
 @kernel(fast=True)

@@ -28,6 +28,7 @@ __all__ = [
     "kmeans_sklearn",
 ]
 
+SHORT = 32  # dimensions up to which the encoding kernel beats a matrix product
 ROWS = 4096  # points of one matrix product
 POINTS_PER_CENTROID = 256  # more are sampled away: they cost time and change little (as in FAISS)
 ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's own limit)
@@ -65,6 +66,8 @@ def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> 
     from lookalike.kernels.assign import nearest_from_products
 
     n, threads = len(x), threads or os.cpu_count() or 1
+    if x.shape[1] <= SHORT and len(centroids) <= 1 << 16:
+        return _assign_short(x, centroids, threads)
     assigned, distances = np.empty(n, np.int64), np.empty(n, np.float32)
     norms = np.einsum("kd,kd->k", centroids, centroids)
     columns = np.ascontiguousarray(centroids.T)
@@ -82,6 +85,34 @@ def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> 
 
             list(pool.map(settle, parts)) if len(parts) > 1 else settle(parts[0])
     return assigned, distances
+
+
+def _assign_short(x: FloatArray, centroids: FloatArray, threads: int) -> tuple[IdArray, FloatArray]:
+    """The same for short vectors, such as the pieces of a product quantizer: the kernel that encodes them is faster."""
+    from lookalike.kernels.assign import encode
+
+    (n, d), k = x.shape, len(centroids)
+    columns = np.zeros((1, d, -(-k // 64) * 64), np.float32)
+    columns[0, :, :k] = centroids.T
+    norms = np.full((1, columns.shape[2]), np.inf, np.float32)
+    norms[0, :k] = np.einsum("kd,kd->k", centroids, centroids)
+    codes, codebook = np.empty((n, 1), np.uint16), np.ascontiguousarray(centroids)[None]
+    step = -(-n // threads)
+
+    def run(first: int) -> None:
+        encode(
+            np.ascontiguousarray(x[first : first + step], np.float32),
+            codebook,
+            columns,
+            norms,
+            codes[first : first + step],
+        )
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, range(0, n, max(step, 1))))
+    assigned = codes[:, 0].astype(np.int64)
+    difference = x - centroids[assigned]
+    return assigned, np.einsum("nd,nd->n", difference, difference)
 
 
 def kmeans_native(

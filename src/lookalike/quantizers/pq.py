@@ -6,6 +6,8 @@ its place. m numbers of nbits bits stand for d floats.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans, train_centroid
 
 __all__ = ["ProductQuantizer"]
 
-ROWS = 16_384  # vectors encoded by one call of the kernel
+ROWS = 4096  # vectors encoded by one call of the kernel
 
 
 class ProductQuantizer:
@@ -127,15 +129,19 @@ class ProductQuantizer:
         self._centroids = array
         return self
 
-    def encode(self, x: ArrayLike) -> CodeArray:
+    def encode(self, x: ArrayLike, threads: int | None = None) -> CodeArray:
         """Numbers of the nearest centroids, uint8 or uint16, shape (n, m)."""
         from lookalike.kernels.assign import encode
 
         vectors = check_vectors(x, self.d, "x", empty_ok=True)
+        columns, norms, book = self._columns, self._norms, self.pq_centroids
         codes: CodeArray = np.empty((len(vectors), self.m), self.code_dtype)  # type: ignore[assignment]
-        for first in range(0, len(vectors), ROWS):
-            rows = slice(first, first + ROWS)
-            encode(vectors[rows], self.pq_centroids, self._columns, self._norms, codes[rows])
+
+        def run(first: int) -> None:
+            encode(vectors[first : first + ROWS], book, columns, norms, codes[first : first + ROWS])
+
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            list(pool.map(run, range(0, len(vectors), ROWS)))
         return codes
 
     def decode(self, codes: CodeArray) -> FloatArray:
