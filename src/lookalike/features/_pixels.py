@@ -13,7 +13,7 @@ from lookalike.features._source import DECODER_ERRORS
 
 __all__ = ["LARGE", "check_memory", "memory_to_decode", "orientation", "reduced_rgb", "upright"]
 
-MAX_DECODED_BYTES: Final = 640 << 20
+MAX_DECODED_BYTES: Final = 512 << 20
 """What decoding one picture may use. Pictures that use more than `LARGE` are decoded one at a time."""
 
 LARGE: Final = 64 << 20
