@@ -156,6 +156,9 @@ class AppServer:
                 self._on_ready(self.url)
 
         self._server = _uvicorn(app, ready)
+        warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)
+        warming.start()
+        stack.callback(warming.join)
         if self._threaded:
             self._thread = threading.Thread(target=self.run, name="lookalike-app")
             self._thread.start()
@@ -246,15 +249,14 @@ def _gradio_folder() -> Iterator[None]:
     """Keep what gradio stores in a folder of this process, gone when the server stops, and its telemetry off."""
     folder = tempfile.mkdtemp(prefix="lookalike-app-")
     wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    before = {name: os.environ.get(name) for name in wanted}
+    before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ.update(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.pop("GRADIO_TEMP_DIR")
+        if before is not None:
+            os.environ["GRADIO_TEMP_DIR"] = before
         shutil.rmtree(folder, ignore_errors=True)
 
 

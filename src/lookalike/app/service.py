@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -15,11 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from PIL import Image
+
 from lookalike import _fetch
 from lookalike.collection import Collection, home
 from lookalike.collection.records import Entry, Hit, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
-from lookalike.errors import CollectionNotFoundError, IdError, ImageError, InputError
+from lookalike.errors import CollectionNotFoundError, IdError, ImageError, InputError, LookalikeError
 from lookalike.features.images import open_picture, probe, thumbnail
 
 __all__ = ["MAX_K", "Answer", "Picture", "Query", "Service"]
@@ -124,6 +127,13 @@ class Service:
             for collection in self._open.values():
                 collection.close()
             self._open.clear()
+
+    def warm(self) -> None:
+        """Load the model and the index before the first search needs them."""
+        picture = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(picture, "PNG")
+        with contextlib.suppress(LookalikeError):  # the first search will say what is wrong
+            self.collection().search(picture.getvalue(), 1)
 
     def names(self) -> list[str]:
         """Names of the collections that can be asked for, the default first."""

@@ -6,8 +6,10 @@ own (``static/``): they talk to ``/api``, where pictures go by id and results ca
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.guard import MAX_UPLOAD
@@ -87,7 +89,19 @@ import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.
 
 
 def mount_page(app: FastAPI, service: Service) -> FastAPI:
-    """Put the page at ``/`` of an application."""
+    """Put the page at ``/`` of an application.
+
+    gradio makes event loops that nobody closes, except where one runs: so it is given one.
+    """
+
+    async def mount() -> FastAPI:
+        return _mount(app, service)
+
+    with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
+        return elsewhere.submit(asyncio.run, mount()).result()
+
+
+def _mount(app: FastAPI, service: Service) -> FastAPI:
     import gradio
 
     mounted: FastAPI = gradio.mount_gradio_app(
@@ -120,9 +134,9 @@ def create_page(service: Service) -> Blocks:
                 collection = gradio.Dropdown(
                     service.names(), value=service.default, label="Collection", elem_id="lk-collection"
                 )
-                gradio.HTML('<p id="lk-status" aria-live="polite">&nbsp;</p>', js_on_load=None, apply_default_css=False)
+                gradio.HTML('<dl id="lk-status"></dl>', js_on_load=None, apply_default_css=False)
                 count = gradio.Slider(
-                    1, SLIDER_K, value=DEFAULT_K, step=1, label="Number of results", elem_id="lk-count"
+                    1, SLIDER_K, value=DEFAULT_K, step=1, label="Number of results", elem_id="lk-count", buttons=[]
                 )
                 gradio.HTML(
                     '<section id="lk-strip" aria-label="Examples" hidden></section>',

@@ -9,6 +9,8 @@ const EXAMPLES = 12;
 const STRIP = 10;
 const PAUSE = 180; // ms that a slider rests before it counts
 
+const narrow = () => matchMedia("(max-width: 860px)").matches;
+
 export function start(shell) {
   const find = (selector) => document.querySelector(selector);
   const results = find("#lk-results");
@@ -28,6 +30,7 @@ export function start(shell) {
     state.query = query;
     preview(query);
     view.showLoading(results, state.k);
+    if (narrow()) results.scrollIntoView({ block: "start" }); // there the results are below everything else
     document.body.classList.add("lk-searching");
     try {
       const answer = await api.search(query, state.collection, state.k, running.signal);
@@ -38,14 +41,18 @@ export function start(shell) {
     } catch (error) {
       if (mine !== turn || error.name === "AbortError") return;
       if (!(error instanceof api.ApiError)) throw error;
-      view.showError(results, error);
+      if (error.status === 0 && error.type !== "Unreachable") {
+        state.query = null; // a refused picture is not asked again when the collection changes
+        ask.clear();
+      }
+      view.showError(results, error, startOver);
     } finally {
       if (mine === turn) document.body.classList.remove("lk-searching");
     }
   }
 
   function fromResults(query) {
-    find("#lk-top").scrollIntoView({ block: "start" });
+    if (!narrow()) find("#lk-top").scrollIntoView({ block: "start" });
     search(query);
   }
 
@@ -65,7 +72,12 @@ export function start(shell) {
     running?.abort();
     turn += 1;
     document.body.classList.remove("lk-searching");
-    view.showError(results, error);
+    view.showError(results, error, startOver);
+  }
+
+  function startOver() {
+    ask.clear();
+    reset();
   }
 
   function reset() {

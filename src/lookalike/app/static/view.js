@@ -45,7 +45,9 @@ function pictureBox(entry, collection) {
     onload: () => box.classList.add("is-loaded"),
     onerror: () => box.classList.add("is-missing"),
   });
-  const box = el("span", { class: "lk-picture" }, image);
+  // Beside a long picture, a blur of itself: white stays white, sky stays sky.
+  const backdrop = whole && el("img", { src: image.src, alt: "", loading: "lazy", draggable: false, class: "lk-backdrop" });
+  const box = el("span", { class: "lk-picture" }, backdrop || null, image);
   return box;
 }
 
@@ -143,7 +145,7 @@ export function showResults(root, answer, { query, collection, search }) {
   );
 }
 
-export function showError(root, error) {
+export function showError(root, error, startOver) {
   root.removeAttribute("aria-busy");
   const message = error.message.charAt(0).toUpperCase() + error.message.slice(1);
   root.replaceChildren(
@@ -151,23 +153,32 @@ export function showError(root, error) {
       "div",
       { class: "lk-error", role: "alert" },
       icon("alert", 28),
-      el("div", {}, el("h2", {}, TITLES[error.type] ?? "This search did not work"), el("p", {}, message)),
+      el(
+        "div",
+        {},
+        el("h2", {}, TITLES[error.type] ?? "This search did not work"),
+        el("p", {}, message),
+        el("button", { type: "button", class: "lk-button", onclick: startOver }, "Back to the examples"),
+      ),
     ),
   );
 }
 
-/** What is searched, and how well: one quiet paragraph. */
+/** What is searched, and how well. */
 export function showStatus(root, status) {
-  const parts = [plural(status.pictures, "picture"), status.index === "flat" ? "exact search" : `index ${status.spec}`];
   const recall = status.recall_at_10;
+  const rows = [
+    ["Pictures", number.format(status.pictures)],
+    ["Index", status.index === "flat" ? "none needed, exact search" : status.spec],
+    ["Model", status.model_title ?? status.model],
+  ];
   if (recall) {
-    const interval = `${recall.low.toFixed(3)} to ${recall.high.toFixed(3)}, ${recall.n} queries`;
-    parts.push(el("span", { title: `Share of the true 10 nearest that are found: ${interval}` }, `recall@10 ${recall.value.toFixed(3)}`));
+    const interval = `between ${recall.low.toFixed(3)} and ${recall.high.toFixed(3)}, over ${recall.n} queries`;
+    const meaning = `Share of the true ${recall.k} nearest pictures that a search finds: ${interval}`;
+    rows.splice(2, 0, [`Recall@${recall.k}`, el("span", { title: meaning }, recall.value.toFixed(3))]);
   }
-  parts.push(status.model_title ?? status.model);
-  if (status.skipped?.length) parts.push(`${plural(status.skipped.length, "file")} skipped`);
-  const last = parts.length - 1;
-  root.replaceChildren(...parts.map((part, i) => el("span", { class: "lk-fact" }, part, i < last ? " · " : "")));
+  if (status.skipped?.length) rows.push(["Skipped", plural(status.skipped.length, "file")]);
+  root.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
 /** Small examples beside the results. */

@@ -1,0 +1,58 @@
+"""Two small collections of starter pictures in a home of their own, and the app serving them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lookalike.app import AppServer
+from lookalike.collection import Collection
+from lookalike.data.datasets import starter_folder
+
+FOLDERS = {
+    "photos": ("photos/fish", "photos/windmill", "photos/tool"),
+    "drawings": ("drawings/bird", "drawings/hat", "drawings/flower"),
+}
+PER_FOLDER = 8
+WINDMILL = "photos/windmill/windmill-12.jpg"
+HOSTILE = '<img src=x onerror=alert(1)>&".jpg'
+
+
+def build_home(home: Path) -> Path:
+    """A `LOOKALIKE_HOME` with the collections "photos" and "drawings"."""
+    for name, folders in FOLDERS.items():
+        root = home / "pictures" / name
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+            files = sorted((starter_folder() / folder).iterdir())
+            wanted = [file for file in files if f"{folder}/{file.name}" == WINDMILL]
+            for file in [*wanted, *(f for f in files if f not in wanted)][:PER_FOLDER]:
+                shutil.copy2(file, root / folder / file.name)
+        if name == "drawings":
+            source = sorted((root / "drawings/bird").iterdir())[0]
+            shutil.copy2(source, root / HOSTILE)
+        with Collection.create(home / "collections" / name) as collection:
+            collection.add(root)
+    return home
+
+
+@contextlib.contextmanager
+def serving(
+    home: Path,
+    collection: str = "photos",
+    *,
+    fetch: Callable[[str], bytes] | None = None,
+    auth: str | None = None,
+    host: str = "127.0.0.1",
+    max_upload: int | None = None,
+) -> Iterator[AppServer]:
+    """The app on a free port, with `home` as the user's data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOOKALIKE_HOME", str(home))
+        path = home / "collections" / collection
+        with AppServer(path, host=host, auth=auth, fetch=fetch, max_upload=max_upload) as server:
+            yield server
