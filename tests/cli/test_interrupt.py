@@ -42,7 +42,7 @@ def _stopped_after_first_commit(lookalike: Command, folder: Path, how: signal.Si
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_half_way(lookalike: Command, many: Path, how: signal.Signals) -> None:
     total = sum(1 for _ in many.rglob("*.jpg"))
     code, err = _stopped_after_first_commit(lookalike, many, how)

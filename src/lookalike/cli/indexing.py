@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,12 @@ from lookalike.cli.progress import ProgressDisplay
 from lookalike.errors import CollectionError
 
 if TYPE_CHECKING:
-    from lookalike.collection import AddReport, Collection
+    from lookalike.collection import AddReport, Collection, Skipped
 
 __all__ = ["add", "opened_or_created", "print_report", "run"]
 
 _NAMED = 10  # skipped files that are named at once; `status` names all
+_NEVER_PICTURES = frozenset({"other", "hidden"})
 
 
 def run(folders: list[Path], into: str | None, model: str | None = None, prune: bool = False) -> bool:
@@ -29,10 +30,9 @@ def run(folders: list[Path], into: str | None, model: str | None = None, prune: 
         print_report(collection, report)
         if len(collection):
             home.remember(path)
-            return not report.interrupted
-        if not report.interrupted:
+        elif not (report.missing or report.removed or report.interrupted):
             say(f"no pictures were found in {', '.join(str(folder) for folder in folders)}")
-        return False
+        return not report.interrupted and (len(collection) > 0 or report.removed > 0)
 
 
 @contextlib.contextmanager
@@ -79,11 +79,19 @@ def print_report(collection: Collection, report: AddReport) -> None:
     ]
     facts = ", ".join(f"{n:,} {what}" for n, what in done if n) or "nothing to do"
     emit(f"{collection.name}: {count(len(collection), 'picture')} ({facts}) in {duration(report.seconds)}")
-    for item in report.skipped[:_NAMED]:
-        say(f"skipped {item.path}: {item.reason}")
-    if len(report.skipped) > _NAMED:
-        say(f"skipped {len(report.skipped) - _NAMED:,} more; `lookalike status` names each with its reason")
+    _print_skipped(report.skipped)
     if report.missing:
         say(f"{count(report.missing, 'picture')} cannot be found now and are hidden until back; --prune forgets them")
     if report.interrupted:
         say(f"stopped; {count(len(collection), 'picture')} are kept, run the same command to go on")
+
+
+def _print_skipped(skipped: Sequence[Skipped]) -> None:
+    """Name pictures that could not be read; only count files that never were pictures."""
+    pictures = [item for item in skipped if item.kind not in _NEVER_PICTURES]
+    for item in pictures[:_NAMED]:
+        say(f"skipped {item.path}: {item.reason}")
+    if rest := len(pictures) - min(len(pictures), _NAMED):
+        say(f"skipped {rest:,} more; `lookalike status` names each with its reason")
+    if others := len(skipped) - len(pictures):
+        say(f"skipped {count(others, 'file')} that {'is' if others == 1 else 'are'} hidden or no picture")
