@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Collection": "lookalike.collection",
     "FlatIndex": "lookalike.index",
+    "IVFFlatIndex": "lookalike.index",
     "IVFPQIndex": "lookalike.index",
     "PQIndex": "lookalike.index",
     "Reranked": "lookalike.index",

@@ -23,8 +23,10 @@ from lookalike.index.base import Index
 from lookalike.index.coded import CodedIndex
 from lookalike.index.flat import FlatIndex
 from lookalike.index.invlists import InvertedLists
+from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex
 from lookalike.index.pq import PQIndex
+from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = ["load_index", "read_tensors", "save_index", "write_tensors"]
@@ -34,7 +36,12 @@ ALIGNMENT = 64
 MAX_HEADER = 1 << 20
 DTYPES = {"F32": np.float32, "U8": np.uint8, "U16": np.uint16, "I32": np.int32, "I64": np.int64, "F16": np.float16}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
-KINDS: dict[str, type[Index]] = {"flat": FlatIndex, "pq": PQIndex, "ivfpq": IVFPQIndex}
+KINDS: dict[str, type[Index]] = {
+    "flat": FlatIndex,
+    "pq": PQIndex,
+    "ivfflat": IVFFlatIndex,
+    "ivfpq": IVFPQIndex,
+}
 
 # --- tensors in a file -----------------------------------------------------------------------------------------------
 
@@ -153,6 +160,12 @@ def save_index(index: Index, path: PathLike) -> None:
             if isinstance(index, IVFPQIndex):
                 spec |= {"nlist": index.nlist, "by_residual": index.by_residual, "coarse_metric": index.coarse_metric}
             tensors = _coded_tensors(index)
+        elif isinstance(index, IVFFlatIndex):
+            index._check_trained()
+            kmeans = index.kmeans if isinstance(index.kmeans, str) else "custom"
+            spec |= {"nlist": index.nlist, "kmeans": kmeans, "rotation": index.rotation, "seed": index.seed}
+            spec |= {"coarse_metric": index.coarse_metric}
+            tensors = {"coarse_centroids": index.coarse_centroids, **index._lists.flat(), **_rotation_tensors(index)}
         elif isinstance(index, FlatIndex):
             tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
         else:
@@ -172,9 +185,13 @@ def save_index(index: Index, path: PathLike) -> None:
 
 def _coded_tensors(index: CodedIndex) -> dict[str, Array]:
     tensors = {"coarse_centroids": index._trained(), "pq_centroids": index.pq_centroids, **index._lists.flat()}
-    if index._transform is not None:
-        tensors |= {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
-    return tensors
+    return tensors | _rotation_tensors(index)
+
+
+def _rotation_tensors(index: CodedIndex | IVFFlatIndex) -> dict[str, Array]:
+    if index._transform is None:
+        return {}
+    return {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
 
 
 def load_index(path: PathLike, mmap: bool = False) -> Index:
@@ -190,7 +207,7 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
 
     Returns
     -------
-    FlatIndex, PQIndex or IVFPQIndex
+    FlatIndex, PQIndex, IVFFlatIndex or IVFPQIndex
 
     Raises
     ------
@@ -217,6 +234,8 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
         spec["kmeans"] = "native" if spec.get("kmeans") == "custom" else spec.get("kmeans")
         if kind == "flat":
             index: Index = _load_flat(FlatIndex(spec["metric"]), metadata, tensors)
+        elif kind == "ivfflat":
+            index = _load_ivfflat(IVFFlatIndex(**spec), metadata, tensors)
         else:
             index = _load_coded(KINDS[kind](**spec), metadata, tensors)
         index._next_id, index._readonly = int(metadata["next_id"]), mmap
@@ -233,6 +252,33 @@ def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Ar
     return index
 
 
+def _load_ivfflat(index: IVFFlatIndex, metadata: dict[str, Any], tensors: dict[str, Array]) -> IVFFlatIndex:
+    centroids, vectors, ids, sizes = (tensors[name] for name in ("coarse_centroids", "vectors", "ids", "sizes"))
+    fits = (
+        centroids.ndim == vectors.ndim == 2
+        and centroids.shape == (index.nlist, vectors.shape[1])
+        and centroids.dtype == vectors.dtype == np.float32
+        and ids.dtype == sizes.dtype == np.int64
+        and sizes.shape == (index.nlist,)
+        and not ((sizes < 0) | (sizes > len(vectors))).any()
+        and ids.shape == (len(vectors),)
+        and int(sizes.sum()) == len(vectors) == metadata["ntotal"]
+        and bool(np.isfinite(centroids).all())
+    )
+    if not fits:
+        raise FormatError(f"nlist={index.nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
+    transform = None
+    if "rotation" in tensors:
+        transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
+        if transform.d_out != vectors.shape[1]:
+            raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {vectors.shape[1]}")
+    index._set_trained(np.array(centroids), transform)
+    index._lists = VectorLists.from_flat(vectors, ids, sizes.copy())
+    if index.d != metadata["d"]:
+        raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
+    return index
+
+
 def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array]) -> CodedIndex:
     assert isinstance(index, CodedIndex)
     centroids, codes, sizes = tensors["coarse_centroids"], tensors["codes"], tensors["sizes"]
@@ -243,7 +289,7 @@ def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array
         centroids.shape == (index.nlist, index.pq.d)
         and sizes.shape == (index.nlist,)
         and sizes.dtype == np.int64
-        and not (sizes < 0).any()
+        and not ((sizes < 0) | (sizes > len(ids))).any()  # so that no sum below overflows
         and codes.shape == (int(blocks.sum()), index.m, 64)
         and codes.dtype == np.dtype(index.pq.code_dtype)
         and biases.shape == ids.shape == (len(codes) * 64,)

@@ -1,0 +1,422 @@
+"""An inverted file of whole vectors: exact distances, in the nprobe lists nearest to a query only."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._validate import MAX_K, check_count, check_ids, check_radius
+from lookalike.errors import DimensionError, IdError, InputError, NotTrainedError
+from lookalike.index.base import Index, allowed_ids, gather_ranges, missing, passes
+from lookalike.index.coarse import CoarseQuantizer, check_coarse_metric
+from lookalike.index.idmap import IdMap
+from lookalike.index.vectorlists import VectorLists
+from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans, train_centroids
+from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
+
+__all__ = ["IVFFlatIndex"]
+
+QUERIES = 1024  # of one pass over the lists
+KEPT = 2_000_000  # candidates of one pass at the most
+SPARE = 64  # candidates beyond 2 k that a query gathers before they are cut back to k
+NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
+
+
+class IVFFlatIndex(Index):
+    """Inverted file of float32 vectors: as `IVFPQIndex`, without the loss of codes and with 4d + 8 bytes a vector.
+
+    Parameters
+    ----------
+    nlist : int
+        Inverted lists; about 4·sqrt(n) to 16·sqrt(n).
+    metric : {"l2", "ip", "cosine"}
+    kmeans : {"native", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
+    rotation : {None, "pca:128"}
+        Reduce vectors by PCA first; distances are those of the reduced vectors.
+    seed : int
+        Training is repeatable on one machine.
+    coarse_metric : {None, "l2", "ip"}
+        How lists are assigned and chosen: by default by inner product for ``"ip"``, else by L2 distance, as in FAISS.
+
+    Notes
+    -----
+    A search costs O(d · nlist) and O(d) for each vector of the nprobe lists.
+
+    Examples
+    --------
+    >>> import numpy as np, lookalike as la
+    >>> xb = np.random.default_rng(0).random((4000, 16), np.float32)
+    >>> index = la.IVFFlatIndex(nlist=16).train(xb).add(xb)
+    >>> index.search(xb[:2], k=1, nprobe=4).ids.tolist()
+    [[0], [1]]
+    """
+
+    kind = "ivfflat"
+
+    def __init__(
+        self,
+        nlist: int = 1024,
+        metric: str = "l2",
+        kmeans: KMeansChoice = "native",
+        rotation: str | None = None,
+        seed: int = 0,
+        coarse_metric: str | None = None,
+    ) -> None:
+        super().__init__(metric)
+        get_kmeans(kmeans)
+        if parse_rotation(rotation)[0] == "opq":
+            raise InputError(
+                f'rotation: expected None or "pca:128", got {rotation!r}; OPQ prepares vectors for codes, this index has none'
+            )
+        self.nlist = check_count(nlist, "nlist")
+        self.kmeans, self.rotation, self.seed = kmeans, rotation, seed
+        self.coarse_metric = check_coarse_metric(coarse_metric, metric)
+        self._transform: LinearTransform | None = None
+        self._coarse: CoarseQuantizer | None = None
+        self._lists = VectorLists.empty(nlist, 0)
+        self._places: IdMap | None = None
+
+    @property
+    def ntotal(self) -> int:
+        return self._lists.ntotal
+
+    @property
+    def is_trained(self) -> bool:
+        return self._coarse is not None
+
+    @property
+    def ids(self) -> IdArray:
+        return self._lists.all_ids()
+
+    @property
+    def coarse_centroids(self) -> FloatArray:
+        """float32, shape (nlist, d), read-only; in the reduced space if there is a rotation."""
+        return self._trained().centroids
+
+    @property
+    def list_sizes(self) -> IdArray:
+        """Vectors in each list, int64, shape (nlist,)."""
+        return self._lists.sizes.copy()
+
+    # --- train and add -----------------------------------------------------------------------------------------------
+
+    def set_centroids(self, coarse_centroids: Any) -> Self:
+        """Use these centroids, float, shape (nlist, d), instead of training. Returns the index itself.
+
+        Raises
+        ------
+        DimensionError
+            If there are not nlist of them.
+        InputError
+            If they are not finite, or the index holds vectors already.
+        """
+        centroids = np.array(coarse_centroids, np.float32, order="C")
+        if centroids.ndim != 2 or centroids.shape[0] != self.nlist or not centroids.shape[1]:
+            raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {centroids.shape}")
+        if not np.isfinite(centroids).all():
+            raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
+        with self._writing:
+            self._check_writable()
+            if self.ntotal:
+                raise InputError(f"set_centroids: expected an empty index, it holds {self.ntotal} vectors")
+            self._set_trained(centroids, None)
+        return self
+
+    def _set_trained(self, centroids: FloatArray, transform: LinearTransform | None) -> None:
+        centroids.flags.writeable = False
+        self._transform = transform
+        self._lists = VectorLists.empty(self.nlist, centroids.shape[1])
+        self.d = centroids.shape[1] if transform is None else transform.d_in
+        self._coarse = CoarseQuantizer(centroids, self.coarse_metric)
+
+    def _train(self, xt: FloatArray) -> None:
+        kind, d_out = parse_rotation(self.rotation)
+        transform = train_pca(xt, d_out or xt.shape[1]) if kind else None
+        x = xt if transform is None else transform.apply(xt)
+        self._set_trained(train_centroids(x, self.nlist, self.kmeans, self.seed, "coarse quantizer"), transform)
+
+    def _inside(self, x: FloatArray) -> FloatArray:
+        """Vectors as the lists know them: reduced, if there is a rotation."""
+        return x if self._transform is None else self._transform.apply(x)
+
+    def _add(self, xb: FloatArray, ids: IdArray) -> None:
+        x = self._inside(xb)
+        self._lists, places = self._lists.append(self._trained().assign(x), x, ids)
+        if self._places is not None:
+            self._places.extend(ids, places)
+
+    # --- search ------------------------------------------------------------------------------------------------------
+
+    def search(
+        self, xq: Any, k: int = 10, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> SearchResult:
+        """The k nearest vectors of each query among the nprobe lists nearest to it.
+
+        Parameters
+        ----------
+        xq : array of numbers, shape (nq, d)
+        k : int
+            Up to 1,000,000.
+        nprobe : int, optional
+            Lists visited, 1 by default; above nlist means all.
+        allow : array of int64 ids, or of bool indexed by id, optional
+            Only these are found, and k of them where the visited lists hold k.
+        threads : int, optional
+            All cores by default.
+
+        Returns
+        -------
+        SearchResult
+            Distances (nq, k) float32 and ids (nq, k) int64, best first, equal distances by id.
+
+        Raises
+        ------
+        NotTrainedError, DimensionError, InputError
+        """
+        k = check_count(k, "k", 1, MAX_K)
+        vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
+        lists = self._lists
+        if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
+            return missing(len(vectors), k, self.metric)
+        queries = self._inside(vectors)
+        probes = self._trained().probe(queries, nprobe)[0]
+        distances, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+
+        def run(rows: slice) -> None:
+            self._scan(queries[rows], probes[rows], lists, permitted, distances[rows], ids[rows])
+
+        step = max(1, min(QUERIES, KEPT // k, -(-len(queries) // threads)))
+        parts = [slice(at, at + step) for at in range(0, len(queries), step)]
+        if threads == 1 or len(parts) == 1:
+            for part in parts:
+                run(part)
+        else:
+            with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+                list(pool.map(run, parts))
+        return SearchResult(self._as_metric(distances), ids)
+
+    def range_search(
+        self, xq: Any, radius: float, *, nprobe: int | None = None, allow: Any = None, threads: int | None = None
+    ) -> RangeResult:
+        """Every vector nearer than `radius` (``"ip"``: of a larger inner product) among the nprobe lists nearest to each query.
+
+        Parameters and result as in `IVFPQIndex.range_search`.
+        """
+        from lookalike.kernels.flat_scan import list_distances
+
+        vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
+        limit, lists = check_radius(radius), self._lists
+        if len(vectors) == 0 or lists.ntotal == 0:
+            return gather_ranges([], len(vectors))
+        queries = self._inside(vectors)
+        probes = self._trained().probe(queries, nprobe)[0]
+
+        def run(i: int) -> tuple[FloatArray, IdArray]:
+            near_distances, near_ids = [], []
+            for number in probes[i].tolist():
+                x, ids = lists.rows(number)
+                out = np.empty(len(ids) + 3, np.float32)
+                list_distances(queries[i], x, self.metric == "l2", out)
+                distances = self._as_metric(out[: len(ids)])
+                near = distances > limit if self.metric == "ip" else distances < limit
+                if permitted is not None:
+                    near &= passes(permitted, ids)
+                near_distances.append(distances[near])
+                near_ids.append(ids[near])
+            distances, ids = np.concatenate(near_distances), np.concatenate(near_ids)
+            order = np.lexsort((ids, -distances if self.metric == "ip" else distances))
+            return distances[order], ids[order]
+
+        with ThreadPoolExecutor(threads) as pool:
+            return gather_ranges(list(pool.map(run, range(len(queries)))), len(queries))
+
+    def _check_request(
+        self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
+    ) -> tuple[FloatArray, int, int, Array | None]:
+        self._check_trained()
+        vectors = self._vectors(xq, "xq", empty_ok=True)
+        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
+        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
+        return vectors, nprobe, threads, allowed_ids(allow)
+
+    def _scan(
+        self,
+        xq: FloatArray,
+        probes: IdArray,
+        lists: VectorLists,
+        permitted: Array | None,
+        out_distances: FloatArray,
+        out_ids: IdArray,
+    ) -> None:
+        """Search the given lists of each query, list by list for all its visitors; smaller is nearer."""
+        from lookalike.kernels.flat_scan import best_of_each, scan_list
+
+        nq, k = out_ids.shape
+        mask = permitted if permitted is not None and permitted.dtype == np.bool_ else NO_MASK
+        chosen = permitted if permitted is not None and permitted.dtype != np.bool_ else NO_IDS
+        capacity = min(2 * k, lists.ntotal) + SPARE
+        distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
+        places = np.zeros((nq, capacity), np.int64)
+        counts, limits = np.zeros(nq, np.int64), np.full(nq, np.inf, np.float32)
+        order = np.argsort(probes, axis=None, kind="stable")
+        visitors, visited = order // probes.shape[1], probes.ravel()[order]
+        starts = np.flatnonzero(np.diff(visited, prepend=-1))
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(visited)], strict=True):
+            x, numbers = lists.rows(int(visited[start]))
+            scan_list(
+                xq, visitors[start:end], x, numbers, self.metric == "l2", mask, chosen, k,
+                distances, ids, places, counts, limits,
+            )  # fmt: skip
+        best_of_each(distances, ids, places, counts, k, out_distances, out_ids)
+
+    def _as_metric(self, distances: FloatArray) -> FloatArray:
+        """From "smaller is nearer" to what the metric promises."""
+        if self.metric == "ip":
+            return np.negative(distances, out=distances)
+        if self.metric == "cosine":
+            distances += 1
+            return np.clip(distances, 0, None, out=distances)
+        return distances
+
+    # --- life of an index --------------------------------------------------------------------------------------------
+
+    def update(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
+
+        Raises
+        ------
+        IdError
+            If an id is not stored or is given twice; nothing is changed then.
+        """
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            vectors = self._vectors(xb, "xb", empty_ok=True)
+            numbers = check_ids(ids, len(vectors))
+            places = self._find_stored(numbers, "update")
+            x = self._inside(vectors)
+            self._lists = self._lists.remove(places).append(self._trained().assign(x), x, numbers)[0]
+            self._places = None
+        return self
+
+    def merge(self, other: Any, add_id: int = 0) -> Self:
+        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
+
+        Raises
+        ------
+        InputError
+            If the two do not share metric, centroids and rotation.
+        IdError
+            If an id would be stored twice; nothing is changed then.
+        """
+        shift = check_count(add_id, "add_id", 0)
+        if not isinstance(other, IVFFlatIndex) or not self._same_space(other):
+            raise InputError("merge: expected an index trained the same way (metric, centroids, rotation)")
+        with self._writing:
+            self._check_writable()
+            theirs = other._lists
+            numbers = theirs.all_ids() + shift
+            self._check_new(numbers)
+            list_no = np.repeat(np.arange(self.nlist), theirs.sizes)
+            self._lists, self._places = self._lists.append(list_no, theirs.flat()["vectors"], numbers)[0], None
+            self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
+        return self
+
+    def split(self, ids: Any) -> Self:
+        """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            numbers = check_ids(ids)
+            places = self._find_stored(numbers, "split")
+            part = copy.copy(self)
+            part._writing, part._places = threading.RLock(), None
+            empty = VectorLists.empty(self.nlist, self.coarse_centroids.shape[1])
+            part._lists = empty.append(places >> 32, self._lists.at(places), numbers)[0]
+            self._lists, self._places = self._lists.remove(places), None
+        return part
+
+    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
+        """Places of distinct ids, all of them stored."""
+        if len(np.unique(ids)) != len(ids):
+            raise IdError(f"{what}: an id is given twice")
+        places = self._find(ids)
+        if (places < 0).any():
+            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
+        return places
+
+    def _same_space(self, other: IVFFlatIndex) -> bool:
+        if (self.metric, self.nlist) != (other.metric, other.nlist):
+            return False
+        own, theirs = [self.coarse_centroids], [other.coarse_centroids]
+        for index, parts in ((self, own), (other, theirs)):
+            if index._transform is not None:
+                parts += [index._transform.matrix, index._transform.offset]
+        return len(own) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(own, theirs, strict=True))
+
+    def stats(self) -> dict[str, Any]:
+        """Memory by part and balance of the lists.
+
+        Returns
+        -------
+        dict
+            ``memory``: bytes of vectors, ids, slack (room that growth left; `compact` gives it back), id_map (built when ids
+            are first looked up), centroids; ``bytes_per_vector``; ``lists``: count, empty, smallest, largest, ``imbalance`` =
+            nlist · Σ n² / (Σ n)², 1 when all are equal.
+        """
+        sizes, held, n = self._lists.sizes, self._lists.nbytes(), self.ntotal
+        return {
+            "ntotal": n,
+            "memory": {
+                **held,
+                "id_map": self._places.nbytes if self._places is not None else 0,
+                "centroids": 2 * self.coarse_centroids.nbytes if self.is_trained else 0,
+            },
+            "bytes_per_vector": (held["vectors"] + held["ids"]) / n if n else 0.0,
+            "lists": {
+                "count": self.nlist,
+                "empty": int((sizes == 0).sum()),
+                "smallest": int(sizes.min()),
+                "largest": int(sizes.max()),
+                "imbalance": float(self.nlist * np.square(sizes, dtype=np.float64).sum() / n**2) if n else 1.0,
+            },
+        }
+
+    def compact(self) -> None:
+        """Give back the memory that growing lists keep in reserve."""
+        with self._writing:
+            self._check_writable()
+            self._lists = self._lists.compacted()
+
+    def save(self, path: PathLike) -> None:
+        """Write the index to one file, atomically; see `lookalike.load_index`."""
+        from lookalike.index.storage import save_index
+
+        save_index(self, path)
+
+    def _remove(self, ids: IdArray) -> int:
+        places = self._find(ids)
+        places = places[places >= 0]
+        if len(places):
+            self._lists, self._places = self._lists.remove(places), None
+        return len(places)
+
+    def _find(self, ids: IdArray) -> IdArray:
+        if self._places is None:
+            self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
+        return self._places.find(ids)
+
+    def _reconstruct(self, places: IdArray) -> FloatArray:
+        vectors = self._lists.at(places)
+        return vectors if self._transform is None else self._transform.inverse(vectors)
+
+    def _trained(self) -> CoarseQuantizer:
+        if self._coarse is None:
+            raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
+        return self._coarse
