@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
-__all__ = ["check_count", "check_ids", "check_metric", "check_radius", "check_vectors", "unit_rows"]
+__all__ = ["check_count", "check_ids", "check_metric", "check_radius", "check_shape", "check_vectors", "unit_rows"]
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
@@ -44,14 +44,9 @@ def check_vectors(
         array = np.asarray(x)
     except ValueError as error:
         raise InputError(f"{name}: expected an array of shape (n, d), got a ragged sequence: {error}") from None
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{name}: expected real numbers, got dtype {array.dtype}; cast to float32 first")
     if array.ndim == 1 and array.size:
         array = array[None, :]
-    if array.ndim != 2:
-        raise InputError(f"{name}: expected shape (n, d), got {array.shape}")
-    if d is not None and array.shape[1] != d:
-        raise DimensionError(f"{name}: expected d={d}, got {array.shape[1]}")
+    check_shape(array, d, name)
     if array.shape[1] == 0 or (array.shape[0] == 0 and not empty_ok):
         raise InputError(f"{name}: expected at least one vector, got shape {array.shape}")
     with np.errstate(over="ignore"):
@@ -62,6 +57,16 @@ def check_vectors(
         row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         raise InputError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
     return cast
+
+
+def check_shape(array: Array, d: int | None, name: str) -> None:
+    """Real numbers of shape (n, d); what they are is not looked at."""
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{name}: expected real numbers, got dtype {array.dtype}; cast to float32 first")
+    if array.ndim != 2:
+        raise InputError(f"{name}: expected shape (n, d), got {array.shape}")
+    if d is not None and array.shape[1] != d:
+        raise DimensionError(f"{name}: expected d={d}, got {array.shape[1]}")
 
 
 def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:

@@ -92,7 +92,7 @@ class Index(ABC):
             self._check_writable()
             if self.ntotal:
                 raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
-            self._train(self._vectors(xt, "xt", fresh=True))
+            self._train(self._vectors(self._sampled(xt), "xt", fresh=True))
         return self
 
     def add(self, xb: ArrayLike, ids: ArrayLike | None = None) -> Self:
@@ -114,7 +114,7 @@ class Index(ABC):
         with self._writing:
             self._check_writable()
             self._check_trained()
-            x = self._vectors(xb, "xb", empty_ok=True)
+            x = self._rows(xb)
             if ids is None:
                 numbers = np.arange(self._next_id, self._next_id + len(x), dtype=np.int64)
             else:
@@ -168,6 +168,14 @@ class Index(ABC):
                 f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down"
             )
         return cast
+
+    def _rows(self, xb: Any) -> Any:
+        """The vectors to add, checked, or checked as they are read."""
+        return self._vectors(xb, "xb", empty_ok=True)
+
+    def _sampled(self, xt: Any) -> Any:
+        """The training vectors, or as many of them as training uses."""
+        return xt
 
     def _check_search(self, xq: Any, k: Any) -> tuple[FloatArray, int]:
         self._check_trained()

@@ -6,7 +6,6 @@ import copy
 import os
 import threading
 from abc import abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -16,7 +15,9 @@ from lookalike._validate import MAX_K, check_count, check_ids, check_radius
 from lookalike.errors import IdError, InputError, NotTrainedError
 from lookalike.index.base import Index, allowed_ids, gather_ranges, missing
 from lookalike.index.idmap import IdMap
-from lookalike.index.invlists import InvertedLists, Snapshot
+from lookalike.index.invlists import InvertedLists
+from lookalike.index.large import LargeArray, is_large, sample_rows
+from lookalike.index.preassigned import CodeSpace, range_preassigned, search_preassigned
 from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CodedIndex"]
 
 ROWS = 65_536  # vectors encoded at a time
-QUERIES = 128  # of one call of the kernel: their tables stay in the L2 cache
-KEPT = 2_000_000  # candidates of one call at the most
 POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
-NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
 
 class CodedIndex(Index):
@@ -169,7 +167,13 @@ class CodedIndex(Index):
             code_biases(codes, list_no, self._trained(), self.pq.pq_centroids, self.by_residual, biases)
         return biases
 
-    def _add(self, xb: FloatArray, ids: IdArray) -> None:
+    def _rows(self, xb: Any) -> Any:
+        return LargeArray(self, xb) if is_large(xb) else super()._rows(xb)
+
+    def _sampled(self, xt: Any) -> Any:
+        return sample_rows(xt, 256 * max(self.nlist, self.ksub), self.seed) if is_large(xt) else xt
+
+    def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
         lists, places = self._lists.clone(), []  # a search sees all of `xb` or nothing of it
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
@@ -216,7 +220,9 @@ class CodedIndex(Index):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
         probes, coarse = self._probe(queries, nprobe)
-        distances, ids = self._search_preassigned(queries, k, probes, coarse, permitted, threads)
+        distances, ids = search_preassigned(
+            self._lists.snapshot, self._space(), queries, probes, coarse, k, permitted, threads
+        )
         return SearchResult(self._as_metric(distances), ids)
 
     def range_search(
@@ -237,8 +243,6 @@ class CodedIndex(Index):
         RangeResult
             lims (nq + 1,), distances and ids (lims[-1],), each query's best first.
         """
-        from lookalike.kernels.ivf import range_lists
-
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         limit = check_radius(radius)
         if self.metric != "l2":
@@ -247,18 +251,10 @@ class CodedIndex(Index):
             return gather_ranges([], len(vectors))
         queries = self._inside(vectors)
         probes, coarse = self._probe(queries, nprobe)
-        mask, chosen = _split_filter(permitted)
-        lists, centroids = self._lists.snapshot, self._trained()
-
-        def run(i: int) -> tuple[FloatArray, IdArray]:
-            distances, ids = range_lists(
-                queries[i], probes[i], coarse[i], lists.table, lists.longest, centroids, self.pq.pq_centroids,
-                self.pq.columns, self.by_residual, self._is_l2, lists.wide_ids, mask, chosen, np.float32(limit),
-            )  # fmt: skip
-            return self._as_metric(distances), ids
-
-        with ThreadPoolExecutor(threads) as pool:
-            return gather_ranges(list(pool.map(run, range(len(queries)))), len(queries))
+        found = range_preassigned(
+            self._lists.snapshot, self._space(), queries, probes, coarse, limit, permitted, threads
+        )
+        return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
 
     def _check_request(
         self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
@@ -269,36 +265,8 @@ class CodedIndex(Index):
         threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
         return vectors, nprobe, threads, allowed_ids(allow)
 
-    def _search_preassigned(
-        self, xq: FloatArray, k: int, probes: IdArray, coarse: FloatArray, permitted: Array | None, threads: int
-    ) -> tuple[FloatArray, IdArray]:
-        """Search the given lists of each query; smaller is nearer."""
-        from lookalike.kernels.ivf import search_lists, search_lists_wide
-
-        lists: Snapshot = self._lists.snapshot
-        mask, chosen = _split_filter(permitted)
-        distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
-        search = search_lists if self.nbits <= 8 else search_lists_wide
-        centroids, columns = self._trained(), self.pq.columns
-
-        def run(rows: slice) -> None:
-            search(
-                xq[rows], probes[rows], coarse[rows], lists.table, lists.longest, centroids, self.pq.pq_centroids, columns,
-                self.by_residual, self._is_l2, lists.wide_ids, mask, chosen, k, distances[rows], ids[rows],
-            )  # fmt: skip
-
-        if len(xq) == 1:  # every microsecond counts
-            run(slice(0, 1))
-            return distances, ids
-        step = max(1, min(QUERIES, KEPT // k, -(-len(xq) // threads)))
-        parts = [slice(at, at + step) for at in range(0, len(xq), step)]
-        if threads == 1:
-            for part in parts:
-                run(part)
-        else:
-            with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-                list(pool.map(run, parts))
-        return distances, ids
+    def _space(self) -> CodeSpace:
+        return CodeSpace(self._trained(), self.pq.pq_centroids, self.pq.columns, self.by_residual, self._is_l2)
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:
         """From "smaller is nearer" to what the metric promises."""
@@ -471,10 +439,3 @@ def _next_places(list_no: IdArray, sizes: IdArray) -> IdArray:
     places = np.empty(len(list_no), np.int64)
     places[order] = np.arange(len(order)) - np.repeat(np.cumsum(added) - added, added)
     return (list_no << 32) | (places + sizes[list_no])
-
-
-def _split_filter(permitted: Array | None) -> tuple[Array, Array]:
-    """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids."""
-    if permitted is None:
-        return NO_MASK, NO_IDS
-    return (permitted, NO_IDS) if permitted.dtype == np.bool_ else (NO_MASK, permitted)

@@ -1,0 +1,118 @@
+"""Searching given lists: the seam between choosing lists and scanning them, search = coarse + search_preassigned."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.index.invlists import Snapshot
+
+__all__ = ["CodeSpace", "range_preassigned", "search_preassigned"]
+
+QUERIES = 128  # of one call of the kernel: their tables stay in the L2 cache
+KEPT = 2_000_000  # candidates of one call at the most
+NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
+
+
+class CodeSpace(NamedTuple):
+    """What codes mean."""
+
+    centroids: FloatArray  # (nlist, d)
+    codebook: FloatArray  # (m, ksub, d / m)
+    columns: FloatArray  # (m, d / m, width): the codebook by columns, padded
+    by_residual: bool
+    is_l2: bool
+
+
+def search_preassigned(
+    lists: Snapshot,
+    space: CodeSpace,
+    xq: FloatArray,
+    probes: IdArray,
+    coarse: FloatArray,
+    k: int,
+    permitted: Array | None,
+    threads: int,
+) -> tuple[FloatArray, IdArray]:
+    """The k nearest vectors of each query in the lists it probes.
+
+    Parameters
+    ----------
+    lists : Snapshot
+    space : CodeSpace
+    xq : ndarray of float32, shape (nq, d)
+    probes : ndarray of int64, shape (nq, nprobe)
+        Nearest first.
+    coarse : ndarray of float32, shape (nq, nprobe)
+        The part of the distance that depends on query and list only (see `kernels.distances`).
+    k : int
+    permitted : ndarray, optional
+        A filter of `base.allowed_ids`.
+    threads : int
+
+    Returns
+    -------
+    distances : ndarray of float32, shape (nq, k)
+        Smaller is nearer; +inf where there are fewer.
+    ids : ndarray of int64, shape (nq, k)
+    """
+    from lookalike.kernels.ivf import search_lists, search_lists_wide
+
+    mask, chosen = _split_filter(permitted)
+    distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
+    search = search_lists if space.codebook.shape[1] <= 256 else search_lists_wide
+
+    def run(rows: slice) -> None:
+        search(
+            xq[rows], probes[rows], coarse[rows], lists.table, lists.longest, *space, lists.wide_ids, mask, chosen, k,
+            distances[rows], ids[rows],
+        )  # fmt: skip
+
+    if len(xq) == 1:  # every microsecond counts
+        run(slice(0, 1))
+        return distances, ids
+    step = max(1, min(QUERIES, KEPT // k, -(-len(xq) // threads)))
+    parts = [slice(at, at + step) for at in range(0, len(xq), step)]
+    if threads == 1:
+        for part in parts:
+            run(part)
+    else:
+        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+            list(pool.map(run, parts))
+    return distances, ids
+
+
+def range_preassigned(
+    lists: Snapshot,
+    space: CodeSpace,
+    xq: FloatArray,
+    probes: IdArray,
+    coarse: FloatArray,
+    radius: float,
+    permitted: Array | None,
+    threads: int,
+) -> list[tuple[FloatArray, IdArray]]:
+    """Distances and ids of all vectors nearer than `radius`, for each query; arguments as in `search_preassigned`."""
+    from lookalike.kernels.ivf import range_lists
+
+    mask, chosen = _split_filter(permitted)
+
+    def run(i: int) -> tuple[FloatArray, IdArray]:
+        found: tuple[FloatArray, IdArray] = range_lists(
+            xq[i], probes[i], coarse[i], lists.table, lists.longest, *space, lists.wide_ids, mask, chosen,
+            np.float32(radius),
+        )  # fmt: skip
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(len(xq))))
+
+
+def _split_filter(permitted: Array | None) -> tuple[Array, Array]:
+    """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids."""
+    if permitted is None:
+        return NO_MASK, NO_IDS
+    return (permitted, NO_IDS) if permitted.dtype == np.bool_ else (NO_MASK, permitted)
