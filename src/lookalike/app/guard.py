@@ -64,15 +64,14 @@ HEADERS = {
     b"content-security-policy": POLICY.encode(),
 }
 
-# Of gradio's routes: the page with what it loads, and its queue.
+# Of gradio's routes: the page with what it loads, and its queue. Uploads go to /api/search, files are never sent.
 PAGES = frozenset({"/", "/config", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
 FOLDERS = ("/api/", "/lookalike/", "/assets/", "/static/", "/svelte/")
 GRADIO = "/gradio_api/"
 GRADIO_PAGES = frozenset(
     {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
-    | {"upload", "upload_progress"}
 )
-GRADIO_FOLDERS = ("call/", "heartbeat/", "file=")
+GRADIO_FOLDERS = ("call/", "heartbeat/")
 
 
 def is_loopback(host: str) -> bool:

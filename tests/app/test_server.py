@@ -1,0 +1,103 @@
+"""Starting and stopping: ports, messages, Ctrl-C, and what leaves the machine (nothing)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lookalike.app import AppServer, serve
+from lookalike.app.server import DEFAULT_PORT, PORTS_TRIED, bind
+from lookalike.errors import CollectionNotFoundError, InputError
+from tests.app.serving import serving
+
+
+def test_a_taken_port_is_a_clear_error(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=f"port {port} is taken"):
+            serve(home / "collections/photos", port=port)
+
+
+def test_the_next_port_is_taken_when_none_was_asked_for() -> None:
+    with bind("127.0.0.1", None) as first, bind("127.0.0.1", None) as second:
+        ports = [first.getsockname()[1], second.getsockname()[1]]
+    assert ports[0] < ports[1] < DEFAULT_PORT + PORTS_TRIED
+    assert ports[0] >= DEFAULT_PORT
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 1_000_000])
+def test_a_port_that_is_none_is_refused(port: int) -> None:
+    with pytest.raises(InputError, match="0 to 65535"):
+        bind("127.0.0.1", port)
+
+
+def test_a_host_that_is_not_here_is_refused() -> None:
+    with pytest.raises(InputError, match=r"192\.0\.2\.1"):
+        bind("192.0.2.1", 0)
+
+
+def test_another_host_needs_a_password(home: Path) -> None:
+    with pytest.raises(InputError, match="--auth"):
+        serve(home / "collections/photos", host="0.0.0.0")
+
+
+def test_a_collection_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(CollectionNotFoundError):
+        serve(tmp_path / "nothing")
+
+
+def test_the_port_is_free_again_after_the_server(home: Path) -> None:
+    with serving(home) as server:
+        port = int(server.url.rsplit(":", 1)[1].strip("/"))
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_serve_answers_until_ctrl_c(home: Path) -> None:
+    code = (
+        "import sys; from lookalike.app import serve; "
+        "serve(sys.argv[1], port=0, on_ready=lambda url: print(url, flush=True)); print('bye')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(home / "collections/photos")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LOOKALIKE_HOME": str(home)},
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url), process.stderr.read()
+        assert httpx.get(url + "api/health", trust_env=False).json()["status"] == "ok"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stdout.read() == "bye\n"
+        assert process.stderr.read() == ""
+
+
+def test_the_page_asks_no_other_machine(client: httpx.Client) -> None:
+    config = client.get("/config").json()
+    assert config["analytics_enabled"] is False
+    loaded = re.findall(r"""(?:src|href)=["'](https?:)?//""", client.get("/").text)
+    assert loaded == []
+    assert "fonts.googleapis.com" not in client.get("/theme.css").text
+
+
+def test_gradio_keeps_nothing_behind(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with AppServer(home / "collections/photos"):
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        assert folder.is_dir()
+        assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert not folder.exists()
+    assert "GRADIO_TEMP_DIR" not in os.environ
