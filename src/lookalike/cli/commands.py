@@ -249,14 +249,15 @@ def _serve(
 ) -> None:
     from lookalike.app import serve as serve_app
 
-    say("starting the app; stop it with Ctrl-C")
+    if sys.stderr.isatty():
+        say("starting the app")
     serve_app(
         path,
         host=host,
         port=port,
         auth=auth,
         open_browser=browser and _has_screen(),
-        on_ready=lambda url: say(f"{path.name} is at {url}"),
+        on_ready=lambda url: say(f"{path.name} is at {url} (Ctrl-C stops it)"),
     )
 
 
