@@ -243,11 +243,12 @@ def _translated(folder: Path) -> Iterator[None]:
     """SQLite's errors as ours."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise _translate(folder, error) from error
 
 
-def _translate(folder: Path, error: sqlite3.DatabaseError) -> Exception:
+def _translate(folder: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> Exception:
+    """UnicodeDecodeError is what Python makes of SQLite's own message when that quotes a damaged schema."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return CollectionError(f"the disk of {folder} is full; free some space and go on, what was done is kept")
@@ -255,7 +256,9 @@ def _translate(folder: Path, error: sqlite3.DatabaseError) -> Exception:
         return CollectionLockedError(f"another process is using the catalogue of {folder}; wait until it is done")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return ReadOnlyError(f"{folder} cannot be written to; it can be searched but not changed")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, sqlite3.IntegrityError):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(
+        error, sqlite3.IntegrityError | UnicodeDecodeError
+    ):
         return CollectionError(
             f"{folder / CATALOG} is damaged ({error}); put back a copy of it, or index the folders into a new collection"
         )

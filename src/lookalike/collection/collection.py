@@ -12,13 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 from lookalike._typing import ArrayLike, IdArray, PathLike
 from lookalike._validate import check_count
 from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
-from lookalike.collection.lock import WriterLock
+from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.models import read_card
 from lookalike.collection.queries import Resolver, absolute, check_allow
 from lookalike.collection.records import AddReport, Entry, Hit, Progress
@@ -28,9 +26,7 @@ from lookalike.collection.writer import Writer
 from lookalike.errors import CollectionError
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 
-__all__ = ["LOCK", "Collection"]
-
-LOCK = "writer.lock"
+__all__ = ["Collection"]
 
 
 class Collection:
@@ -197,8 +193,8 @@ class Collection:
         with self._view() as (connection, snapshot):
             if snapshot.card.d != len(xq):
                 raise CollectionError(f"{self._path}: the collection's model changed meanwhile; search again")
-            mask = snapshot.select(allowed, np.array(resolver.exclude, np.int64))
-            ids, distances = snapshot.rank(xq, k, mask, exact=exact)
+            mask = snapshot.select(allowed)
+            ids, distances = snapshot.rank(xq, k, mask=mask, exclude=resolver.exclude, exact=exact)
             hits = listing.hits(connection, snapshot.card, ids, distances)
         done = time.perf_counter()
         return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}

@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.collection.records import Entry, Hit
-from lookalike.errors import IdError, InputError
+from lookalike.errors import CollectionError, IdError, InputError
 from lookalike.features.models import ModelCard, word
 
 __all__ = ["count", "decode_label", "encode_label", "find", "hits", "ids", "labels", "one", "page"]
@@ -85,6 +85,8 @@ def hits(connection: sqlite3.Connection, card: ModelCard, found: IdArray, distan
     results = []
     for entry, distance in zip(found.tolist(), distances.tolist(), strict=True):
         row = connection.execute(f"{_COLUMNS} WHERE e.id = ?", (entry,)).fetchone()
+        if row is None:
+            raise CollectionError("the catalogue is damaged: its parts do not agree; `lookalike verify` says more")
         of = _entry(row)
         cosine = 1.0 - distance
         similarity = float(card.similarity(cosine))
@@ -102,6 +104,8 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     number, path, root, label, size, mtime_ns, width, height, kind, missing = row
     full = Path(os.fsdecode(path))
     folder = full.parent if root is None else Path(os.fsdecode(root))
+    if not full.is_relative_to(folder):
+        raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
     relative = full.relative_to(folder).as_posix()
     return Entry(
         number, full, folder, relative, decode_label(label), size, mtime_ns, width, height, kind, bool(missing)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from pathlib import Path
 
 from lookalike._files import atomic_write
 from lookalike._typing import PathLike
 from lookalike.collection.catalog import CATALOG, check_folder
-from lookalike.collection.lock import WriterLock
+from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.queries import absolute
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER
-from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError
+from lookalike.collection.upkeep import OUR_FILES
+from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError, VersionError
 
 __all__ = [
     "delete_collection",
@@ -132,15 +133,19 @@ def delete_collection(path: PathLike) -> None:
         If somebody is writing to it.
     """
     folder = absolute(path)
-    if not (folder / CATALOG).is_file() or not (folder / SEGMENT_FOLDER).is_dir():
+    lock = WriterLock(folder / LOCK)
+    try:
         check_folder(folder)
-        raise CollectionError(f"{folder} is not a whole collection; delete it by hand if you mean it")
-    lock = WriterLock(folder / "writer.lock")
+    except (CollectionNotFoundError, VersionError):
+        raise
+    except CollectionError:
+        # A collection whose catalogue is damaged should go too, if everything else is there.
+        if not all((folder / name).is_dir() for name in (SEGMENT_FOLDER, INDEX_FOLDER)) or not lock.path.is_file():
+            raise
     try:
         with lock.held():
             for name in (SEGMENT_FOLDER, INDEX_FOLDER):
-                if (folder / name).is_dir() and not (folder / name).is_symlink():
-                    shutil.rmtree(folder / name)
+                _delete_files(folder / name)
             # The catalogue goes last: until then, what is left can be deleted by trying again.
             for name in (f"{CATALOG}-wal", f"{CATALOG}-shm", CATALOG):
                 (folder / name).unlink(missing_ok=True)
@@ -149,3 +154,14 @@ def delete_collection(path: PathLike) -> None:
             folder.rmdir()
     except OSError as error:
         raise CollectionError(f"{folder} cannot be deleted: {error.strerror or error}") from None
+
+
+def _delete_files(folder: Path) -> None:
+    """Delete the files that lookalike makes in one of its folders, and the folder if that was all."""
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for file in folder.iterdir():
+        if OUR_FILES.fullmatch(file.name):
+            file.unlink()
+    with contextlib.suppress(OSError):  # somebody else's files
+        folder.rmdir()

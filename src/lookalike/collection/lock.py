@@ -12,7 +12,9 @@ from pathlib import Path
 
 from lookalike.errors import CollectionError, CollectionLockedError, ReadOnlyError
 
-__all__ = ["WriterLock"]
+__all__ = ["LOCK", "WriterLock"]
+
+LOCK = "writer.lock"
 
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
 _WINDOWS_BYTE = 1 << 30  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the text

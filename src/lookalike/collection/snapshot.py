@@ -6,6 +6,7 @@ import math
 import sqlite3
 import threading
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,25 +134,33 @@ class Snapshot:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def select(self, allow: Array | None, exclude: IdArray) -> Array | None:
+    def select(self, allow: Array | None) -> Array | None:
         """Which entries may be results, as a mask over `entries`; None for all.
 
         `allow` is a boolean mask indexed by entry id, or an array of ids.
         """
-        if allow is None and not len(exclude):
+        if allow is None:
             return None
-        mask = np.ones(len(self.entries), np.bool_)
-        if allow is not None and allow.dtype == np.bool_:
-            inside = self.entries < len(allow)
-            mask = inside & allow[np.where(inside, self.entries, 0)] if len(allow) else np.zeros_like(mask)
-        elif allow is not None:
-            mask = np.isin(self.entries, allow)
-        return mask & ~np.isin(self.entries, exclude) if len(exclude) else mask
+        if allow.dtype != np.bool_:
+            return np.isin(self.entries, allow)
+        inside = self.entries < len(allow)
+        return inside & allow[np.where(inside, self.entries, 0)] if len(allow) else inside
 
     def rank(
-        self, xq: FloatArray, k: int, mask: Array | None = None, *, exact: bool = False
+        self, xq: FloatArray, k: int, *, mask: Array | None = None, exclude: Sequence[int] = (), exact: bool = False
     ) -> tuple[IdArray, FloatArray]:
         """The k entries most like a unit vector, best first, ties by the lower id.
+
+        Parameters
+        ----------
+        xq : ndarray of float32, shape (d,)
+        k : int
+        mask : ndarray of bool, optional
+            Which entries may be results; see `select`.
+        exclude : sequence of int
+            Ids that are left out of the results.
+        exact : bool
+            Compare with all of them.
 
         Returns
         -------
@@ -159,19 +168,22 @@ class Snapshot:
         distances : ndarray of float32, the same shape
             1 − cosine, computed from the stored features whatever found them.
         """
-        wanted = min(k, len(self.entries) if mask is None else int(mask.sum()))
+        wanted = min(k + len(exclude), len(self.entries) if mask is None else int(mask.sum()))
         if not wanted:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         features = self.features if mask is None else self.features[np.logical_or.reduceat(mask, self._starts)]
         index = None
         if not exact and self.loaded is not None and wanted * 4 < len(features) and len(features) > FEW:
             index = self.loaded.get()
+        entries, distances = np.empty(0, np.int64), np.empty(0, np.float32)
         if self.loaded is not None and index is not None:
             entries, distances = self._expand(*self._by_index(self.loaded, index, xq, wanted, features), mask)
-            if len(entries) >= wanted:
-                return entries[:wanted], distances[:wanted]
-        entries, distances = self._expand(*self._exactly(xq, wanted, features), mask)
-        return entries[:wanted], distances[:wanted]
+        if len(entries) < wanted:
+            entries, distances = self._expand(*self._exactly(xq, wanted, features), mask)
+        if len(exclude):
+            stays = ~np.isin(entries, exclude)
+            entries, distances = entries[stays], distances[stays]
+        return entries[:k], distances[:k]
 
     def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
         from lookalike.index.exact import exact_search
@@ -197,7 +209,8 @@ class Snapshot:
         nprobe = math.ceil(generation.nprobe / max(share, 1e-6))
         candidates = min(index.ntotal, math.ceil(generation.candidates * max(1.0, k / 10)))
         ids = index.search(xq[None, :], k=candidates, nprobe=nprobe, allow=allow).ids[0]
-        near = np.union1d(np.intersect1d(ids, features), fresh)  # a damaged file may name ids that never were
+        at = np.minimum(np.searchsorted(features, ids), len(features) - 1)
+        near = np.unique(np.concatenate([ids[features[at] == ids], fresh]))  # a damaged file may name any id
         return self._exactly(xq, k, near) if len(near) else (near, np.empty(0, np.float32))
 
     def _held(self, index: Index) -> tuple[Array, IdArray]:

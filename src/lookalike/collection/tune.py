@@ -77,7 +77,7 @@ def choose_spec(n: int, d: int) -> Spec:
         nlist //= 2
     wanted = min(64, max(8, d // 16))
     divisors = [m for m in range(1, min(d, 4096) + 1) if d % m == 0]
-    m = min(divisors, key=lambda m: (abs(math.log(m / wanted)), -m))
+    m = min(divisors, key=lambda m: math.log(m / wanted) if m >= wanted else 2 * math.log(wanted / m))
     nbits = 8 if n >= 1024 else 6 if n >= 256 else 4
     return Spec(nlist, m, nbits)
 

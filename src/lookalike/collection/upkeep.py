@@ -16,13 +16,13 @@ from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_s
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
 from lookalike.errors import CollectionError
 
-__all__ = ["compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
+__all__ = ["OUR_FILES", "compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
 
 MERGED = 8  # neighbouring segments of a size become one
 SIZES = (512, 4096, 32768)
 BLOCK_ROWS = 4096
 DEAD_LEAST, DEAD_SHARE = 1000, 0.3
-_OURS = re.compile(r"\d{6,}\.(safetensors|lka)|\..*\.part")
+OUR_FILES = re.compile(r"\d{6,}\.(safetensors|lka)|\..*\.part")
 
 
 def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
@@ -31,7 +31,7 @@ def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
         named = {row[0] for row in connection.execute(f"SELECT file FROM {table}")}
         (folder / name).mkdir(exist_ok=True)
         for file in (folder / name).iterdir():
-            if file.name not in named and _OURS.fullmatch(file.name):
+            if file.name not in named and OUR_FILES.fullmatch(file.name):
                 with contextlib.suppress(PermissionError):  # Windows keeps files that a reader has mapped: next time
                     file.unlink(missing_ok=True)
 
