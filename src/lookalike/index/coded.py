@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+import lookalike
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray, PathLike, RangeResult, SearchResult
 from lookalike._validate import MAX_K, check_count, check_ids, check_radius
 from lookalike.errors import IdError, InputError, NotTrainedError
@@ -51,6 +52,7 @@ class CodedIndex(Index):
         self.pq = ProductQuantizer(m, nbits, kmeans, seed)
         self._transform: LinearTransform | None = None
         self._centroids: FloatArray | None = None
+        self.training: dict[str, Any] = {}  # how it was trained, for the record; empty if centroids were given
         self._lists = InvertedLists(nlist, m, self.pq.code_dtype)
         self._places: IdMap | None = None
 
@@ -117,6 +119,8 @@ class CodedIndex(Index):
     # --- train and add -----------------------------------------------------------------------------------------------
 
     def _train(self, xt: FloatArray) -> None:
+        from lookalike.kernels.simd import instructions
+
         transform = self._train_transform(xt)
         x = xt if transform is None else transform.apply(xt)
         self.pq.check_dimension(x.shape[1])
@@ -129,6 +133,14 @@ class CodedIndex(Index):
         self.pq.train(x)
         self._transform = transform
         self._set_centroids(centroids)
+        self.training = {
+            "points": len(xt),
+            "kmeans": self.kmeans if isinstance(self.kmeans, str) else "custom",
+            "seed": self.seed,
+            "instructions": instructions() or "plain",
+            "lookalike": lookalike.__version__,
+            "numpy": np.__version__,
+        }
 
     def _train_transform(self, xt: FloatArray) -> LinearTransform | None:
         kind, d_out = parse_rotation(self.rotation)

@@ -36,7 +36,7 @@ class IVFFlatIndex(Index):
     nlist : int
         Inverted lists; about 4·sqrt(n) to 16·sqrt(n).
     metric : {"l2", "ip", "cosine"}
-    kmeans : {"native", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
+    kmeans : {"native", "k-means++", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
     rotation : {None, "pca:128"}
         Reduce vectors by PCA first; distances are those of the reduced vectors.
     seed : int

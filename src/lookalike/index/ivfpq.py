@@ -34,7 +34,7 @@ class IVFPQIndex(CodedIndex):
     nbits : int
         Bits of a sub-code, 4 to 16; 8 is the fast one.
     metric : {"l2", "ip", "cosine"}
-    kmeans : {"native", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
+    kmeans : {"native", "k-means++", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
     rotation : {None, "opq", "opq:64", "pca:128"}
         A linear map in front, learnt in `train`; the number is the dimension behind it, which m must divide.
     by_residual : bool

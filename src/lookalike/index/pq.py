@@ -23,7 +23,7 @@ class PQIndex(CodedIndex):
     nbits : int
         Bits of a sub-code, 4 to 16; 8 is the fast one.
     metric : {"l2", "ip", "cosine"}
-    kmeans : {"native", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
+    kmeans : {"native", "k-means++", "faiss", "sklearn", "minibatch"} or function ``(x, k, seed) -> centroids``
     rotation : {None, "opq", "opq:64", "pca:128"}
     seed : int
 

@@ -180,6 +180,8 @@ def save_index(index: Index, path: PathLike) -> None:
             "ntotal": index.ntotal,
             "next_id": index._next_id,
         }
+        if isinstance(index, CodedIndex):
+            metadata["training"] = index.training
         write_tensors(path, metadata, tensors)
 
 
@@ -306,6 +308,7 @@ def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array
             raise FormatError(f"rotation to {index._transform.d_out} dimensions, centroids of {index.pq.d}")
     index._lists = InvertedLists.from_flat(codes, biases, ids, sizes.copy())
     index._set_centroids(np.array(centroids))
+    index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")
     return index

@@ -1,11 +1,12 @@
 """k-means behind one small protocol, so that it can be replaced: ``kmeans(x, k, seed) -> centroids``.
 
-``"native"`` is ours, ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the libraries, and any function of the same form
+``"native"`` is ours (``"k-means++"`` is ours with that seeding), ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the libraries, and any function of the same form
 can be given instead of a name.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable
@@ -222,6 +223,7 @@ def kmeans_minibatch(x: FloatArray, k: int, seed: int = 0) -> FloatArray:
 
 KMEANS: dict[str, Callable[..., FloatArray]] = {
     "native": kmeans_native,
+    "k-means++": functools.partial(kmeans_native, init="k-means++"),
     "faiss": kmeans_faiss,
     "sklearn": kmeans_sklearn,
     "minibatch": kmeans_minibatch,

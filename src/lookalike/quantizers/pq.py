@@ -31,7 +31,7 @@ class ProductQuantizer:
         Number of pieces; must divide d.
     nbits : int
         Bits of each code, 4 to 16. Up to 8 a code is one byte, above two.
-    kmeans : {"native", "faiss", "sklearn", "minibatch"} or function
+    kmeans : {"native", "k-means++", "faiss", "sklearn", "minibatch"} or function
     seed : int
 
     Attributes
