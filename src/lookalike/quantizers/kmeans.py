@@ -1,7 +1,7 @@
 """k-means behind one small protocol, so that it can be replaced: ``kmeans(x, k, seed) -> centroids``.
 
-``"native"`` is ours (``"k-means++"`` is ours with that seeding), ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the libraries, and any function of the same form
-can be given instead of a name.
+``"native"`` is ours, ``"k-means++"`` is ours with that seeding, ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the
+libraries, and any function of the same form can be given instead of a name.
 """
 
 from __future__ import annotations
