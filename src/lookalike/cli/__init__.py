@@ -7,8 +7,11 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run ``lookalike``; exits with 0, 1 (one clear line on stderr) or 2 (usage)."""
-    from lookalike.cli import console
-    from lookalike.cli.commands import app
+    try:
+        from lookalike.cli import console
+        from lookalike.cli.commands import app
 
-    console.prepare()
-    app(prog_name="lookalike")
+        console.prepare()
+        app(prog_name="lookalike")
+    except KeyboardInterrupt:  # so early that no command had begun
+        raise SystemExit(1) from None

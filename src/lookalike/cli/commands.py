@@ -249,6 +249,7 @@ def _serve(
 ) -> None:
     from lookalike.app import serve as serve_app
 
+    sys.stdout.flush()  # the demo's search is to be seen now, also through a pipe
     if sys.stderr.isatty():
         say("starting the app")
     serve_app(
