@@ -3,7 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -39,21 +40,21 @@ clean: ## delete the environment, builds and caches
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "lookalike needs Python 3.11 or newer, e.g. make PYTHON=python3.12 demo" >&2; exit 1; }
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "lookalike needs Python 3.11 or newer; say where: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	  then apt-get update -qq && apt-get install -yqq --no-install-recommends python3-venv; \
 	  else echo "python3 -m venv does not work here; on Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
+	@touch $@
 
-$(VENV)/.app: pyproject.toml $(BIN)/python
-	@echo "installing lookalike and its app into $(VENV), once ..."
+$(VENV)/.app: pyproject.toml $(VENV)/.made
+	@echo "installing lookalike and its app into $(VENV), once; about a minute"
 	$(PIP) install -e '.[app]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(BIN)/python
-	@echo "installing lookalike and what its tests need into $(VENV), once ..."
+$(VENV)/.dev: pyproject.toml $(VENV)/.made
+	@echo "installing lookalike and what its tests need into $(VENV), once; a minute or two"
 	$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.app
 
