@@ -43,6 +43,15 @@ def test_columns_line_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+def test_a_reason_that_many_share_takes_one_row() -> None:
+    many = [(f"{n}.ogg", "not a picture") for n in range(9000)]
+    assert console.grouped([("b", "broken"), *many, ("a", "empty")]) == [
+        ("a", "empty"),
+        ("b", "broken"),
+        ("9,000 files", "not a picture"),
+    ]
+
+
 def test_pace() -> None:
     assert pace(Progress(1200, 40000, "embedding", 85.2, 456.0)) == "1,200 of 40,000, 85 a second, 7 min 36 s left"
     assert pace(Progress(3, 0, "scanning")) == "3 so far"

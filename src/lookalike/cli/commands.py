@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli import catalogues
-from lookalike.cli.console import Commands, count, emit, emit_json, say, table
+from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection, Hit
@@ -160,7 +160,7 @@ def status(into: In = None, json: Json = False) -> None:
             ("skipped", f"{len(skipped):,}"),
         ]
         table(rows)
-        table([(f"  {item['path']}", item["reason"]) for item in skipped])
+        table([(f"  {path}", reason) for path, reason in grouped((item["path"], item["reason"]) for item in skipped)])
 
 
 @app.command()
@@ -210,9 +210,15 @@ def _find(into: str | None) -> Path:
 
 def _open(into: str | None) -> Collection:
     from lookalike.collection import Collection, home
+    from lookalike.errors import CollectionNotFoundError
 
     path = _find(into)
-    collection = Collection.open(path)
+    try:
+        collection = Collection.open(path)
+    except CollectionNotFoundError:
+        known = ", ".join(found.name for found in home.list_collections()) or "none yet"
+        advice = f"there are: {known}; lookalike index FOLDER makes one"
+        raise CollectionNotFoundError(f"there is no collection at {path}; {advice}") from None
     home.remember(path)
     return collection
 

@@ -8,17 +8,19 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from typer.core import TyperGroup
 
 from lookalike.errors import LookalikeError, LookalikeWarning
 
-__all__ = ["Commands", "clean", "count", "duration", "emit", "emit_json", "prepare", "say", "table"]
+__all__ = ["Commands", "clean", "count", "duration", "emit", "emit_json", "grouped", "prepare", "say", "table"]
 
 # C0, DEL and C1: a file name must not move the cursor, recolour the terminal or start a new line.
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {0x0A: "\\n", 0x09: "\\t"}
+
+_FEW = 5  # files skipped for the same reason that are named one by one
 
 
 def prepare() -> None:
@@ -68,6 +70,16 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[j]) for row in cells) for j in range(len(cells[0]) - 1)]
     for row in cells:
         emit("  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip())
+
+
+def grouped(skipped: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(path, reason) of skipped files; a reason that many share takes one row, after the others."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in skipped:
+        by_reason.setdefault(reason, []).append(path)
+    few = [(path, reason) for reason, paths in by_reason.items() if len(paths) <= _FEW for path in paths]
+    many = [(count(len(paths), "file"), reason) for reason, paths in by_reason.items() if len(paths) > _FEW]
+    return sorted(few) + sorted(many, key=lambda row: row[1])
 
 
 def count(n: int, noun: str) -> str:

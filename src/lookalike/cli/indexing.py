@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookalike.cli.console import count, duration, emit, say
+from lookalike.cli.console import count, duration, emit, grouped, say
 from lookalike.cli.progress import ProgressDisplay
 from lookalike.errors import CollectionError
 
@@ -89,9 +89,10 @@ def print_report(collection: Collection, report: AddReport) -> None:
 def _print_skipped(skipped: Sequence[Skipped]) -> None:
     """Name pictures that could not be read; only count files that never were pictures."""
     pictures = [item for item in skipped if item.kind not in _NEVER_PICTURES]
-    for item in pictures[:_NAMED]:
-        say(f"skipped {item.path}: {item.reason}")
-    if rest := len(pictures) - min(len(pictures), _NAMED):
+    rows = grouped((str(item.path), item.reason) for item in pictures)
+    for path, reason in rows[:_NAMED]:
+        say(f"skipped {path}: {reason}")
+    if rest := len(rows) - min(len(rows), _NAMED):
         say(f"skipped {rest:,} more; `lookalike status` names each with its reason")
     if others := len(skipped) - len(pictures):
         say(f"skipped {count(others, 'file')} that {'is' if others == 1 else 'are'} hidden or no picture")
