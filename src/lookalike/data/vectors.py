@@ -137,7 +137,7 @@ def sift_descriptors(grey: Array) -> Array:
         raise InputError(f"grey: expected uint8 of shape (height, width), got {grey.dtype} {grey.shape}")
     if min(grey.shape) < SIFT_SIDE:
         return np.empty((0, SIFT_D), np.uint8)
-    _, found = cv2.SIFT_create(nfeatures=SIFT_FEATURES).detectAndCompute(np.ascontiguousarray(grey), None)
+    _, found = cv2.SIFT.create(nfeatures=SIFT_FEATURES).detectAndCompute(np.ascontiguousarray(grey), None)
     return np.empty((0, SIFT_D), np.uint8) if found is None else np.asarray(found, np.uint8)
 
 
