@@ -33,7 +33,7 @@ _TRANSPOSITIONS: Final = {
 # Bytes for each pixel as Pillow stores a mode (RGB takes four), and while a format is being decoded: the codec's own
 # planes and the copies between it and Pillow, measured.
 _MODE_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-_CODEC_BYTES: Final = {"WEBP": 8, "AVIF": 8, "HEIF": 8, "JPEG2000": 16, "GIF": 1, "TIFF": 4}
+_CODEC_BYTES: Final = {"WEBP": 12, "AVIF": 6, "HEIF": 6, "JPEG2000": 16, "GIF": 1, "TIFF": 2}
 
 
 def memory_to_decode(picture: Image.Image, full_size: tuple[int, int]) -> int:
@@ -41,7 +41,10 @@ def memory_to_decode(picture: Image.Image, full_size: tuple[int, int]) -> int:
     if picture.format is None:
         return 0  # made in memory, not from a file
     width, height = picture.size
-    total = width * height * (_MODE_BYTES.get(picture.mode, 4) + _CODEC_BYTES.get(picture.format, 0))
+    stored = _MODE_BYTES.get(picture.mode, 4)
+    total = width * height * (stored + _CODEC_BYTES.get(picture.format, 0))
+    if picture.format == "TIFF" and orientation(picture) != 1:
+        total += width * height * stored  # Pillow turns a TIFF upright while it loads it
     if picture.format == "JPEG" and picture.info.get("progressive"):
         # libjpeg keeps every coefficient, two bytes each, of every component, whatever the scale
         factors = [(h, v) for _, h, v, _ in getattr(picture, "layer", ())] or [(1, 1)] * 4
