@@ -231,7 +231,8 @@ class Scan:
                 f"DELETE FROM skipped WHERE {where} AND path NOT IN (SELECT path FROM seen)", values
             )
         self.connection.execute(
-            "INSERT OR REPLACE INTO skipped (path, reason, kind) SELECT path, reason, kind FROM passed"
+            "INSERT OR REPLACE INTO skipped (path, reason, kind) SELECT path, reason, kind FROM passed p"
+            " WHERE NOT EXISTS (SELECT 1 FROM skipped k WHERE (k.path, k.reason, k.kind) = (p.path, p.reason, p.kind))"
         )
 
     def _find_gone(self) -> None:
@@ -322,7 +323,8 @@ class Scan:
         for where, values in self._areas():
             rows = self.connection.execute(f"SELECT path, reason, kind FROM skipped WHERE {where}", values)
             found |= {path: Skipped(Path(os.fsdecode(path)), reason, kind) for path, reason, kind in rows}
-        return tuple(found[path] for path in sorted(found))
+        minor = ("other", "hidden")  # there can be many of these: last
+        return tuple(found[path] for path in sorted(found, key=lambda path: (found[path].kind in minor, path)))
 
 
 def _contains(folder: bytes, path: bytes) -> bool:

@@ -204,10 +204,10 @@ class Snapshot:
             allow = np.zeros(len(held), np.bool_)
             allow[features[features < len(held)]] = True
         # nprobe and candidates were chosen for 10 results out of everything: a filter leaves fewer in each list, and
-        # more results need more candidates.
-        generation = loaded.generation
-        nprobe = math.ceil(generation.nprobe / max(share, 1e-6))
-        candidates = min(index.ntotal, math.ceil(generation.candidates * max(1.0, k / 10)))
+        # more results lie in more lists.
+        generation, times = loaded.generation, max(1.0, k / 10)
+        nprobe = math.ceil(generation.nprobe * math.sqrt(times) / max(share, 1e-6))
+        candidates = min(index.ntotal, math.ceil(generation.candidates * times))
         ids = index.search(xq[None, :], k=candidates, nprobe=nprobe, allow=allow).ids[0]
         at = np.minimum(np.searchsorted(features, ids), len(features) - 1)
         near = np.unique(np.concatenate([ids[features[at] == ids], fresh]))  # a damaged file may name any id

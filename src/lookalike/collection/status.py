@@ -27,7 +27,9 @@ def describe(connection: sqlite3.Connection, folder: Path) -> dict[str, Any]:
     generation = read_generation(connection)
     pictures = number("SELECT count(*) FROM entries WHERE missing = 0")
     contents = number("SELECT count(DISTINCT feature) FROM entries WHERE missing = 0")
-    skipped = connection.execute("SELECT path, reason, kind FROM skipped ORDER BY path").fetchall()
+    skipped = connection.execute(
+        "SELECT path, reason, kind FROM skipped ORDER BY kind IN ('other', 'hidden'), path"
+    ).fetchall()
     if generation is None:
         recall = {"value": 1.0, "low": 1.0, "high": 1.0, "k": 10, "n": pictures}
     else:
