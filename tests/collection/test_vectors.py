@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -346,3 +348,40 @@ def test_small_segments_are_merged(empty: Collection) -> None:
     assert empty.verify() == []
     for step in range(20):
         assert empty.search(clusters(3, seed=step)[1], k=1)[0].id == 3 * step + 2
+
+
+def test_search_goes_on_while_generations_change(grown: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "FRESH_LEAST", 50)
+    monkeypatch.setattr(indexing, "FRESH_SHARE", 0.0)
+    stop = threading.Event()
+    wrong: list[object] = []
+    seen: set[int] = set()
+
+    def search() -> None:
+        query = clusters(1)[0]
+        with Collection.open(grown.path) as reader:
+            while not stop.is_set():
+                try:
+                    hits = reader.search(query, k=20)
+                    seen.add(reader.status()["generation"])
+                except Exception as error:  # noqa: BLE001
+                    wrong.append(error)
+                    return
+                if len(hits) != 20 or hits[0].id != 1:
+                    wrong.append(hits)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        threads = [threading.Thread(target=search) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for step in range(4):
+            grown.add_vectors(clusters(60, seed=step), named(60, first=10_000 * (step + 1)))
+            grown.remove(named(30, first=10_000 * (step + 1)))
+        grown.compact()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    assert len(seen) > 1
+    assert grown.verify() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 import threading
@@ -73,14 +74,18 @@ class LoadedIndex:
         self._guard = threading.Lock()
         self._opened = False
         self._index: Index | None = None
-        self.error: str | None = None
 
     def get(self) -> Index | None:
-        """The index, or None (after one warning) if its file is damaged: search is exact then."""
+        """The index; None where its file cannot be used, or was just replaced: search is exact then."""
         with self._guard:
             if not self._opened:
-                self._open()
+                with contextlib.suppress(FileNotFoundError):
+                    self._open()
             return self._index
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self._path.is_file()
 
     def _open(self) -> None:
         from lookalike.index.storage import load_index
@@ -91,7 +96,6 @@ class LoadedIndex:
         except FileNotFoundError:
             raise
         except (FormatError, OSError) as error:
-            self.error = str(error)
             warnings.warn(
                 f"the index file {self._path.name} is damaged, so search is exact and slower; "
                 f"the next `lookalike index` makes a new one ({error})",
@@ -104,7 +108,6 @@ class LoadedIndex:
         """Go on without the index: its file is gone for good."""
         with self._guard:
             self._opened = True
-            self.error = f"{self._path.name} is missing"
         warnings.warn(
             f"the index file {self._path.name} is missing, so search is exact and slower; "
             "the next `lookalike index` makes a new one",
@@ -265,11 +268,8 @@ def load_snapshot(
             LookalikeWarning,
             stacklevel=2,
         )
-    if loaded is not None:
-        try:
-            loaded.get()
-        except FileNotFoundError:
-            if strict:
-                raise
-            loaded.give_up()
+    if loaded is not None and not loaded.exists():
+        if strict:
+            raise FileNotFoundError(loaded.generation.file)
+        loaded.give_up()
     return snapshot
