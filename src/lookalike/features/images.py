@@ -159,8 +159,9 @@ def probe(source: Source) -> Probed:
         If it has no readable header. One that has may still be damaged further on.
     """
     with opened(source) as picture:
-        # A PNG may keep its orientation behind its pixels; only decoding finds it there.
-        known = picture.format != "PNG" or "exif" in picture.info
+        # Pillow gives a TIFF's size upright already. A PNG may keep its orientation behind its pixels, where only
+        # decoding finds it.
+        known = picture.format != "TIFF" and (picture.format != "PNG" or "exif" in picture.info)
         turned = orientation(picture) if known else 1
         return Probed(*_upright_size(picture.size, turned), picture.format or "")
 
