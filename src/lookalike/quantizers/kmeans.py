@@ -239,8 +239,10 @@ def get_kmeans(choice: KMeansChoice) -> KMeans:
     return KMEANS[choice]
 
 
-def train_centroids(x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str) -> FloatArray:
-    """Check the number of points, sample them, run the method, check what it returns.
+def train_centroids(
+    x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str, *, advise: bool = True
+) -> FloatArray:
+    """Check the number of points (`advise`: warn of few), sample them, run the method, check what it returns.
 
     Raises
     ------
@@ -252,7 +254,7 @@ def train_centroids(x: FloatArray, k: int, choice: KMeansChoice, seed: int, what
         raise TrainingError(
             f"{what}: {k} centroids need at least {k} training points, got {len(x)}; use fewer centroids"
         )
-    if len(x) < ADVISABLE * k:
+    if advise and len(x) < ADVISABLE * k:
         warnings.warn(
             f"{what}: {len(x)} training points for {k} centroids; give at least {ADVISABLE * k}, or use fewer centroids",
             LookalikeWarning,

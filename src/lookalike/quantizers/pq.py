@@ -110,7 +110,7 @@ class ProductQuantizer:
         centroids = np.empty((self.m, self.ksub, dsub), np.float32)
         for j in range(self.m):
             piece = np.ascontiguousarray(x[:, j * dsub : (j + 1) * dsub])
-            centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ")
+            centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=j == 0)
         return self.set_centroids(centroids)
 
     def set_centroids(self, centroids: Any) -> ProductQuantizer:

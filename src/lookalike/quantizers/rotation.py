@@ -6,13 +6,14 @@ pieces, and makes them independent, costs nothing in the distance and lowers the
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_count
-from lookalike.errors import DimensionError, InputError, TrainingError
+from lookalike.errors import DimensionError, InputError, LookalikeWarning, TrainingError
 
 __all__ = ["LinearTransform", "parse_rotation", "train_opq", "train_pca"]
 
@@ -64,7 +65,7 @@ def parse_rotation(rotation: str | None) -> tuple[str, int | None]:
     if rotation is None:
         return "", None
     kind, _, number = str(rotation).partition(":")
-    if kind in {"opq", "pca"} and (rotation == "opq" or (number.isdigit() and int(number) > 0)):
+    if kind in {"opq", "pca"} and (rotation == "opq" or (number.isdecimal() and int(number) > 0)):
         return kind, int(number) if number else None
     raise InputError(f'rotation: expected None, "opq", "opq:64" or "pca:128", got {rotation!r}')
 
@@ -140,7 +141,9 @@ def train_opq(x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8
 
     for _ in range(OPQ_ITERATIONS):
         rotated = np.ascontiguousarray(sample @ rotation.T)
-        pq = ProductQuantizer(m, nbits, kmeans=few_steps, seed=seed).train(rotated)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LookalikeWarning)  # few points: the quantizer behind the rotation says so
+            pq = ProductQuantizer(m, nbits, kmeans=few_steps, seed=seed).train(rotated)
         decoded = pq.decode(pq.encode(rotated))
         left, _, right = np.linalg.svd(decoded.T @ sample, full_matrices=False)
         rotation = (left @ right).astype(np.float32)
