@@ -394,3 +394,16 @@ def test_two_threads_cannot_write_at_once(collection: Collection, folder: Path) 
         go_on.set()
         thread.join()
     assert len(collection) == 3
+
+
+def test_interrupt_while_indexing_keeps_everything(
+    collection: Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    paths = pictures(folder, 5)
+    monkeypatch.setattr("lookalike.collection.writer.refresh_index", interrupted)
+    report = collection.add(folder)
+    assert (report.interrupted, report.new) == (True, 5)
+    assert len(collection.search(paths[0])) == 5

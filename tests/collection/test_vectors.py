@@ -358,7 +358,7 @@ def test_search_goes_on_while_generations_change(grown: Collection, monkeypatch:
     seen: set[int] = set()
 
     def search() -> None:
-        query = clusters(1)[0]
+        query = clusters(2100)[0]
         with Collection.open(grown.path) as reader:
             while not stop.is_set():
                 try:
