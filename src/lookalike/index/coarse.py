@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lookalike._threads import run_all
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError
 from lookalike.index.invlists import aligned_empty
@@ -14,6 +15,7 @@ __all__ = ["CoarseQuantizer", "assign_lists", "check_coarse_metric"]
 FEW = 8  # below this many queries, scoring centroids by our kernel beats a matrix product
 ROWS = 4096  # vectors of one matrix product in `assign_lists`
 QUERIES = 1024  # and in `CoarseQuantizer.probe`
+SELECTED = 128  # queries whose lists one thread selects at a time
 
 
 def check_coarse_metric(choice: str | None, metric: str) -> str:
@@ -65,7 +67,7 @@ class CoarseQuantizer:
         """The list of each vector, int64, shape (n,)."""
         return assign_lists(x, self.centroids, self.metric)
 
-    def probe(self, xq: FloatArray, nprobe: int) -> tuple[IdArray, FloatArray]:
+    def probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The nprobe best lists of each query, best first.
 
         Returns
@@ -88,6 +90,10 @@ class CoarseQuantizer:
             scores[:, :nlist] = rows @ self.centroids.T
             scores[:, :nlist] *= scale
             scores[:, :nlist] += self._offsets[:nlist]
-            out = slice(first, first + len(rows))
-            select_probes(rows, scores, self.centroids, nprobe, by_l2, probes[out], coarse[out])
+
+            def select(at: int, first: int = first, rows: FloatArray = rows, scores: FloatArray = scores) -> None:
+                part, out = slice(at, at + SELECTED), slice(first + at, min(first + at + SELECTED, first + len(rows)))
+                select_probes(rows[part], scores[part], self.centroids, nprobe, by_l2, probes[out], coarse[out])
+
+            run_all(select, range(0, len(rows), SELECTED), threads)
         return probes, coarse

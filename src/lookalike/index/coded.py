@@ -67,7 +67,7 @@ class CodedIndex(Index):
         """The list of each vector."""
 
     @abstractmethod
-    def _probe(self, xq: FloatArray, nprobe: int) -> tuple[IdArray, FloatArray]:
+    def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The lists to visit for each query, (nq, nprobe), nearest first, and the part of the distance they give."""
 
     # --- what it is --------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class CodedIndex(Index):
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
-        probes, coarse = self._probe(queries, nprobe)
+        probes, coarse = self._probe(queries, nprobe, threads)
         distances, ids = search_preassigned(
             self._lists.snapshot, self._space(), queries, probes, coarse, k, permitted, threads
         )
@@ -262,7 +262,7 @@ class CodedIndex(Index):
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return gather_ranges([], len(vectors))
         queries = self._inside(vectors)
-        probes, coarse = self._probe(queries, nprobe)
+        probes, coarse = self._probe(queries, nprobe, threads)
         found = range_preassigned(
             self._lists.snapshot, self._space(), queries, probes, coarse, limit, permitted, threads
         )

@@ -128,10 +128,10 @@ class IVFPQIndex(CodedIndex):
     def _assign(self, x: FloatArray, centroids: FloatArray) -> IdArray:
         return assign_lists(x, centroids, self.coarse_metric)
 
-    def _probe(self, xq: FloatArray, nprobe: int) -> tuple[IdArray, FloatArray]:
+    def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The nprobe nearest lists of each query, nearest first, and what each contributes to the distance."""
         assert self._coarse is not None  # set together with the centroids
-        probes, coarse = self._coarse.probe(xq, nprobe)
+        probes, coarse = self._coarse.probe(xq, nprobe, threads)
         return probes, self._list_terms(xq, probes, coarse)
 
     def _list_terms(self, xq: FloatArray, probes: IdArray, coarse: FloatArray) -> FloatArray:

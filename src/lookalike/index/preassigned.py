@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from lookalike._threads import run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.invlists import Snapshot
 
@@ -75,13 +75,7 @@ def search_preassigned(
         run(slice(0, 1))
         return distances, ids
     step = max(1, min(QUERIES, KEPT // k, -(-len(xq) // threads)))
-    parts = [slice(at, at + step) for at in range(0, len(xq), step)]
-    if threads == 1:
-        for part in parts:
-            run(part)
-    else:
-        with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-            list(pool.map(run, parts))
+    run_all(run, [slice(at, at + step) for at in range(0, len(xq), step)], threads)
     return distances, ids
 
 
@@ -107,8 +101,7 @@ def range_preassigned(
         )  # fmt: skip
         return found
 
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(run, range(len(xq))))
+    return run_all(run, range(len(xq)), threads)
 
 
 def _split_filter(permitted: Array | None) -> tuple[Array, Array]:

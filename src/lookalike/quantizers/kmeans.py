@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from lookalike._threads import run_all
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError, LookalikeWarning, MissingExtraError, TrainingError
 
@@ -109,8 +110,7 @@ def _assign_short(x: FloatArray, centroids: FloatArray, threads: int) -> tuple[I
             codes[first : first + step],
         )
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, range(0, n, max(step, 1))))
+    run_all(run, range(0, n, max(step, 1)), threads)
     assigned = codes[:, 0].astype(np.int64)
     difference = x - centroids[assigned]
     return assigned, np.einsum("nd,nd->n", difference, difference)

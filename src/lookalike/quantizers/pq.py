@@ -7,11 +7,11 @@ its place. m numbers of nbits bits stand for d floats.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from lookalike._threads import run_all
 from lookalike._typing import ArrayLike, CodeArray, FloatArray
 from lookalike._validate import check_count, check_vectors
 from lookalike.errors import DimensionError, InputError, NotTrainedError
@@ -140,8 +140,7 @@ class ProductQuantizer:
         def run(first: int) -> None:
             encode(vectors[first : first + ROWS], book, columns, norms, codes[first : first + ROWS])
 
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            list(pool.map(run, range(0, len(vectors), ROWS)))
+        run_all(run, range(0, len(vectors), ROWS), threads or os.cpu_count() or 1)
         return codes
 
     def decode(self, codes: CodeArray) -> FloatArray:
