@@ -34,7 +34,7 @@ def build_home(home: Path) -> Path:
                 shutil.copy2(file, root / folder / file.name)
         if name == "drawings":
             source = sorted((root / "drawings/bird").iterdir())[0]
-            shutil.copy2(source, root / HOSTILE)
+            shutil.copy2(source, source.with_name(HOSTILE))
         with Collection.create(home / "collections" / name) as collection:
             collection.add(root)
     return home

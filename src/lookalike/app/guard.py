@@ -71,7 +71,7 @@ GRADIO = "/gradio_api/"
 GRADIO_PAGES = frozenset(
     {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
 )
-GRADIO_FOLDERS = ("call/", "heartbeat/")
+GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
 
 
 def is_loopback(host: str) -> bool:

@@ -75,7 +75,8 @@ ASK: Final = f"""
 </section>"""
 
 RESULTS: Final = """
-<main id="lk-results" aria-label="Results"><div class="lk-waiting">Loading…</div></main>"""
+<p id="lk-announce" class="lk-hidden" role="status"></p>
+<section id="lk-results" aria-label="Results"><div class="lk-waiting">Loading…</div></section>"""
 
 # The stylesheet and the scripts have their own addresses, so that browsers cache them.
 HEAD: Final = """
@@ -147,7 +148,9 @@ def create_page(service: Service) -> Blocks:
                 gradio.HTML(RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START, apply_default_css=False)
         collection.change(None, collection, js="(name) => { window.lookalike?.setCollection(name); }")
         count.change(None, count, js="(k) => { window.lookalike?.setCount(k); }")
-        page.load(lambda: gradio.Dropdown(choices=service.names()), None, collection, show_progress="hidden")
+        page.load(
+            lambda: gradio.Dropdown(choices=service.names()), None, collection, queue=False, show_progress="hidden"
+        )
     return page
 
 

@@ -29,13 +29,14 @@ export function start(shell) {
     if (state.query !== query) forgetObjectUrl(state.query);
     state.query = query;
     preview(query);
-    view.showLoading(results, state.k);
+    view.showLoading(results, state.k, state.examples[0]?.credit);
     if (narrow()) results.scrollIntoView({ block: "start" }); // there the results are below everything else
     document.body.classList.add("lk-searching");
     try {
       const answer = await api.search(query, state.collection, state.k, running.signal);
       if (mine !== turn) return;
       if (answer.thumbnail) preview({ ...query, src: answer.thumbnail });
+      find("#lk-announce").textContent = `${answer.results.length} results for ${query.name}`;
       view.showResults(results, answer, { query, collection: state.collection, search: fromResults });
       view.showStrip(find("#lk-strip"), state.examples.slice(0, STRIP), state.collection, search);
     } catch (error) {

@@ -27,7 +27,7 @@ export function creditLine(credit, className = "lk-credit") {
     "p",
     { class: className, title: `${credit.author} · ${credit.source} · ${credit.changes}` },
     el("span", {}, credit.author),
-    " · ",
+    "\u00a0·",
     el("a", { href: credit.licence_url, target: "_blank", rel: "license noopener noreferrer" }, licence),
   );
 }
@@ -111,14 +111,14 @@ export function showExamples(root, examples, collection, handlers) {
 }
 
 /** Grey tiles where results will be, or the old results dimmed: the page keeps its shape. */
-export function showLoading(root, k) {
+export function showLoading(root, k, credited) {
   root.setAttribute("aria-busy", "true");
   if (root.querySelector(".lk-grid.is-results")) return;
   const blank = () =>
     el("li", { class: "lk-tile is-blank", "aria-hidden": "true" }, el("span", { class: "lk-picture" }), el("span", { class: "lk-blank-line" }));
   root.replaceChildren(
     el("header", { class: "lk-summary" }, el("h2", {}, "Searching…")),
-    el("ul", { class: "lk-grid" }, Array.from({ length: k }, blank)),
+    el("ul", { class: `lk-grid${credited ? " is-credited" : ""}` }, Array.from({ length: k }, blank)),
   );
 }
 
@@ -133,7 +133,7 @@ export function showResults(root, answer, { query, collection, search }) {
     el(
       "header",
       { class: "lk-summary" },
-      el("h2", { role: "status" }, heading),
+      el("h2", {}, heading),
       el(
         "p",
         { class: "lk-timing" },
@@ -169,7 +169,7 @@ export function showStatus(root, status) {
   const recall = status.recall_at_10;
   const rows = [
     ["Pictures", number.format(status.pictures)],
-    ["Index", status.index === "flat" ? "none needed, exact search" : status.spec],
+    ["Index", status.index === "flat" ? "exact search" : status.spec],
     ["Model", status.model_title ?? status.model],
   ];
   if (recall) {
@@ -199,5 +199,5 @@ export function showStrip(root, examples, collection, search) {
         el("img", { src: thumbnailUrl(entry.id, collection, 96), alt: "", loading: "lazy", draggable: false }),
       ),
     );
-  root.replaceChildren(el("h3", {}, "Examples"), el("ul", {}, examples.map(thumb)));
+  root.replaceChildren(el("h2", {}, "Examples"), el("ul", {}, examples.map(thumb)));
 }
