@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.collection import Collection
-from lookalike.errors import CollectionLockedError
+from lookalike.collection import Collection, home
+from lookalike.errors import CollectionError, CollectionLockedError
 from tests.collection.fake import pictures
 from tests.collection.test_crash import start
 
@@ -122,3 +122,24 @@ def open_the_way(top: Path) -> None:
     for parent in top.parents:
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="locks can be listed on Linux only")
+def test_looking_at_a_collection_gives_up_no_lock(collection: Collection, folder: Path) -> None:
+    """Closing any handle of a file drops a process's POSIX locks on it, and with them SQLite's protection."""
+    pictures(folder, 2)
+    collection.add(folder)
+    inode = (collection.path / "catalog.sqlite").stat().st_ino
+
+    def locks() -> int:
+        return sum(f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines())
+
+    held = locks()
+    assert held
+    Collection.open(collection.path).close()
+    assert home.is_collection(collection.path)
+    collection.status()
+    collection.verify()
+    with pytest.raises(CollectionError):
+        Collection.create(collection.path)
+    assert locks() == held

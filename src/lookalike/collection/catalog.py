@@ -85,7 +85,7 @@ def create_catalog(folder: Path, meta: dict[str, str]) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse what is not a collection, by the first 100 bytes of its catalogue; nothing is modified.
+    """Refuse what is not a collection, by the header of its catalogue; nothing is modified.
 
     Raises
     ------
@@ -98,8 +98,7 @@ def check_folder(folder: Path) -> None:
     """
     file = folder / CATALOG
     try:
-        with file.open("rb") as handle:
-            header = handle.read(100)
+        size = file.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         if folder.is_dir():
             raise CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}") from None
@@ -108,16 +107,34 @@ def check_folder(folder: Path) -> None:
         raise CollectionNotFoundError(f"there is no collection at {folder}; make one with Collection.create") from None
     except (OSError, ValueError) as error:
         raise CollectionError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+    application, version = _read_header(file) if size >= 100 else (None, 0)
+    if application is None:
         raise CollectionError(f"{file} is damaged or not a catalogue of lookalike: it is not an SQLite file")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+    if application != APPLICATION_ID:
         raise CollectionError(f"{file} is an SQLite file, but not a catalogue of lookalike")
-    version = int.from_bytes(header[60:64], "big")
     if version > SCHEMA_VERSION:
         raise VersionError(
             f"{folder} was written by a newer lookalike (catalogue version {version}, this one reads up to "
             f"{SCHEMA_VERSION}); upgrade lookalike"
         )
+
+
+def _read_header(file: Path) -> tuple[int | None, int]:
+    """Application id (None if it is no SQLite file) and version.
+
+    Asked of SQLite and not read from the file: closing a file gives up all locks that a process has on it, so reading
+    it by hand would leave connections of this process unprotected ("How To Corrupt An SQLite Database", 2.2). An
+    immutable connection takes no locks and makes no files.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
+            return None, 0
+        raise _translate(file.parent, error) from None
+    return application, version
 
 
 class Catalog:
