@@ -113,7 +113,7 @@ def decode(source: Source, size: int) -> NDArray[np.uint8]:
     Notes
     -----
     A large JPEG is decoded at a half, a quarter or an eighth of its size, which at 4000 pixels is twelve times as
-    fast, and gives vectors of cosine 0.999 to those of a full decode.
+    fast; its vector has a cosine of about 0.999 to that of a full decode.
     """
     return read(source, size).pixels
 
