@@ -57,7 +57,9 @@ class CoarseQuantizer:
         # ‖c‖², or 0 for inner products; +inf where padded
         self._offsets = aligned_empty((tiles * 64,), np.float32)
         self._offsets[:] = np.inf
-        self._offsets[:nlist] = 0 if metric == "ip" else np.einsum("ld,ld->l", centroids, centroids)
+        norms = np.einsum("ld,ld->l", centroids, centroids)
+        self._offsets[:nlist] = 0 if metric == "ip" else norms
+        self._largest = norms.max()
 
     @property
     def nlist(self) -> int:
@@ -80,7 +82,9 @@ class CoarseQuantizer:
 
         nlist, by_l2 = self.nlist, self.metric != "ip"
         if len(xq) < FEW:
-            few: tuple[IdArray, FloatArray] = probe_few(xq, self._columns, self._offsets, self.centroids, nprobe, by_l2)
+            few: tuple[IdArray, FloatArray] = probe_few(
+                xq, self._columns, self._offsets, self.centroids, self._largest, nprobe, by_l2
+            )
             return few
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
         scale = np.float32(-2 if by_l2 else -1)
@@ -93,7 +97,9 @@ class CoarseQuantizer:
 
             def select(at: int, first: int = first, rows: FloatArray = rows, scores: FloatArray = scores) -> None:
                 part, out = slice(at, at + SELECTED), slice(first + at, min(first + at + SELECTED, first + len(rows)))
-                select_probes(rows[part], scores[part], self.centroids, nprobe, by_l2, probes[out], coarse[out])
+                select_probes(
+                    rows[part], scores[part], self.centroids, self._largest, nprobe, by_l2, probes[out], coarse[out]
+                )
 
             run_all(select, range(0, len(rows), SELECTED), threads)
         return probes, coarse

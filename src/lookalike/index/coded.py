@@ -145,7 +145,7 @@ class CodedIndex(Index):
     def _train_transform(self, xt: FloatArray) -> LinearTransform | None:
         kind, d_out = parse_rotation(self.rotation)
         if kind == "pca":
-            return train_pca(xt, d_out or xt.shape[1])
+            return train_pca(xt, d_out or xt.shape[1], centre=self._is_l2)  # products need the origin where it is
         return train_opq(xt, self.m, d_out, nbits=self.nbits, seed=self.seed) if kind == "opq" else None
 
     def _set_centroids(self, centroids: FloatArray) -> None:

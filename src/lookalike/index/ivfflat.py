@@ -137,7 +137,7 @@ class IVFFlatIndex(Index):
 
     def _train(self, xt: FloatArray) -> None:
         kind, d_out = parse_rotation(self.rotation)
-        transform = train_pca(xt, d_out or xt.shape[1]) if kind else None
+        transform = train_pca(xt, d_out or xt.shape[1], centre=self.metric == "l2") if kind else None
         x = xt if transform is None else transform.apply(xt)
         self._set_trained(train_centroids(x, self.nlist, self.kmeans, self.seed, "coarse quantizer"), transform)
 

@@ -8,7 +8,7 @@ directly wins, the lower number on a tie. The answer is the same whatever the pa
 import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.distances import squared_distance
+from lookalike.kernels.distances import ROUNDING, squared_distance
 from lookalike.kernels.simd import (
     available,
     fma,
@@ -20,8 +20,6 @@ from lookalike.kernels.simd import (
     splat_f32x16,
     storeu_f32x16,
 )
-
-ROUNDING = np.float32(4e-6)  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
 
 
 @inlined

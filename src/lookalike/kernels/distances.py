@@ -24,6 +24,8 @@ from lookalike.kernels.simd import (
 )
 from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candidates
 
+ROUNDING = np.float32(4e-6)  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
+
 # --- coarse ----------------------------------------------------------------------------------------------------------
 #
 # Centroids lie in tiles of 64 columns, tiles[t, e, c] = element e of centroid 64 t + c, 64-byte aligned, so that one query meets
@@ -93,36 +95,43 @@ def inner_product(x, y):
 
 
 @kernel
-def select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse):
+def select_probes(xq, scores, centroids, largest, nprobe, is_l2, probes, coarse):
     """The nprobe lists with the lowest scores, nearest first, and their distances, computed again directly.
 
-    scores (nq, padded nlist); centroids (nlist, d); probes int64 (nq, nprobe); coarse float32 (nq, nprobe): ‖q − c‖² or −⟨q, c⟩.
-    Batches score by a matrix product and single queries by a kernel, whose roundings differ; what is kept does not.
+    scores (nq, padded nlist); centroids (nlist, d); largest: of their ‖c‖²; probes int64 (nq, nprobe); coarse float32 (nq, nprobe):
+    ‖q − c‖² or −⟨q, c⟩. Batches score by a matrix product and single queries by a kernel, whose roundings differ. What is kept
+    does not: of lists within rounding of the last one, the direct distances decide.
     """
     nlist, padded = centroids.shape[0], scores.shape[1]
     values, numbers, places = np.empty(padded, np.float32), np.empty(padded, np.int64), np.empty(padded, np.int64)
     minima = np.empty(LANES, np.float32)
     for i in range(xq.shape[0]):
         row = scores[i]
+        slack = np.float32(2) * ROUNDING * (inner_product(xq[i], xq[i]) + largest)
         bound = np.float32(np.inf)
         if nprobe <= 32 and nlist >= 4 * LANES:
-            bound = bound_of_kth(row, padded, nprobe, minima)
+            bound = bound_of_kth(row, padded, nprobe, minima) + slack
         count = 0
         for c in range(nlist):
             if not row[c] > bound:  # NaN, where a damaged centroid overflows, is kept: nprobe lists have to come out
                 values[count], numbers[count] = row[c], c
                 count += 1
         if count > nprobe:
-            quickselect(values, numbers, places, count, nprobe)
-        for p in range(nprobe):
+            bound = quickselect(values, numbers, places, count, nprobe) + slack
+            found, count = count, nprobe
+            for c in range(nprobe, found):
+                if not values[c] > bound:
+                    numbers[count] = numbers[c]
+                    count += 1
+        for p in range(count):
             centroid = centroids[numbers[p]]
             values[p] = squared_distance(xq[i], centroid) if is_l2 else -inner_product(xq[i], centroid)
-        sort_candidates(values, numbers, places, nprobe)
+        sort_candidates(values, numbers, places, count)
         probes[i], coarse[i] = numbers[:nprobe], values[:nprobe]
 
 
 @kernel
-def probe_few(xq, tiles, offsets, centroids, nprobe, is_l2):
+def probe_few(xq, tiles, offsets, centroids, largest, nprobe, is_l2):
     """Score and select in one call: for a query or a few, what a call costs counts."""
     nq, padded = xq.shape[0], offsets.shape[0]
     memory = np.empty(nq * padded + 16, np.float32)
@@ -130,7 +139,7 @@ def probe_few(xq, tiles, offsets, centroids, nprobe, is_l2):
     scores = memory[start : start + nq * padded].reshape(nq, padded)
     probes, coarse = np.empty((nq, nprobe), np.int64), np.empty((nq, nprobe), np.float32)
     coarse_scores(xq, tiles, offsets, np.float32(-2 if is_l2 else -1), scores)
-    select_probes(xq, scores, centroids, nprobe, is_l2, probes, coarse)
+    select_probes(xq, scores, centroids, largest, nprobe, is_l2, probes, coarse)
     return probes, coarse
 
 
