@@ -57,7 +57,9 @@ def test_the_nprobe_nearest_lists_in_order(seed, nlist, by_l2, data) -> None:
     scores = np.full((3, -(-nlist // 64) * 64), np.inf, np.float32)
     scores[:, :nlist] = exact - (np.square(xq).sum(axis=1, keepdims=True) if by_l2 else 0)
     probes, coarse = np.full((3, nprobe), -1, np.int64), np.empty((3, nprobe), np.float32)
-    distances.select_probes(xq, scores, centroids, nprobe, by_l2, probes, coarse)
+    distances.select_probes(
+        xq, scores, centroids, np.square(centroids).sum(axis=1).max(), nprobe, by_l2, probes, coarse
+    )
     np.testing.assert_allclose(coarse, np.sort(exact, axis=1)[:, :nprobe], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(coarse, np.take_along_axis(exact, probes, 1), rtol=1e-4, atol=1e-5)
     assert all(len(set(row)) == nprobe for row in probes.tolist())
@@ -70,7 +72,7 @@ def test_lists_at_one_distance_come_by_number(rng) -> None:
     scores[:, 300:] = np.inf
     for nprobe in (1, 10, 64, 300):
         probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-        distances.select_probes(centroids[:1], scores, centroids, nprobe, True, probes, coarse)
+        distances.select_probes(centroids[:1], scores, centroids, np.float32(9), nprobe, True, probes, coarse)
         assert probes[0].tolist() == list(range(nprobe))
 
 
@@ -83,7 +85,7 @@ def test_scores_that_are_no_numbers_choose_lists_all_the_same(nprobe, rng) -> No
     probes, coarse = np.full((1, nprobe), -1, np.int64), np.empty((1, nprobe), np.float32)
     xq = rng.normal(size=(1, 4)).astype(np.float32)
     with np.errstate(all="ignore"):  # without the JIT, numpy warns of the overflow
-        distances.select_probes(xq, scores, centroids, nprobe, True, probes, coarse)
+        distances.select_probes(xq, scores, centroids, np.float32(np.inf), nprobe, True, probes, coarse)
     assert ((probes >= 0) & (probes < 300)).all()
 
 
