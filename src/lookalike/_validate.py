@@ -38,8 +38,9 @@ def check_vectors(
         and x.shape[1] == d
     ):
         flat = x.reshape(-1)  # the common case, in a microsecond: what is finite has a finite sum of squares
-        if not check_finite or np.dot(flat, flat) < np.inf:
-            return x
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not check_finite or np.dot(flat, flat) < np.inf:
+                return x
     try:
         array = np.asarray(x)
     except ValueError as error:

@@ -116,6 +116,8 @@ class Index(ABC):
             self._check_trained()
             x = self._rows(xb)
             if ids is None:
+                if self._next_id + len(x) > 2**63:
+                    raise IdError(f"add: no ids are left above {self._next_id - 1}; give ids of your own")
                 numbers = np.arange(self._next_id, self._next_id + len(x), dtype=np.int64)
             else:
                 numbers = check_ids(ids, len(x))
@@ -158,9 +160,9 @@ class Index(ABC):
         if self.metric == "cosine":
             return unit_rows(cast)
         flat = cast.reshape(-1)
-        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
-            return cast
         with np.errstate(over="ignore"):
+            if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
+                return cast
             norms = np.einsum("nd,nd->n", cast, cast)
         if len(norms) and not norms.max() < LARGEST_NORM:
             row = int(np.argmax(norms))

@@ -7,10 +7,11 @@ import numpy as np
 from lookalike._threads import run_all
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError
+from lookalike.index.base import LARGEST_NORM
 from lookalike.index.invlists import aligned_empty
 from lookalike.quantizers.kmeans import assign
 
-__all__ = ["CoarseQuantizer", "assign_lists", "check_coarse_metric"]
+__all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
 
 FEW = 8  # below this many queries, scoring centroids by our kernel beats a matrix product
 ROWS = 4096  # vectors of one matrix product in `assign_lists`
@@ -35,6 +36,17 @@ def assign_lists(x: FloatArray, centroids: FloatArray, metric: str) -> IdArray:
     return assign(x, centroids)[0]
 
 
+def check_centroids(centroids: FloatArray) -> FloatArray:
+    """Squared norms of centroids, which have to be short enough to compare."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: FloatArray = np.einsum("ld,ld->l", centroids, centroids)
+    if not (norms < LARGEST_NORM).all():
+        raise InputError(
+            "coarse_centroids: expected finite numbers whose squares fit float32, got NaN, infinity or more"
+        )
+    return norms
+
+
 class CoarseQuantizer:
     """Centroids, ready to be searched; it is replaced, never changed.
 
@@ -57,7 +69,7 @@ class CoarseQuantizer:
         # ‖c‖², or 0 for inner products; +inf where padded
         self._offsets = aligned_empty((tiles * 64,), np.float32)
         self._offsets[:] = np.inf
-        norms = np.einsum("ld,ld->l", centroids, centroids)
+        norms = check_centroids(centroids)
         self._offsets[:nlist] = 0 if metric == "ip" else norms
         self._largest = norms.max()
 

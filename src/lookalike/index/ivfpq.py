@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.coarse import CoarseQuantizer, assign_lists, check_coarse_metric
+from lookalike.index.coarse import CoarseQuantizer, assign_lists, check_centroids, check_coarse_metric
 from lookalike.index.coded import CodedIndex
 from lookalike.quantizers.kmeans import KMeansChoice, train_centroids
 
@@ -105,8 +105,7 @@ class IVFPQIndex(CodedIndex):
         coarse = np.array(coarse_centroids, np.float32, order="C")
         if coarse.ndim != 2 or coarse.shape[0] != self.nlist:
             raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {coarse.shape}")
-        if not np.isfinite(coarse).all():
-            raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
+        check_centroids(coarse)
         with self._writing:
             self._check_writable()
             if self.ntotal:

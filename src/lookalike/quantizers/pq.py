@@ -118,14 +118,18 @@ class ProductQuantizer:
         array = np.array(centroids, np.float32, order="C")
         if array.ndim != 3 or array.shape[:2] != (self.m, self.ksub) or not array.shape[2]:
             raise DimensionError(f"pq_centroids: expected ({self.m}, {self.ksub}, dsub), got {array.shape}")
-        if not np.isfinite(array).all():
-            raise InputError("pq_centroids: expected finite numbers, got NaN or infinity")
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.einsum("jce,jce->jc", array, array)
+        if not np.isfinite(norms).all():
+            raise InputError(
+                "pq_centroids: expected finite numbers whose squares fit float32, got NaN, infinity or more"
+            )
         array.flags.writeable = False
         width = -(-self.ksub // 64) * 64 if self.nbits > 8 else 256
         self._columns = np.repeat(array[:, :1].transpose(0, 2, 1), width, axis=2)
         self._columns[:, :, : self.ksub] = array.transpose(0, 2, 1)
         self._norms = np.full((self.m, width), np.inf, np.float32)
-        self._norms[:, : self.ksub] = np.einsum("jce,jce->jc", array, array)
+        self._norms[:, : self.ksub] = norms
         self._centroids = array
         return self
 
