@@ -2,7 +2,8 @@
 
 Distances of all pairs come from one matrix product, ``‖q − x‖² = ‖q‖² − 2⟨q, x⟩ + ‖x‖²``. That form loses
 digits when the distance is small beside the norms, so it only picks candidates: the distances returned
-are computed again, directly, from the differences.
+are computed again, directly, from the differences. Where rounding could have pushed a neighbour out of the candidates
+(many equal vectors, or a cloud far from the origin), that query is compared with everything directly.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ __all__ = ["direct_distances", "exact_search", "worst"]
 
 QUERIES = 256  # rows of one block of the pair matrix
 VECTORS = 32_768  # and its columns: 32 MiB of float32
-SPARE = 16  # candidates beyond k, so that rounding in the product cannot push out a neighbour
+SPARE = 16  # candidates beyond k: room for what rounds differently
+ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖q‖² + max ‖x‖²
+DIRECT = 1 << 22  # floats of a block that is compared directly
 
 
 def worst(metric: str) -> float:
@@ -75,22 +78,29 @@ def exact_search(
     found = np.full((len(xq), k), -1, np.int64)
     for first in range(0, len(xq) if n else 0, QUERIES):
         queries = xq[first : first + QUERIES]
-        candidates = _candidates(queries, xb, min(n, k + SPARE), metric, rows)
+        candidates, sure = _candidates(queries, xb, k, metric, rows)
         _settle(queries, xb, candidates, metric, distances[first : first + QUERIES], found[first : first + QUERIES])
+        for i in np.flatnonzero(~sure):
+            near, numbers = _compare_all(queries[i], xb, k, metric, rows)
+            distances[first + i, : len(near)], found[first + i, : len(near)] = near, numbers
     return distances, found
 
 
-def _candidates(xq: FloatArray, xb: Array, count: int, metric: str, rows: IdArray | None) -> IdArray:
-    """Row numbers of the `count` best of each query by the matrix product, in no order."""
+def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None) -> tuple[IdArray, Array]:
+    """Row numbers of the k + SPARE best of each query by the matrix product, in no order, and whether the k best are among them."""
     n = len(xb) if rows is None else len(rows)
+    count, largest = min(n, k + SPARE), 1.0 if metric == "cosine" else 0.0
     best_scores = np.empty((len(xq), 0), np.float32)
     best = np.empty((len(xq), 0), np.int64)
     for first in range(0, n, VECTORS):
         chosen = slice(first, first + VECTORS) if rows is None else rows[first : first + VECTORS]
         block = np.asarray(xb[chosen], dtype=np.float32)
         scores = xq @ block.T  # larger is better from here on
-        if metric == "l2":
-            scores -= 0.5 * np.einsum("nd,nd->n", block, block)
+        if metric != "cosine":
+            norms = np.einsum("nd,nd->n", block, block)
+            largest = max(largest, float(norms.max()))
+            if metric == "l2":
+                scores -= 0.5 * norms
         numbers = np.arange(first, first + len(block)) if rows is None else np.asarray(chosen)
         keep = min(count, len(block))
         part = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
@@ -100,7 +110,26 @@ def _candidates(xq: FloatArray, xb: Array, count: int, metric: str, rows: IdArra
             part = np.argpartition(-best_scores, count - 1, axis=1)[:, :count]
             best_scores = np.take_along_axis(best_scores, part, 1)
             best = np.take_along_axis(best, part, 1)
-    return best
+    if count == n:
+        return best, np.ones(len(xq), np.bool_)
+    kth = np.partition(best_scores, count - k, axis=1)[:, count - k]
+    slack = 2 * ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
+    return best, kth - best_scores.min(axis=1) > slack
+
+
+def _compare_all(query: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None) -> tuple[FloatArray, IdArray]:
+    """Distances and row numbers of the k nearest, with nothing left to a matrix product."""
+    n = len(xb) if rows is None else len(rows)
+    distances, step = np.empty(n, np.float32), max(1, DIRECT // len(query))
+    for first in range(0, n, step):
+        chosen = slice(first, first + step) if rows is None else rows[first : first + step]
+        distances[first : first + step] = direct_distances(
+            query[None], np.asarray(xb[chosen], np.float32)[None], metric
+        )
+    sign = -1 if metric == "ip" else 1
+    near = np.flatnonzero(sign * distances <= np.partition(sign * distances, k - 1)[k - 1])
+    near = near[np.argsort(sign * distances[near], kind="stable")[:k]]
+    return distances[near], near if rows is None else rows[near]
 
 
 def _settle(xq: FloatArray, xb: Array, candidates: IdArray, metric: str, distances: FloatArray, found: IdArray) -> None:
