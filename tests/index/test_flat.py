@@ -1,0 +1,120 @@
+"""Exact search against float64."""
+
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import lookalike as la
+from lookalike.index import exact
+from tests import reference
+from tests.index.conftest import METRICS, N, base, queries, trained
+
+
+def assert_exact(result: la.SearchResult, xq: np.ndarray, xb: np.ndarray, k: int, metric: str) -> None:
+    """Every distance is that of its id, and rank by rank as small as it can be, within float32 rounding of a direct sum."""
+    queries = reference.unit(xq) if metric == "cosine" else xq
+    vectors = reference.unit(xb) if metric == "cosine" else xb
+    truth = reference.distances(queries, vectors, metric)
+    wanted = reference.top_k(truth, np.arange(len(xb)), k, metric)
+    if metric == "l2":
+        slack = 1e-5 * np.where(np.isfinite(wanted[0]), wanted[0], 0) + 1e-30
+    else:
+        longest = np.linalg.norm(vectors, axis=1).max()
+        slack = np.repeat(1e-6 * longest * np.linalg.norm(queries, axis=1, keepdims=True), k, axis=1)
+    reference.assert_same_results(result, wanted, slack, truth)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32), n=st.integers(1, 200), nq=st.integers(0, 20), d=st.integers(1, 40),
+    k=st.integers(1, 60), metric=st.sampled_from(METRICS), levels=st.sampled_from([0, 2, 5]),
+)  # fmt: skip
+def test_exact_search_is_exact(seed, n, nq, d, k, metric, levels) -> None:
+    """`levels` rounds the vectors to few values, so that there are many ties."""
+    rng = np.random.default_rng(seed)
+    xb, xq = (rng.normal(size=(rows, d)).astype(np.float32) for rows in (n, nq))
+    if levels:
+        xb, xq = np.round(xb * levels), np.round(xq * levels)
+    assert_exact(la.FlatIndex(metric).add(xb).search(xq, k), xq, xb, k, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_more_queries_and_vectors_than_a_block(metric, monkeypatch) -> None:
+    whole = trained("flat", metric).search(queries(), 30)
+    monkeypatch.setattr(exact, "QUERIES", 7)
+    monkeypatch.setattr(exact, "VECTORS", 100)
+    np.testing.assert_array_equal(trained("flat", metric).search(queries(), 30).ids, whole.ids)
+    assert_exact(trained("flat", metric).search(queries(), 30), queries(), base(), 30, metric)
+
+
+@pytest.mark.parametrize("nq", [1, 50])
+@pytest.mark.parametrize("offset", [10, 1000, 30_000])
+def test_a_cloud_far_from_the_origin(nq, offset) -> None:
+    """‖q‖² − 2⟨q, x⟩ + ‖x‖² has no digit left for the distance here; the answer must have."""
+    rng = np.random.default_rng(0)
+    xb = (offset + rng.normal(size=(3000, 24))).astype(np.float32)
+    xq = (offset + rng.normal(size=(nq, 24))).astype(np.float32)
+    assert_exact(la.FlatIndex().add(xb).search(xq, 10), xq, xb, 10, "l2")
+    allowed = np.arange(0, 3000, 2)
+    result = la.FlatIndex().add(xb).search(xq, 10, allow=allowed)
+    assert_exact(la.SearchResult(result.distances, result.ids // 2), xq, xb[allowed], 10, "l2")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_near_duplicates(metric) -> None:
+    rng = np.random.default_rng(1)
+    xb = (base()[:1] + 1e-6 * rng.normal(size=(2000, 16))).astype(np.float32)
+    assert_exact(la.FlatIndex(metric).add(xb).search(xb[:20], 5), xb[:20], xb, 5, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_ties_come_in_the_order_of_storage(metric) -> None:
+    xb = np.tile(base()[:10], (50, 1))
+    for block in (la.FlatIndex(metric).add(xb), la.FlatIndex(metric).add(xb, ids=np.arange(500)[::-1])):
+        order = block.ids.tolist()
+        for row in block.search(xb[:10], 70).ids:
+            places = [order.index(number) for number in row]
+            assert places[:50] == list(range(places[0], 500, 10))
+
+
+def test_a_vector_is_nearest_to_itself() -> None:
+    for metric in ("l2", "cosine"):
+        result = trained("flat", metric).search(base(), 1)
+        np.testing.assert_array_equal(result.ids[:, 0], np.arange(N))
+        np.testing.assert_allclose(result.distances, 0, atol=1e-6)
+
+
+def test_reconstruct_gives_back_what_was_added() -> None:
+    np.testing.assert_array_equal(trained("flat").reconstruct(np.arange(N)), base())
+    unit = trained("flat", "cosine").reconstruct(np.arange(N))
+    np.testing.assert_allclose(unit, reference.unit(base()), atol=1e-6)
+
+
+def test_d_is_learnt_in_the_first_add() -> None:
+    index = la.FlatIndex()
+    assert index.d is None
+    assert index.is_trained
+    index.add(np.zeros((1, 3)))
+    assert index.d == 3
+    index.remove([0])
+    with pytest.raises(la.DimensionError, match=r"d=3.*4"):
+        index.add(np.zeros((1, 4)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_range_search(metric) -> None:
+    index, unit = trained("flat", metric), reference.unit
+    xb, xq = (unit(base()), unit(queries())) if metric == "cosine" else (base(), queries())
+    truth = reference.distances(xq, xb, metric)
+    ordered = np.sort(truth.ravel())
+    radius = ordered[len(ordered) // 10 : len(ordered) // 10 + 2].mean()
+    lims, distances, ids = index.range_search(queries(), radius)
+    assert (lims[0], lims[-1]) == (0, len(ids)) == (0, len(distances))
+    for i in range(40):
+        near = truth[i] > radius if metric == "ip" else truth[i] < radius
+        assert set(ids[lims[i] : lims[i + 1]].tolist()) == set(np.flatnonzero(near).tolist())
+        steps = np.diff(distances[lims[i] : lims[i + 1]])
+        assert ((steps <= 0) if metric == "ip" else (steps >= 0)).all()
