@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, SearchResult
 from lookalike._validate import MAX_K, check_count, check_vectors, unit_rows
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.base import Index
+from lookalike.index.base import Index, missing
 from lookalike.index.exact import direct_distances, worst
 
 __all__ = ["Reranked"]
@@ -92,8 +92,9 @@ class Reranked:
             queries = unit_rows(queries)
         if found.size and found.max() >= len(self.vectors):
             raise InputError(f"id {found.max()} is not a row of the {len(self.vectors)} vectors to re-rank with")
-        distances = np.full((len(queries), k), worst(self.metric), np.float32)
-        ids = np.full((len(queries), k), -1, np.int64)
+        distances, ids = missing(len(queries), k, self.metric)
+        if found.max(initial=-1) < 0:
+            return SearchResult(distances, ids)
         group = max(1, BYTES // (4 * count * max(1, queries.shape[1])))
         for first in range(0, len(queries), group):
             rows = slice(first, first + group)
