@@ -1,0 +1,1 @@
+"""The cases of ``lookalike bench run engine``: each a function from the bench to rows."""

@@ -1,0 +1,176 @@
+"""The vectors that the engine is measured on, made once from pictures and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lookalike._files import atomic_write
+from lookalike._typing import Array, FloatArray
+from lookalike.bench.ahead import ahead
+from lookalike.bench.pooled import pooled_features
+from lookalike.bench.spec import Scale
+from lookalike.data.vectors import read_vectors, sift_descriptors, sift_set
+from lookalike.data.walk import Found, walk
+from lookalike.errors import DatasetError, FormatError, ImageError
+from lookalike.features.embedder import default_threads
+from lookalike.features.images import SUFFIXES, open_picture
+from lookalike.index.exact import exact_search
+from lookalike.quantizers.rotation import train_pca
+
+__all__ = ["EngineData", "Vectors", "engine_data", "find_pictures", "synthetic"]
+
+RECIPE = 1  # part of the key of everything kept: raise it when vectors are made otherwise
+NEIGHBORS = 100
+_SIFT_SIDE = 512  # pictures are made so small before their descriptors are taken
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Base vectors and queries, with the exact neighbours' distances.
+
+    Attributes
+    ----------
+    name : str
+        What they are, for the report.
+    base, queries : ndarray of float32, shapes (n, d) and (nq, d)
+    exact : ndarray of float32, shape (nq, 100 or n)
+        Squared distances of the exact neighbours, ascending.
+    """
+
+    name: str
+    base: FloatArray
+    queries: FloatArray
+    exact: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EngineData:
+    """All vectors of a run of the engine's benchmark."""
+
+    main: Vectors  # 128-d
+    wide: Vectors  # 2048-d
+    features: Vectors  # 1280-d
+    short: FloatArray  # the wide set's base reduced to 128-d
+
+
+def find_pictures(folders: Sequence[Path]) -> list[tuple[str, Path]]:
+    """Pictures of the folders with their names in them, in an order that does not depend on where the folders are.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    found = []
+    for folder in folders:
+        for item in walk(folder, SUFFIXES):
+            if isinstance(item, Found):
+                found.append((item.path.relative_to(folder).as_posix(), item.path))
+    if not found:
+        raise DatasetError(f"no pictures in {', '.join(str(folder) for folder in folders)}")
+    return sorted(found)
+
+
+def engine_data(scale: Scale, pictures: Sequence[tuple[str, Path]], keep: Path, say: Say) -> EngineData:
+    """Make what a run needs, or read it from the folder `keep`, where it was left by an earlier run on the same pictures."""
+    keep.mkdir(parents=True, exist_ok=True)
+    paths = [path for _, path in pictures]
+    stamp = [(name, path.stat().st_size) for name, path in pictures]
+
+    def kept(what: str, numbers: Sequence[int], make: Callable[[], tuple[FloatArray, FloatArray]]) -> list[FloatArray]:
+        key = hashlib.sha256(json.dumps([RECIPE, what, list(numbers), stamp]).encode()).hexdigest()[:16]
+        return _kept([keep / f"{what}-{key}-{part}.npy" for part in ("base", "queries")], make)
+
+    if scale.synthetic:
+        base, queries = synthetic(scale.vectors, scale.queries, 128)
+        name = f"{len(base):,} made-up vectors"
+    else:
+        numbers = (scale.vectors, scale.queries)
+        base, queries = kept("sift", numbers, lambda: _sift(paths, scale, say))
+        name = f"{len(base):,} SIFT vectors of {len(paths):,} pictures"
+    main = _with_exact(name, base, queries, say)
+    numbers = (scale.wide_rows, scale.wide_queries)
+    both, both_q = kept("pooled", numbers, lambda: pooled_features(paths, scale.wide_rows, scale.wide_queries, say))
+    d = both.shape[1] // 2
+    unit, unit_q = _unit(both[:, :d]), _unit(both_q[:, :d])
+    say(f"reducing {len(both):,} features to {scale.wide_d} dimensions")
+    wide, wide_q = kept("wide", (*numbers, scale.wide_d), lambda: _reduced(both, both_q, scale.wide_d))
+    pca = train_pca(wide, scale.short_d)  # of what is reduced already: the same directions
+    source = f"of {len(paths):,} pictures and crops"
+    return EngineData(
+        main=main,
+        wide=_with_exact(f"{len(wide):,} features {source}, average and maximum", wide, wide_q, say),
+        features=_with_exact(f"{len(unit):,} features {source}", unit, unit_q, say),
+        short=pca.apply(wide),
+    )
+
+
+def synthetic(n: int, queries: int, d: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Clusters of clusters whose variance falls from direction to direction, as that of real features does."""
+    rng = np.random.default_rng(seed)
+    spread = (1 / np.sqrt(1 + np.arange(d))).astype(np.float32)
+    centres = rng.normal(size=(max(n // 500, 4), d)).astype(np.float32) * spread
+    near = centres[rng.integers(len(centres), size=max(n // 20, 8))]
+    near = near + rng.normal(size=near.shape).astype(np.float32) * (0.5 * spread)
+    rows = near[rng.integers(len(near), size=n + queries)]
+    x = 40 * (rows + rng.normal(size=rows.shape).astype(np.float32) * (0.3 * spread))
+    turn, _ = np.linalg.qr(rng.normal(size=(d, d)))
+    turned = np.ascontiguousarray(x @ turn, np.float32)
+    return turned[:n], turned[n:]
+
+
+def _sift(paths: Sequence[Path], scale: Scale, say: Say) -> tuple[FloatArray, FloatArray]:
+    order = list(paths)
+    random.Random(1).shuffle(order)
+    say(f"taking SIFT vectors of up to {len(order):,} pictures")
+    found = sift_set(ahead(_descriptors, order, default_threads()), scale.vectors, scale.queries)
+    if len(found.base) < scale.nlist or not len(found.queries):
+        raise DatasetError(
+            f"expected at least {scale.nlist} SIFT vectors, {len(order)} pictures gave {len(found.base)}; give more"
+        )
+    return found.base, found.queries
+
+
+def _descriptors(path: Path) -> Array:
+    """SIFT vectors of a file; none of one that is no picture."""
+    try:
+        grey = open_picture(path, max_side=_SIFT_SIDE).convert("L")
+    except (ImageError, OSError):
+        return np.empty((0, 128), np.uint8)
+    return sift_descriptors(np.asarray(grey))
+
+
+def _unit(x: FloatArray) -> FloatArray:
+    scaled: FloatArray = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return np.ascontiguousarray(scaled, np.float32)
+
+
+def _reduced(x: FloatArray, xq: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
+    pca = train_pca(x, d)
+    return pca.apply(x), pca.apply(xq)
+
+
+def _with_exact(name: str, base: FloatArray, queries: FloatArray, say: Say) -> Vectors:
+    say(f"exact neighbours among {name}")
+    return Vectors(name, base, queries, exact_search(queries, base, min(NEIGHBORS, len(base)), "l2")[0])
+
+
+def _kept(paths: list[Path], make: Callable[[], tuple[FloatArray, ...]]) -> list[FloatArray]:
+    """Arrays of an earlier run, or made now and kept."""
+    try:
+        return [np.asarray(read_vectors(path), np.float32) for path in paths]
+    except (FileNotFoundError, FormatError):
+        made = make()
+    for path, array in zip(paths, made, strict=True):
+        with atomic_write(path) as file:
+            np.save(file, array)
+    return list(made)
