@@ -114,7 +114,7 @@ class Row:
 
 
 def write_line(file: TextIO, kind: str, values: Mapping[str, Any]) -> None:
-    """Append a line of kind ``"run"`` (what was run, and where; the first), ``"row"`` or ``"end"``. It leaves this process at once."""
+    """Append a line of kind ``"run"`` (what was run, and where), ``"row"`` or ``"end"``; it leaves this process at once."""
     file.write(json.dumps({"kind": kind, "schema": SCHEMA, **values}, ensure_ascii=False) + "\n")
     file.flush()
 
