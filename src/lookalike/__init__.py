@@ -15,11 +15,16 @@ _HOME = {
     "FlatIndex": "lookalike.index",
     "IVFFlatIndex": "lookalike.index",
     "IVFPQIndex": "lookalike.index",
+    "IVFPQNeighbors": "lookalike.index.neighbors",
     "PQIndex": "lookalike.index",
+    "RefinedIndex": "lookalike.index",
     "Reranked": "lookalike.index",
     "RangeResult": "lookalike._typing",
     "SearchResult": "lookalike._typing",
+    "index_factory": "lookalike.index",
     "load_index": "lookalike.index",
+    "read_faiss": "lookalike.index",
+    "write_faiss": "lookalike.index",
     **dict.fromkeys(
         [
             "CollectionError",
@@ -46,7 +51,7 @@ _HOME = {
     ),
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME.keys() - {"IVFPQNeighbors"})]  # noqa: PLE0604  # a star must not need scikit-learn
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,403 @@
+"""Reading the records of `faiss_format`.
+
+Nothing that the file says is believed: a count is compared with the bytes that are left before anything is allocated, and
+parts are compared with each other before an index is made of them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray, PathLike
+from lookalike.errors import FormatError, LookalikeError
+from lookalike.index.base import Index
+from lookalike.index.codebits import code_bytes
+from lookalike.quantizers.rotation import LinearTransform
+
+__all__ = ["Codebook", "Stored", "read_index"]
+
+LARGEST = 6e18  # of an element: its square still fits float32
+DEEPEST = 8  # records inside records
+LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
+UNDERSTOOD = (
+    "Flat (IxF2, IxFI, IxFl), IVFFlat (IwFl), PQ (IxPq), IVFPQ (IwPQ), PreTransform (IxPT), IDMap (IxMp, IxM2), "
+    "RFlat (IxRF)"
+)
+
+
+@dataclass
+class Codebook:
+    """A product quantizer as stored."""
+
+    m: int
+    nbits: int
+    centroids: FloatArray  # (m, ksub, dsub)
+
+    @property
+    def d(self) -> int:
+        return self.m * int(self.centroids.shape[2])
+
+
+@dataclass
+class Stored:
+    """What a record and the records inside it hold."""
+
+    d: int
+    metric: str  # "l2" or "ip"
+    rows: list[Array]  # of each list: float32 (n, d), or codes as bytes, uint8 (n, code_size)
+    ids: list[IdArray]  # of each list
+    codebook: Codebook | None = None
+    centroids: FloatArray | None = None  # of the inverted file, if it is one
+    coarse_metric: str = "l2"
+    by_residual: bool = False
+    normalise: bool = False
+    transform: LinearTransform | None = None  # behind the normalisation
+    rotation: str | None = None  # its name in the constructors here
+    refinement: FloatArray | None = None  # whole vectors, in the order of `ids`
+    k_factor: float = 1.0
+    code_size: int = 0
+
+    @property
+    def outer_d(self) -> int:
+        return self.d if self.transform is None else self.transform.d_in
+
+    def of_each(self, values: Array, fail: Any) -> list[Array]:
+        """values[id] of each id, list by list."""
+        for ids in self.ids:
+            if len(ids) and (ids.min() < 0 or ids.max() >= len(values)):
+                fail(f"ids {int(ids.min())} to {int(ids.max())} do not fit the {len(values)} things that they number")
+        return [values[ids] for ids in self.ids]
+
+    def is_flat(self) -> bool:
+        """Whether it is a flat index and nothing more, so that ids are rows."""
+        wrapped = self.normalise or self.transform is not None or self.refinement is not None
+        plain = self.codebook is None and self.centroids is None and not wrapped
+        return plain and np.array_equal(self.ids[0], np.arange(len(self.rows[0])))
+
+
+def read_index(path: PathLike) -> Index:
+    """See `faiss_format.read_faiss`."""
+    from lookalike.index.faiss_build import build
+
+    path = Path(path)
+    with path.open("rb") as file:
+        reader = Reader(file, path.stat().st_size, str(path))
+        stored = _record(reader, 0)
+        if reader.left:
+            reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
+    try:
+        return build(stored)
+    except LookalikeError as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+class Reader:
+    """A file, the bytes that are left of it, and checks before each read."""
+
+    def __init__(self, file: BinaryIO, size: int, name: str) -> None:
+        self.file, self.left, self.name = file, size, name
+
+    def fail(self, message: str) -> Any:
+        raise FormatError(f"{self.name}: {message}")
+
+    def number(self, kind: str, what: str) -> Any:
+        """One number; `kind` is a letter of the struct module."""
+        size = struct.calcsize("<" + kind)
+        return struct.unpack("<" + kind, self._take(size, what))[0]
+
+    def flag(self, what: str) -> bool:
+        value = self._take(1, what)[0]
+        if value > 1:
+            self.fail(f"{what}: expected 0 or 1, got {value}; it is damaged")
+        return value == 1
+
+    def fourcc(self, what: str) -> str:
+        code = self._take(4, what)
+        return code.decode("ascii") if code.isalnum() else repr(code)
+
+    def array(self, dtype: Any, count: int, what: str) -> Array:
+        """So many elements, in the byte order of this machine."""
+        stored = np.dtype(dtype).newbyteorder("<")
+        if count * stored.itemsize > self.left:
+            self.fail(f"{what}: {count} elements of {stored.itemsize} bytes announced, {self.left} bytes left")
+        array = np.empty(count, stored)
+        if count and self.file.readinto(array.view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]
+            self.fail("the file changed while it was read; try again")
+        self.left -= array.nbytes
+        return array.astype(dtype, copy=False)
+
+    def vector(self, dtype: Any, what: str, size: int | None = None) -> Array:
+        """A count, and so many elements; `size`, if it is known."""
+        count = self.number("Q", what)
+        if size is not None and count != size:
+            self.fail(f"{what}: expected {size} elements, got {count}; it is damaged")
+        return self.array(dtype, count, what)
+
+    def floats(self, what: str, size: int) -> FloatArray:
+        """A vector of numbers that can be compared: no NaN, no infinity, no square that overflows."""
+        values = self.vector(np.float32, what, size)
+        return self.usable(values, what)
+
+    def usable(self, values: FloatArray, what: str) -> FloatArray:
+        if values.size and not (values.min() > -LARGEST and values.max() < LARGEST):
+            self.fail(f"{what}: expected finite numbers whose squares fit float32, got NaN, infinity or larger")
+        return values
+
+    def _take(self, size: int, what: str) -> bytes:
+        if size > self.left:
+            self.fail(f"{what}: {size} bytes expected, {self.left} left; it is truncated")
+        taken = self.file.read(size)
+        if len(taken) != size:
+            self.fail("the file changed while it was read; try again")
+        self.left -= size
+        return taken
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def _record(reader: Reader, depth: int) -> Stored:
+    """One record, whatever it is, and those inside it."""
+    if depth == DEEPEST:
+        reader.fail(f"more than {DEEPEST} records inside each other")
+    kind = reader.fourcc("record")
+    if kind not in RECORDS:
+        reader.fail(f"a FAISS index of type {kind} is not understood; expected {UNDERSTOOD}")
+    return RECORDS[kind](reader, kind, depth)
+
+
+def _header(reader: Reader) -> tuple[int, int, str]:
+    """d, ntotal, metric."""
+    d, ntotal = reader.number("i", "d"), reader.number("q", "ntotal")
+    reader.number("q", "header")
+    reader.number("q", "header")
+    is_trained, metric = reader.flag("is_trained"), reader.number("i", "metric")
+    if d < 1 or ntotal < 0:
+        reader.fail(f"expected d of at least 1 and ntotal of at least 0, got {d} and {ntotal}; it is damaged")
+    if metric not in {0, 1}:
+        reader.fail(f"expected metric 0 (inner product) or 1 (L2), got {metric}")
+    if not is_trained:
+        reader.fail("the index is not trained; train it before it is written")
+    return d, ntotal, "l2" if metric else "ip"
+
+
+def _flat(reader: Reader, kind: str, depth: int) -> Stored:
+    d, ntotal, metric = _header(reader)
+    vectors = reader.floats("vectors", ntotal * d).reshape(ntotal, d)
+    return Stored(d, metric, [vectors], [np.arange(ntotal)])
+
+
+def _codebook(reader: Reader, d: int) -> Codebook:
+    own_d, m, nbits = (reader.number("Q", name) for name in ("d of the PQ", "m", "nbits"))
+    if own_d != d or not 1 <= m <= d or d % m:
+        reader.fail(f"expected a PQ of d={d} and an m that divides it, got d={own_d}, m={m}")
+    if not 4 <= nbits <= 16:
+        reader.fail(f"expected PQ codes of 4 to 16 bits, got {nbits}")
+    centroids = reader.floats("centroids of the PQ", d << nbits)
+    return Codebook(m, nbits, centroids.reshape(m, 1 << nbits, d // m))
+
+
+def _pq(reader: Reader, kind: str, depth: int) -> Stored:
+    d, ntotal, metric = _header(reader)
+    codebook = _codebook(reader, d)
+    size = code_bytes(codebook.m, codebook.nbits)
+    codes = reader.vector(np.uint8, "codes", ntotal * size).reshape(ntotal, size)
+    if kind != "IxPQ":
+        search_type = reader.number("i", "search_type")
+        reader.flag("encode_signs")
+        reader.number("i", "polysemous_ht")
+        if search_type:
+            reader.fail(f"expected a PQ index that searches by distances (search_type 0), got {search_type}")
+    if kind != "IxPq":
+        metric = "l2"  # what those versions computed, whatever they wrote
+    return Stored(d, metric, [codes], [np.arange(ntotal)], codebook)
+
+
+def _inverted_file(reader: Reader, kind: str, depth: int) -> Stored:
+    d, _, metric = _header(reader)
+    nlist = reader.number("Q", "nlist")
+    reader.number("Q", "nprobe")
+    coarse = _record(reader, depth + 1)
+    if not coarse.is_flat():
+        reader.fail("expected a flat coarse quantizer, got another")
+    centroids = coarse.rows[0]
+    if centroids.shape != (nlist, d) or nlist < 1:
+        reader.fail(f"expected {nlist} centroids of d={d}, got {centroids.shape}; it is damaged")
+    old = kind.startswith("Iv")
+    ids = [reader.vector(np.int64, "ids") for _ in range(nlist)] if old else []
+    _direct_map(reader)
+    stored = Stored(d, metric, [], ids, centroids=centroids, coarse_metric=coarse.metric)
+    if kind.endswith("PQ"):
+        stored.by_residual = reader.flag("by_residual")
+        stored.code_size = reader.number("Q", "code_size")
+        stored.codebook = _codebook(reader, d)
+        if stored.code_size != code_bytes(stored.codebook.m, stored.codebook.nbits):
+            reader.fail(f"codes of {stored.code_size} bytes do not fit m={stored.codebook.m}; it is damaged")
+    else:
+        stored.code_size = 4 * d
+    if old:
+        unit = 1 if kind == "IvFL" or stored.codebook else 4  # IvFl counts floats, the others bytes
+        for numbers in ids:
+            _add_list(
+                reader, stored, reader.vector(np.uint8 if unit == 1 else np.float32, "codes").view(np.uint8), numbers
+            )
+    else:
+        _inverted_lists(reader, stored, nlist)
+    return stored
+
+
+def _direct_map(reader: Reader) -> None:
+    """Where each id is stored: the lists say so, too."""
+    kind = reader.number("B", "direct map")
+    if kind > 2:
+        reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")
+    reader.vector(np.int64, "direct map")
+    if kind == 2:
+        pairs = reader.number("Q", "direct map")
+        reader.array(np.int64, 2 * pairs, "direct map")
+
+
+def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
+    kind = reader.fourcc("inverted lists")
+    if kind != "ilar":
+        reader.fail(
+            f"inverted lists of type {kind} are not understood; expected ilar, those that are in the file itself"
+        )
+    if (reader.number("Q", "nlist"), reader.number("Q", "code_size")) != (nlist, stored.code_size):
+        reader.fail("its inverted lists do not fit the index; it is damaged")
+    layout = reader.fourcc("sizes of the lists")
+    sizes = np.zeros(nlist, np.uint64)
+    if layout == "full":
+        sizes[:] = reader.vector(np.uint64, "sizes of the lists", nlist)
+    elif layout == "sprs":
+        pairs = reader.vector(np.uint64, "sizes of the lists")
+        if len(pairs) % 2 or (len(pairs) and pairs[::2].max() >= nlist):
+            reader.fail("sizes of the lists: expected pairs of list and size; it is damaged")
+        sizes[pairs[::2].astype(np.int64)] = pairs[1::2]
+    else:
+        reader.fail(f"sizes of the lists: expected full or sprs, got {layout}")
+    for size in sizes.tolist():
+        codes = reader.array(np.uint8, size * stored.code_size, "inverted list")
+        ids = reader.array(np.int64, size, "inverted list")
+        stored.ids.append(ids)
+        _add_list(reader, stored, codes, ids)
+
+
+def _add_list(reader: Reader, stored: Stored, codes: Array, ids: IdArray) -> None:
+    if codes.nbytes != len(ids) * stored.code_size:
+        reader.fail(f"a list of {len(ids)} ids has codes of {codes.nbytes} bytes; it is damaged")
+    if stored.codebook:
+        stored.rows.append(codes.reshape(len(ids), stored.code_size))
+    else:
+        vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), stored.d)
+        stored.rows.append(reader.usable(vectors, "vectors"))
+
+
+def _refined(reader: Reader, kind: str, depth: int) -> Stored:
+    d, _, metric = _header(reader)
+    base, fine = _record(reader, depth + 1), _record(reader, depth + 1)
+    k_factor = reader.number("f", "k_factor")
+    if not fine.is_flat() or base.refinement is not None or base.normalise:
+        reader.fail("expected a refinement by a flat index (RFlat), got another")
+    if (base.outer_d, fine.d) != (d, d) or fine.metric != metric:
+        reader.fail(f"its refinement of d={fine.d} does not fit d={d} of the index")
+    if not 1 <= k_factor <= 1e6:
+        reader.fail(f"k_factor: expected at least 1, got {k_factor}")
+    base.refinement, base.k_factor = np.concatenate(base.of_each(fine.rows[0], reader.fail)), k_factor
+    return base
+
+
+def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
+    _header(reader)
+    inner = _record(reader, depth + 1)
+    inner.ids = inner.of_each(reader.vector(np.int64, "map of ids"), reader.fail)
+    return inner
+
+
+# --- transforms ------------------------------------------------------------------------------------------------------
+
+
+def _pre_transform(reader: Reader, kind: str, depth: int) -> Stored:
+    d, _, _ = _header(reader)
+    count = reader.number("i", "number of transforms")
+    if not 0 <= count <= DEEPEST:
+        reader.fail(f"expected 0 to {DEEPEST} transforms, got {count}")
+    chain = [_transform(reader) for _ in range(count)]
+    inner = _record(reader, depth + 1)
+    for transform, rotation in reversed(chain):  # the last one stands directly before the index
+        if transform is None:
+            inner.normalise = True
+        elif inner.normalise or inner.refinement is not None:
+            reader.fail("expected normalisation or refinement in front of linear maps, got it behind them")
+        elif transform.d_out != inner.outer_d:
+            reader.fail(f"a transform to {transform.d_out} dimensions stands before an index of {inner.outer_d}")
+        elif inner.transform is None:
+            inner.transform, inner.rotation = transform, rotation
+        else:
+            inner.transform, inner.rotation = _composed(reader, transform, inner.transform), None
+    if inner.outer_d != d:
+        reader.fail(f"its transforms take d={inner.outer_d}, the index d={d}; it is damaged")
+    return inner
+
+
+def _composed(reader: Reader, first: LinearTransform, second: LinearTransform) -> LinearTransform:
+    """x → A₂ (A₁ x + b₁) + b₂ as one map."""
+    if second.d_out * first.d_in > 2 * (first.matrix.size + second.matrix.size) + (1 << 24):
+        reader.fail(f"linear maps from {first.d_in} by way of {first.d_out} to {second.d_out} dimensions are too large")
+    matrix = second.matrix.astype(np.float64) @ first.matrix
+    return LinearTransform(matrix, second.matrix.astype(np.float64) @ first.offset + second.offset)
+
+
+def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
+    """A linear map and its name here, or None for a normalisation."""
+    kind = reader.fourcc("transform")
+    if kind == "VNrm":
+        norm = reader.number("f", "norm")
+        d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
+        reader.flag("is_trained")
+        if norm != 2 or d_in != d_out:
+            reader.fail(f"expected a normalisation to length 1 in L2, got L{norm:g} from {d_in} to {d_out} dimensions")
+        return None, None
+    if kind not in LINEAR:
+        reader.fail(f"a transform of type {kind} is not understood; expected {', '.join(LINEAR)} or VNrm")
+    if kind.lower() == "pcam":
+        _skip_pca(reader, kind)
+    have_bias = reader.flag("have_bias")
+    matrix, bias = reader.vector(np.float32, "matrix"), reader.vector(np.float32, "bias")
+    d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
+    if not reader.flag("is_trained"):
+        reader.fail("a transform is not trained")
+    if d_in < 1 or d_out < 1 or matrix.size != d_in * d_out or (have_bias and bias.size != d_out):
+        reader.fail(f"a map from {d_in} to {d_out} dimensions has {matrix.size} elements and {bias.size} of bias")
+    reader.usable(matrix, "matrix")
+    reader.usable(bias, "bias")
+    linear = LinearTransform(matrix.reshape(d_out, d_in), bias if have_bias else None)
+    return linear, f"pca:{d_out}" if kind.lower() == "pcam" else f"opq:{d_out}"
+
+
+def _skip_pca(reader: Reader, kind: str) -> None:
+    """What PCA was computed from; the map that it gave follows."""
+    reader.number("f", "eigen_power")
+    if kind == "Pcam":
+        reader.number("f", "epsilon")
+    reader.flag("random_rotation")
+    if kind != "PCAm":
+        reader.number("i", "balanced_bins")
+    for what in ("mean", "eigenvalues", "principal directions"):
+        reader.vector(np.float32, what)
+
+
+RECORDS: dict[str, Callable[[Reader, str, int], Stored]] = {
+    **dict.fromkeys(["IxF2", "IxFI", "IxFl"], _flat),
+    **dict.fromkeys(["IxPq", "IxPQ", "IxPo"], _pq),
+    **dict.fromkeys(["IwFl", "IwPQ", "IvFl", "IvFL", "IvPQ"], _inverted_file),
+    **dict.fromkeys(["IxMp", "IxM2"], _id_map),
+    "IxPT": _pre_transform,
+    "IxRF": _refined,
+}

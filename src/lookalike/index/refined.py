@@ -1,0 +1,155 @@
+"""An index that keeps the vectors beside it and orders its own candidates by their exact distances (FAISS: RFlat)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray, PathLike, SearchResult
+from lookalike._validate import MAX_K, check_count
+from lookalike.errors import InputError, LookalikeError
+from lookalike.index.base import Index
+from lookalike.index.exact import direct_distances, worst
+from lookalike.index.flat import FlatIndex
+
+__all__ = ["RefinedIndex"]
+
+BYTES = 64 << 20  # of candidates gathered at a time
+
+
+class RefinedIndex(Index):
+    """Search `base` for more candidates than wanted, then order them by exact distance to the vectors that were added.
+
+    Parameters
+    ----------
+    base : Index
+        Empty; train and fill it through this one.
+    k_factor : float
+        A search for k asks `base` for ``k · k_factor`` candidates, unless it is told how many.
+
+    Notes
+    -----
+    4d + 8 bytes a vector on top of `base`. Where the vectors are in a file or in float16, `Reranked` uses them in place.
+
+    Examples
+    --------
+    >>> import numpy as np, lookalike as la
+    >>> xb = np.random.default_rng(0).random((4000, 16), np.float32)
+    >>> index = la.index_factory("IVF16,PQ4x6,RFlat").train(xb).add(xb)
+    >>> index.search(xb[:2], k=1, nprobe=4).ids.tolist()
+    [[0], [1]]
+    """
+
+    kind = "refined"
+
+    def __init__(self, base: Index, k_factor: float = 10) -> None:
+        super().__init__(base.metric)
+        if base.ntotal:
+            raise InputError(f"base: expected an empty index, it holds {base.ntotal} vectors; use Reranked")
+        if isinstance(k_factor, bool) or not isinstance(k_factor, int | float) or not 1 <= k_factor <= MAX_K:
+            raise InputError(f"k_factor: expected a number of at least 1, got {k_factor!r}")
+        self.base, self.k_factor = base, float(k_factor)
+        self._store = FlatIndex(base.metric)
+        self._storing = threading.Lock()  # held while vectors are put into the store or read from it, never longer
+
+    @property
+    def ntotal(self) -> int:
+        return self.base.ntotal
+
+    @property
+    def is_trained(self) -> bool:
+        return self.base.is_trained
+
+    @property
+    def ids(self) -> IdArray:
+        return self._store.ids
+
+    def search(
+        self,
+        xq: Any,
+        k: int = 10,
+        *,
+        nprobe: int | None = None,
+        allow: Any = None,
+        threads: int | None = None,
+        candidates: int | None = None,
+    ) -> SearchResult:
+        """The k nearest of the candidates that `base` finds.
+
+        Parameters
+        ----------
+        xq, k, nprobe, allow, threads
+            As in the search of `base`.
+        candidates : int, optional
+            How many to ask for; ``k · k_factor`` by default, at least k.
+
+        Returns
+        -------
+        SearchResult
+            Exact distances (nq, k) float32 and ids (nq, k) int64, best first, equal distances by id.
+        """
+        queries, k = self._check_search(xq, k)
+        wanted = int(k * self.k_factor) if candidates is None else check_count(candidates, "candidates", 1, MAX_K)
+        count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
+        found = self.base.search(queries, count, nprobe=nprobe, allow=allow, threads=threads).ids
+        distances = np.full((len(queries), k), worst(self.metric), np.float32)
+        ids = np.full((len(queries), k), -1, np.int64)
+        group = max(1, BYTES // (4 * count * max(1, queries.shape[1])))
+        for first in range(0, len(queries), group):
+            rows = slice(first, first + group)
+            self._order(queries[rows], found[rows], distances[rows], ids[rows])
+        return SearchResult(distances, ids)
+
+    def _order(self, xq: FloatArray, found: IdArray, distances: FloatArray, ids: IdArray) -> None:
+        """Write the k best of `found`, (nq, candidates), to `distances` and `ids`."""
+        unique, where = np.unique(found, return_inverse=True)
+        with self._storing:
+            places = self._store._find(unique)
+            vectors = np.zeros((len(unique), xq.shape[1]), np.float32)
+            vectors[places >= 0] = self._store._reconstruct(places[places >= 0])
+        where = where.reshape(found.shape)
+        gone = (places < 0)[where]  # no result, or removed since `base` was searched
+        exact = direct_distances(xq, vectors[where], self.metric)
+        exact[gone] = worst(self.metric)
+        ties = np.where(gone, np.iinfo(np.int64).max, found)
+        order = np.lexsort((ties, -exact if self.metric == "ip" else exact), axis=1)[:, : ids.shape[1]]
+        distances[:] = np.take_along_axis(exact, order, 1)
+        ids[:] = np.take_along_axis(np.where(gone, -1, found), order, 1)
+
+    def save(self, path: PathLike) -> None:
+        """Not available: `write_faiss` stores such an index, or save `base` and keep the vectors for `Reranked`.
+
+        Raises
+        ------
+        LookalikeError
+        """
+        raise LookalikeError(
+            "save: an index with RFlat is not stored in this format; use write_faiss(index, path), "
+            "or save index.base and re-rank from your own vectors with Reranked"
+        )
+
+    def _train(self, xt: FloatArray) -> None:
+        self.base.train(xt)
+        self.d = self.base.d
+
+    def _add(self, xb: FloatArray, ids: IdArray) -> None:
+        with self._storing:  # first, so that whatever a search of `base` finds is there
+            self._store.add(xb, ids)
+        self.base.add(xb, ids)
+        self.d = self.base.d
+
+    def _remove(self, ids: IdArray) -> int:
+        removed = self.base.remove(ids)
+        with self._storing:
+            self._store.remove(ids)
+        return removed
+
+    def _find(self, ids: IdArray) -> IdArray:
+        with self._storing:
+            return self._store._find(ids)
+
+    def _reconstruct(self, places: IdArray) -> FloatArray:
+        with self._storing:
+            return self._store._reconstruct(places)
