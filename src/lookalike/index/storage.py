@@ -61,13 +61,24 @@ def write_tensors(path: PathLike, metadata: dict[str, Any], tensors: dict[str, A
             "data_offsets": [at, at + length],
         }
         at += length
-    text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
+    header["__metadata__"]["header_sha256"] = _header_checksum(header)
+    text = _compact(header)
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     with atomic_write(path) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for array in arrays.values():
             file.write(array.reshape(-1).view(np.uint8).data)
             file.write(b"\0" * (-array.nbytes % ALIGNMENT))
+
+
+def _compact(header: dict[str, Any]) -> bytes:
+    return json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _header_checksum(header: dict[str, Any]) -> str:
+    """Of everything in a header but this checksum itself."""
+    metadata = {key: value for key, value in header["__metadata__"].items() if key != "header_sha256"}
+    return hashlib.sha256(_compact({**header, "__metadata__": metadata})).hexdigest()
 
 
 def _checksum(array: Array) -> str:
@@ -93,17 +104,19 @@ def read_tensors(path: PathLike, mmap: bool = False) -> tuple[dict[str, Any], di
     size = path.stat().st_size
     memory = np.memmap(path, np.uint8, "r") if mmap else _read_all(path)
     try:
+        if header["__metadata__"].pop("header_sha256") != _header_checksum(header):
+            raise FormatError(f"{path}: the checksum of its header differs; the file is damaged")
         metadata = {key: json.loads(value) for key, value in header.pop("__metadata__").items()}
-        shapes, checksums = metadata["shapes"], metadata["sha256"]
+        shapes, checksums = metadata["shapes"], dict(metadata["sha256"])
         arrays, end = {}, start
         for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"][0]):
             first, last = (start + int(offset) for offset in entry["data_offsets"])
             dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(side) for side in shapes[name])
             length = math.prod(shape) * dtype.itemsize
-            if first != end or last > size or min(shape, default=0) < 0 or not first <= first + length <= last:
+            if first != end or last > size or min(shape, default=0) < 0 or first + length > last or first % ALIGNMENT:
                 raise FormatError(f"{path}: tensor {name!r} does not fit the file; it is truncated or damaged")
             arrays[name], end = memory[first : first + length].view(dtype).reshape(shape), last
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise FormatError(f"{path}: not a lookalike index, or damaged ({error!r})") from None
     if end != size:
         raise FormatError(f"{path}: expected {end} bytes, got {size}; the file is truncated or damaged")
@@ -229,10 +242,12 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
             f"this one reads up to {VERSION}; upgrade lookalike"
         )
     kind = metadata.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise FormatError(f"{path}: unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
     try:
         spec = dict(metadata["spec"])
+        if spec.get("nlist", 1) != len(tensors.get("coarse_centroids", "?")):  # before room is made for so many lists
+            raise FormatError(f"nlist={spec['nlist']}, centroids {tensors['coarse_centroids'].shape}")
         spec["kmeans"] = "native" if spec.get("kmeans") == "custom" else spec.get("kmeans")
         if kind == "flat":
             index: Index = _load_flat(FlatIndex(spec["metric"]), metadata, tensors)
@@ -241,7 +256,9 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
         else:
             index = _load_coded(KINDS[kind](**spec), metadata, tensors)
         index._next_id, index._readonly = int(metadata["next_id"]), mmap
-    except (LookalikeError, KeyError, TypeError, ValueError, IndexError) as error:
+        if index._next_id < 0 or (not mmap and index._next_id <= int(index.ids.max(initial=-1))):
+            raise FormatError(f"next_id={index._next_id}, which is taken")
+    except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{path}: its parts do not fit each other ({error})") from None
     return index
 

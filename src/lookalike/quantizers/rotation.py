@@ -40,8 +40,10 @@ class LinearTransform:
         )
         if self.offset.shape != (len(self.matrix),):
             raise DimensionError(f"rotation: expected an offset of {len(self.matrix)}, got {self.offset.shape}")
-        if not (np.isfinite(self.matrix).all() and np.isfinite(self.offset).all()):
-            raise InputError("rotation: expected finite numbers, got NaN or infinity")
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.einsum("od,od->o", self.matrix, self.matrix)
+        if not (np.isfinite(lengths).all() and np.isfinite(self.offset).all()):
+            raise InputError("rotation: expected finite numbers whose squares fit float32, got NaN, infinity or more")
 
     @property
     def d_in(self) -> int:
