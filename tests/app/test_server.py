@@ -61,7 +61,8 @@ def test_the_port_is_free_again_after_the_server(home: Path) -> None:
         pass
 
 
-def test_serve_answers_until_ctrl_c(home: Path) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_serve_answers_until_it_is_stopped(home: Path, signals: list[signal.Signals]) -> None:
     code = (
         "import sys; from lookalike.app import serve; "
         "serve(sys.argv[1], port=0, on_ready=lambda url: print(url, flush=True)); print('bye')"
@@ -79,7 +80,8 @@ def test_serve_answers_until_ctrl_c(home: Path) -> None:
         url = process.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url), process.stderr.read()
         assert httpx.get(url + "api/health", trust_env=False).json()["status"] == "ok"
-        process.send_signal(signal.SIGINT)
+        for number in signals:
+            process.send_signal(number)
         assert process.wait(30) == 0
         assert process.stdout.read() == "bye\n"
         assert process.stderr.read() == ""

@@ -7,13 +7,14 @@ import errno
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lookalike.errors import InputError, MissingExtraError
@@ -132,8 +133,7 @@ class AppServer:
 
     def run(self) -> None:
         """Answer requests until Ctrl-C."""
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down by then, and passes the signal on
-            self._server.run(sockets=[self._socket])
+        self._server.run(sockets=[self._socket])
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
@@ -231,6 +231,22 @@ def _uvicorn(app: Any, ready: Callable[[], None]) -> uvicorn.Server:
             await super().startup(sockets)
             if self.started:
                 ready()
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """As uvicorn does, but Ctrl-C, pressed once or often, is the ordinary end and not passed on."""
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            self.should_exit = True
 
     config = uvicorn.Config(
         app,

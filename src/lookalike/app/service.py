@@ -22,7 +22,7 @@ from lookalike import _fetch
 from lookalike.collection import Collection, home
 from lookalike.collection.records import Entry, Hit, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
-from lookalike.errors import CollectionNotFoundError, IdError, ImageError, InputError, LookalikeError
+from lookalike.errors import CollectionError, CollectionNotFoundError, IdError, ImageError, InputError, LookalikeError
 from lookalike.features.images import open_picture, probe, thumbnail
 
 __all__ = ["MAX_K", "Answer", "Picture", "Query", "Service"]
@@ -137,7 +137,7 @@ class Service:
 
     def names(self) -> list[str]:
         """Names of the collections that can be asked for, the default first."""
-        others = sorted(self._homes(), key=str.casefold)
+        others = sorted((path.name for path in home.list_collections()), key=str.casefold)
         return [self.default, *(name for name in others if name != self.default)]
 
     def collection(self, name: str | None = None) -> Collection:
@@ -151,11 +151,23 @@ class Service:
         name = name or self.default
         with self._guard:
             if name not in self._open:
-                path = self._homes().get(name)
-                if path is None:
-                    raise CollectionNotFoundError(f"there is no collection called {printable(name)[:100]!r}")
-                self._open[name] = Collection.open(path)
+                self._open[name] = self._opened(name)
             return self._open[name]
+
+    @staticmethod
+    def _opened(name: str) -> Collection:
+        """Open a collection in the user's data folder, its own damage included in what can be wrong."""
+        missing = CollectionNotFoundError(f"there is no collection called {printable(name)[:100]!r}")
+        try:
+            path = home.resolve(name)
+        except InputError:
+            raise missing from None
+        if (path.parent, path.name) != (home.resolve("x").parent, name) or not path.is_dir():
+            raise missing
+        try:
+            return Collection.open(path)
+        except CollectionError as error:  # whoever asks over the network need not know where it lies
+            raise type(error)(str(error).replace(str(path), name)) from None
 
     def search(self, query: Query, k: int = 12, name: str | None = None) -> Answer:
         """The `k` pictures of a collection that look most like the query.
@@ -248,9 +260,6 @@ class Service:
             self._thumbnails[etag] = body
             while self._thumbnail_bytes > _THUMBNAIL_CACHE_BYTES:
                 self._thumbnail_bytes -= len(self._thumbnails.popitem(last=False)[1])
-
-    def _homes(self) -> dict[str, Path]:
-        return {path.name: path for path in home.list_collections()}
 
 
 def describe(entry: Entry) -> dict[str, Any]:
