@@ -13,7 +13,7 @@ from lookalike.cli.console import clean, count, emit, emit_json, say, table
 __all__ = ["collections", "datasets", "models"]
 
 collections = typer.Typer(help="List or delete collections.", no_args_is_help=True, rich_markup_mode=None)
-datasets = typer.Typer(help="List data sets.", no_args_is_help=True, rich_markup_mode=None)
+datasets = typer.Typer(help="List or fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
 models = typer.Typer(help="List models.", no_args_is_help=True, rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]

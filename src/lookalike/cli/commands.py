@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import bench, catalogues
+from lookalike.cli import bench, catalogues, fetching
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app.add_typer(catalogues.collections, name="collections")
 app.add_typer(catalogues.datasets, name="datasets")
 app.add_typer(catalogues.models, name="models")
 app.add_typer(bench.bench, name="bench")
+catalogues.datasets.command("fetch")(fetching.fetch_dataset)
 
 In = Annotated[
     str | None,

@@ -137,6 +137,26 @@ DATASETS: Mapping[str, DatasetCard] = MappingProxyType(
             ),
             bundled=True,
         ),
+        "stamps": DatasetCard(
+            name="stamps",
+            title="Tux Paint stamps",
+            description="photos and drawings of things, cut out, in labelled folders; `lookalike datasets fetch stamps`",
+            pictures=796,
+            labels=121,
+            source="Debian package tuxpaint-stamps-default 2022.06.04, whose COPYRIGHT is fetched along",
+            licences=(Licence("GPL-2.0-or-later", "https://www.gnu.org/licenses/old-licenses/gpl-2.0.html", 796),),
+            bundled=False,
+        ),
+        "clipart": DatasetCard(
+            name="clipart",
+            title="Open Clip Art Library 0.18",
+            description="drawings in labelled folders; `lookalike datasets fetch clipart`",
+            pictures=6900,
+            labels=159,
+            source="Debian package openclipart-png 0.18, whose COPYRIGHT is fetched along",
+            licences=(Licence("public-domain", _CREATIVE_COMMONS + "publicdomain/mark/1.0/", 6900),),
+            bundled=False,
+        ),
     }
 )
 
