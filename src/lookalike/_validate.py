@@ -118,4 +118,5 @@ def unit_rows(x: FloatArray) -> FloatArray:
     Lengths are taken in float64, so that huge values do not overflow and tiny ones do not vanish.
     """
     norms = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))[:, None]
-    return np.divide(x, norms, out=np.zeros_like(x), where=norms > 0, casting="unsafe")
+    unit: FloatArray = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0, casting="unsafe")
+    return unit
