@@ -64,11 +64,11 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine that runs this process, with the libraries of the benchmarks loaded."""
-    import faiss
-
     from lookalike import __version__
+    from lookalike.bench.peers import load_faiss
     from lookalike.kernels.simd import instructions
 
+    faiss = load_faiss()
     cpu, flags = _cpu()
     return Machine(
         cpu=cpu,
@@ -139,8 +139,9 @@ class Threads:
     @contextlib.contextmanager
     def limited(self, count: int) -> Iterator[None]:
         """At most `count` threads inside the ``with``."""
-        import faiss
+        from lookalike.bench.peers import load_faiss
 
+        faiss = load_faiss()
         before = faiss.omp_get_max_threads()
         with self._pools.limit(limits=count):
             faiss.omp_set_num_threads(count)
