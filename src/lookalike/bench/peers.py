@@ -38,8 +38,8 @@ def load_faiss() -> Any:
 
 def empty_twin(index: IVFPQIndex) -> Any:
     """An empty faiss.IndexIVFPQ with the centroids of `index`."""
-    if index.metric != "l2" or index.rotation is not None or not index.by_residual or index.nbits > 8:
-        raise InputError("a FAISS twin: expected an l2 index of residuals without rotation, of up to 8 bits")
+    if index.metric != "l2" or index.rotation is not None or not index.by_residual or index.nbits != 8:
+        raise InputError("a FAISS twin: expected an l2 index of residuals without rotation, of 8 bits")
     faiss = load_faiss()
     twin = faiss.IndexIVFPQ(_quantizer(index.coarse_centroids), index.d, index.nlist, index.m, index.nbits)
     faiss.copy_array_to_vector(np.ascontiguousarray(index.pq_centroids).ravel(), twin.pq.centroids)
