@@ -38,6 +38,7 @@ def centroids(nbits: int, metric: str, by_residual: bool) -> tuple[np.ndarray, n
     nearest = np.square(x[:, None] - coarse).sum(axis=2).argmin(axis=1)
     rest = x - coarse[nearest] if by_residual else x
     codebook = np.stack([rest[rng.choice(N, 1 << nbits, replace=nbits > 10), j * 4 : j * 4 + 4] for j in range(M)])
+    codebook = codebook + 1e-3 * rng.normal(size=codebook.shape)  # no two are equal
     return coarse.astype(np.float32), codebook.astype(np.float32)
 
 
