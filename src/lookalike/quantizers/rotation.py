@@ -7,6 +7,7 @@ pieces, and makes them independent, costs nothing in the distance and lowers the
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ OPQ_EXACT = 512  # above this dimension an iteration's SVD takes seconds: the cl
 
 
 class LinearTransform:
-    """y = A x + b with orthonormal rows of A, so that ``inverse`` is Aᵀ (y − b).
+    """y = A x + b; ``inverse`` is A⁺ (y − b), where the pseudo-inverse A⁺ is Aᵀ if the rows of A are orthonormal.
 
     Parameters
     ----------
@@ -59,7 +60,15 @@ class LinearTransform:
 
     def inverse(self, y: FloatArray) -> FloatArray:
         """Map (n, d_out) back to (n, d_in); what a reduction dropped stays dropped."""
-        return np.ascontiguousarray((y - self.offset) @ self.matrix, np.float32)
+        return np.ascontiguousarray((y - self.offset) @ self._back, np.float32)
+
+    @cached_property
+    def _back(self) -> FloatArray:
+        """(A⁺)ᵀ, shape (d_out, d_in): A itself, unless it stretches, as whitening does."""
+        products = self.matrix @ self.matrix.T
+        if np.allclose(products, np.eye(self.d_out), atol=1e-3):
+            return self.matrix
+        return np.ascontiguousarray(np.linalg.pinv(self.matrix.astype(np.float64)).T, np.float32)
 
 
 def parse_rotation(rotation: str | None) -> tuple[str, int | None]:
