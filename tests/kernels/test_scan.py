@@ -110,3 +110,14 @@ def test_vectors_come_out_in_their_own_place(kernel, rng) -> None:
     bias = reference.aligned(np.zeros((2, 64), np.float32))
     got = run_estimates(kernel, blocks, table, bias, 1.0).ravel()[:100]
     np.testing.assert_array_equal(got, [table[np.arange(6), row].astype(int).sum() for row in codes])
+
+
+@pytest.mark.parametrize("kernel", [scan.below_plain] + ([scan.below_simd] if available() else []))
+@pytest.mark.parametrize("bound", [-np.inf, 0.0, 0.5, np.inf])
+def test_masks_of_values_within_a_bound(kernel, bound) -> None:
+    values = reference.aligned(np.random.default_rng(3).normal(0, 1, (5, 64)).astype(np.float32))
+    values[0, 0], values[4, 63], values[1, 1] = np.inf, np.float32(bound), 0.5
+    out = np.full(6, 12345, np.uint64)
+    kernel(values.ctypes.data, 5, np.float32(bound), out)
+    np.testing.assert_array_equal(out[:5], reference.masks(values, bound))
+    assert out[5] == 12345

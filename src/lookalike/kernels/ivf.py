@@ -9,7 +9,7 @@ import numpy as np
 from lookalike.kernels._jit import inlined, kernel
 from lookalike.kernels.distances import code_product, direct_distance
 from lookalike.kernels.lut import build_tables, quantize_tables
-from lookalike.kernels.scan import BLOCK, lane_byte, scan_estimates, scan_masks
+from lookalike.kernels.scan import BLOCK, lane_byte, masks_below, scan_estimates, scan_masks
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
 from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candidates
 
@@ -78,12 +78,7 @@ def first_masks(codes, biases, size, m, table, step, slack, k, estimates, values
     elif k < size:
         values[:size] = estimates[:size]
         bound = np.partition(values[:size], k - 1)[k - 1]
-    bound += np.float32(2) * slack
-    for block in range(blocks):
-        mask = np.uint64(0)
-        for i in range(BLOCK):
-            mask |= np.uint64(estimates[block * BLOCK + i] <= bound) << np.uint64(i)
-        masks[block] = mask
+    masks_below(estimates.ctypes.data, blocks, np.float32(bound + np.float32(2) * slack), masks)
 
 
 @inlined

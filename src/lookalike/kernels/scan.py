@@ -126,6 +126,20 @@ def estimates_simd(codes, blocks, m, table, bias, step, estimates):
         store_f32x16(out + 192, d)
 
 
+@kernel
+def below_simd(values, blocks, bound, masks):
+    """Mask of the values of each block that are within the bound; values: aligned address of float32 (blocks, 64)."""
+    bounds = splat_f32x16(bound)
+    for block in range(blocks):
+        at = values + block * BLOCK * 4
+        masks[block] = (
+            mask_le(load_f32x16(at), bounds)
+            | mask_le(load_f32x16(at + 64), bounds) << np.uint64(16)
+            | mask_le(load_f32x16(at + 128), bounds) << np.uint64(32)
+            | mask_le(load_f32x16(at + 192), bounds) << np.uint64(48)
+        )
+
+
 # --- plain twins -----------------------------------------------------------------------------------------------------
 
 
@@ -177,5 +191,16 @@ def masks_plain(codes, blocks, m, table, bias, step, threshold, masks):
         masks[block] = mask
 
 
+@kernel
+def below_plain(values, blocks, bound, masks):
+    """The same masks, one value at a time."""
+    for block in range(blocks):
+        mask = np.uint64(0)
+        for i in range(BLOCK):
+            mask |= np.uint64(load_f32(values + (block * BLOCK + i) * 4) <= bound) << np.uint64(i)
+        masks[block] = mask
+
+
+masks_below = below_simd if available() else below_plain
 scan_masks = masks_simd if available() else masks_plain
 scan_estimates = estimates_simd if available() else estimates_plain
