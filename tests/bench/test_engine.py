@@ -22,7 +22,8 @@ from lookalike.errors import DatasetError, FormatError, InputError, VersionError
 TINY = replace(
     QUICK, name="tiny", vectors=3000, queries=20, synthetic=False, nlist=16, wide_rows=300, wide_queries=10, wide_d=64,
     short_d=16, wide_nlist=8, wide_nprobe=4, features_m=4, kmeans_points=1000, kmeans_k=32, kmeans_iterations=4, add_points=1500,
-    refine_fast_scan_m=(16,), refine_nprobes=(16,), refine_candidates=(20, 1000), search=Budget(1, 0), slow=Budget(1, 0), processes=1,
+    refine_fast_scan_m=(16,), refine_nprobes=(16,), refine_candidates=(20, 1000),
+    search=Budget(1, 0), slow=Budget(1, 0), processes=1,
 )  # fmt: skip
 
 
