@@ -16,13 +16,12 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import FormatError, LookalikeError
-from lookalike.index.base import Index
+from lookalike.index.base import LARGEST_NORM, Index
 from lookalike.index.codebits import code_bytes
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = ["Codebook", "Stored", "read_index"]
 
-LARGEST = 6e18  # of an element: its square still fits float32
 DEEPEST = 8  # records inside records
 LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
 UNDERSTOOD = (
@@ -139,14 +138,15 @@ class Reader:
             self.fail(f"{what}: expected {size} elements, got {count}; it is damaged")
         return self.array(dtype, count, what)
 
-    def floats(self, what: str, size: int) -> FloatArray:
-        """A vector of numbers that can be compared: no NaN, no infinity, no square that overflows."""
-        values = self.vector(np.float32, what, size)
-        return self.usable(values, what)
+    def floats(self, what: str, size: int, d: int) -> FloatArray:
+        """A vector of the elements of vectors of dimension d."""
+        return self.usable(self.vector(np.float32, what, size), what, d)
 
-    def usable(self, values: FloatArray, what: str) -> FloatArray:
-        if values.size and not (values.min() > -LARGEST and values.max() < LARGEST):
-            self.fail(f"{what}: expected finite numbers whose squares fit float32, got NaN, infinity or larger")
+    def usable(self, values: FloatArray, what: str, d: int) -> FloatArray:
+        """No NaN, no infinity, no element that lets the squared norm of a vector overflow."""
+        largest = (LARGEST_NORM / d) ** 0.5
+        if values.size and not (-largest < values.min() and values.max() < largest):
+            self.fail(f"{what}: expected numbers below {largest:.1e}, got NaN, infinity or larger")
         return values
 
     def _take(self, size: int, what: str) -> bytes:
@@ -189,7 +189,7 @@ def _header(reader: Reader) -> tuple[int, int, str]:
 
 def _flat(reader: Reader, kind: str, depth: int) -> Stored:
     d, ntotal, metric = _header(reader)
-    vectors = reader.floats("vectors", ntotal * d).reshape(ntotal, d)
+    vectors = reader.floats("vectors", ntotal * d, d).reshape(ntotal, d)
     return Stored(d, metric, [vectors], [np.arange(ntotal)])
 
 
@@ -199,7 +199,7 @@ def _codebook(reader: Reader, d: int) -> Codebook:
         reader.fail(f"expected a PQ of d={d} and an m that divides it, got d={own_d}, m={m}")
     if not 4 <= nbits <= 16:
         reader.fail(f"expected PQ codes of 4 to 16 bits, got {nbits}")
-    centroids = reader.floats("centroids of the PQ", d << nbits)
+    centroids = reader.floats("centroids of the PQ", d << nbits, d)
     return Codebook(m, nbits, centroids.reshape(m, 1 << nbits, d // m))
 
 
@@ -296,7 +296,7 @@ def _add_list(reader: Reader, stored: Stored, codes: Array, ids: IdArray) -> Non
         stored.rows.append(codes.reshape(len(ids), stored.code_size))
     else:
         vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), stored.d)
-        stored.rows.append(reader.usable(vectors, "vectors"))
+        stored.rows.append(reader.usable(vectors, "vectors", stored.d))
 
 
 def _refined(reader: Reader, kind: str, depth: int) -> Stored:
@@ -375,8 +375,8 @@ def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
         reader.fail("a transform is not trained")
     if d_in < 1 or d_out < 1 or matrix.size != d_in * d_out or (have_bias and bias.size != d_out):
         reader.fail(f"a map from {d_in} to {d_out} dimensions has {matrix.size} elements and {bias.size} of bias")
-    reader.usable(matrix, "matrix")
-    reader.usable(bias, "bias")
+    reader.usable(matrix, "matrix", d_in)
+    reader.usable(bias, "bias", d_out)
     linear = LinearTransform(matrix.reshape(d_out, d_in), bias if have_bias else None)
     return linear, f"pca:{d_out}" if kind.lower() == "pcam" else f"opq:{d_out}"
 
