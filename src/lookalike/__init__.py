@@ -6,7 +6,42 @@ Public names are loaded when they are first used (PEP 562), so that ``import loo
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads each name
+    from lookalike._typing import RangeResult as RangeResult
+    from lookalike._typing import SearchResult as SearchResult
+    from lookalike.collection import Collection as Collection
+    from lookalike.errors import CollectionError as CollectionError
+    from lookalike.errors import CollectionLockedError as CollectionLockedError
+    from lookalike.errors import CollectionNotFoundError as CollectionNotFoundError
+    from lookalike.errors import DatasetError as DatasetError
+    from lookalike.errors import DimensionError as DimensionError
+    from lookalike.errors import DTypeError as DTypeError
+    from lookalike.errors import FetchError as FetchError
+    from lookalike.errors import FormatError as FormatError
+    from lookalike.errors import IdError as IdError
+    from lookalike.errors import ImageError as ImageError
+    from lookalike.errors import InputError as InputError
+    from lookalike.errors import LookalikeError as LookalikeError
+    from lookalike.errors import LookalikeWarning as LookalikeWarning
+    from lookalike.errors import MissingExtraError as MissingExtraError
+    from lookalike.errors import ModelError as ModelError
+    from lookalike.errors import NotTrainedError as NotTrainedError
+    from lookalike.errors import ReadOnlyError as ReadOnlyError
+    from lookalike.errors import TrainingError as TrainingError
+    from lookalike.errors import VersionError as VersionError
+    from lookalike.index import FlatIndex as FlatIndex
+    from lookalike.index import IVFFlatIndex as IVFFlatIndex
+    from lookalike.index import IVFPQIndex as IVFPQIndex
+    from lookalike.index import PQIndex as PQIndex
+    from lookalike.index import RefinedIndex as RefinedIndex
+    from lookalike.index import Reranked as Reranked
+    from lookalike.index import index_factory as index_factory
+    from lookalike.index import load_index as load_index
+    from lookalike.index import read_faiss as read_faiss
+    from lookalike.index import write_faiss as write_faiss
+    from lookalike.index.neighbors import IVFPQNeighbors as IVFPQNeighbors
 
 __version__ = "0.1.0"
 

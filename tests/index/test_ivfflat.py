@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_parity_with_faiss(metric: str, faiss_metric: int, nprobe: int) -> None:
 def test_batches_of_add_equal_one(cuts: list[int], nprobe: int) -> None:
     xb, edges = XB[:400], [0, *sorted(cuts), 400]
     parts = build()
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         parts.add(xb[first:last])
     once = build().add(xb)
     for ours, theirs in zip(parts.search(XQ[:5], 6, nprobe=nprobe), once.search(XQ[:5], 6, nprobe=nprobe), strict=True):

@@ -112,7 +112,8 @@ class Resolver:
         if row is not None and self._is_current(path, *row[1:]) and self._stored(row[0]):
             return
         if not path.exists():
-            raise ImageError(f"{name}: there is no such file")
+            hint = "" if path.suffix else "; this collection's model searches by picture, not by words"
+            raise ImageError(f"{name}: there is no such file{hint}")
         if path.is_dir():
             raise ImageError(f"{name}: a folder, expected a picture; `lookalike index` takes folders")
         self._picture(path)

@@ -43,6 +43,7 @@ def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
     from lookalike.kernels.simd import instructions
 
     index = la.load_index(f"{folder}/index.lka")
+    assert isinstance(index, la.IVFPQIndex)  # the parent process wrote it
     xq = np.load(f"{folder}/queries.npy")
     k, nprobe, count = settings["k"], settings["nprobe"], settings["threads"]
     theirs = peers.faiss_searcher(peers.twin_of(index), k, nprobe)
