@@ -30,7 +30,8 @@ except ImportError:
 __all__ = ["IVFPQNeighbors"]
 
 METRICS = {"euclidean": "l2", "l2": "l2", "sqeuclidean": "l2", "cosine": "cosine"}
-EXACT_BELOW = 5000  # samples: comparing with all of them takes no longer than training would
+EXACT_BELOW = 10_000  # samples: comparing with all of them takes little longer than training would
+EACH = 39  # samples at least for each list, or its centroid is poor
 SPARE = 10  # candidates of the codes for each neighbour that is wanted, when they are compared exactly
 
 
@@ -42,8 +43,8 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     n_neighbors : int, default=5
         Neighbours by default of `kneighbors`, and beside the sample itself in `transform`.
     nlist : int or "auto", default="auto"
-        Inverted lists. ``"auto"`` is 4·sqrt(n), and below 5,000 samples exact search without lists or codes, which is also what
-        happens where there are fewer samples than centroids to be learnt.
+        Inverted lists. ``"auto"`` is 4·sqrt(n) or n / 39, whichever is less, and below 10,000 samples exact search without lists
+        or codes. That is also what happens where there are fewer samples than centroids to be learnt.
     m : int or "auto", default="auto"
         Bytes of a code; must divide the number of features. ``"auto"`` is a quarter of the features, at most 64.
     nbits : int, default=8
@@ -120,17 +121,18 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _new_index(self, n: int, features: int) -> Index:
         metric, nlist, m = METRICS[self.metric], self.nlist, self.m
         if nlist == "auto":
-            nlist = 0 if n < EXACT_BELOW else int(4 * n**0.5)
+            nlist = 0 if n < EXACT_BELOW else min(int(4 * n**0.5), n // EACH)
         else:
             nlist = check_count(nlist, "nlist")
-        if nlist == 0 or n < max(nlist, 1 << check_count(self.nbits, "nbits", 4, 16)):
+        nbits = check_count(self.nbits, "nbits", 4, 16)
+        if nlist == 0 or n < max(nlist, 1 << nbits):
             return FlatIndex(metric)
         if (
             m == "auto"
         ):  # a quarter of the features need not divide them: zeros at the end, which change no distance, make it so
             m = min(64, -(-features // 4))
             self._pad = -features % m
-        return IVFPQIndex(nlist, check_count(m, "m"), self.nbits, metric, seed=self.seed)
+        return IVFPQIndex(nlist, check_count(m, "m"), nbits, metric, seed=self.seed)
 
     def _padded(self, x: FloatArray) -> FloatArray:
         return np.pad(x, ((0, 0), (0, self._pad))) if self._pad else x
