@@ -89,7 +89,7 @@ def take_turns(contestants: Sequence[Contestant], budget: Budget) -> list[Timing
 def _one_round(contestant: Contestant, timing: Timing) -> None:
     with contestant.under():
         prepared = contestant.prepare()
-        gc.collect()
+        gc.collect()  # which also gives OpenMP's idle threads time to stop spinning, before the other side needs the cores
         gc.disable()
         try:
             cpu, wall = time.process_time(), time.perf_counter()
