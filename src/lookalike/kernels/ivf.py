@@ -16,6 +16,7 @@ from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candid
 CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `lists`
 SEEDED = 32  # up to this k, lane minima give the first threshold
 INFINITY = np.float32(np.inf)
+ROUNDING = np.float32(1e-6)  # of a sum of a few float32 numbers, relative to the largest
 
 
 @inlined
@@ -78,7 +79,8 @@ def first_masks(codes, biases, size, m, table, step, slack, k, estimates, values
     elif k < size:
         values[:size] = estimates[:size]
         bound = np.partition(values[:size], k - 1)[k - 1]
-    masks_below(estimates.ctypes.data, blocks, np.float32(bound + np.float32(2) * slack), masks)
+    bound += np.float32(2) * slack + ROUNDING * abs(bound)
+    masks_below(estimates.ctypes.data, blocks, bound, masks)
 
 
 @inlined
@@ -219,11 +221,11 @@ def search_lists(
                     prefetch(ahead + 64 * line)
             codes, biases = lists[list_no, CODES], lists[list_no, BIASES]
             # half a step for each sub-quantizer, and the rounding of float sums of this size
-            slack = np.float32(0.5005 * m * steps[i] + 1e-6 * (abs(coarse[i, p]) + abs(floors[i])))
+            slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
             if limits[i] == INFINITY and not filtered:
                 first_masks(codes, biases, size, m, tables[i].ctypes.data, steps[i], slack, k, estimates, values, masks)
             else:
-                threshold = limits[i] - coarse[i, p] - floors[i] + slack
+                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i])
                 scan_masks(
                     codes, (size + BLOCK - 1) // BLOCK, m, tables[i].ctypes.data, biases, steps[i], threshold, masks
                 )
