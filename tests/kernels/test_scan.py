@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import types
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
+from numba import njit
 
 from lookalike.kernels import scan
 from lookalike.kernels.simd import available
 from tests import reference
 from tests.kernels.conftest import examples
 
-MASKS = [scan.masks_plain] + ([scan.masks_simd] if available() else [])
+
+def four_together():
+    """`masks_simd` as it is where 32 registers hold four blocks at once, compiled for the registers that there are."""
+    function = getattr(scan.masks_simd, "py_func", scan.masks_simd)
+    wide = types.FunctionType(function.__code__, {**function.__globals__, "TOGETHER": 4}, "masks_of_four")
+    return njit(nogil=True, error_model="numpy")(wide)
+
+
+MASKS = [scan.masks_plain] + ([scan.masks_simd, four_together()] if available() else [])
+BELOW = [scan.below_plain] + ([scan.below_simd] if available() else [])
 ESTIMATES = [scan.estimates_plain] + ([scan.estimates_simd] if available() else [])
 
 
@@ -121,3 +133,16 @@ def test_masks_of_values_within_a_bound(kernel, bound) -> None:
     kernel(values.ctypes.data, 5, np.float32(bound), out)
     np.testing.assert_array_equal(out[:5], reference.masks(values, bound))
     assert out[5] == 12345
+
+
+@pytest.mark.parametrize("kernel", BELOW)
+@examples(25)
+@given(seed=st.integers(0, 2**32), blocks=st.integers(0, 9), quantile=st.floats(0, 1))
+def test_masks_of_what_is_below_a_bound(kernel, seed, blocks, quantile) -> None:
+    values = reference.aligned(np.random.default_rng(seed).normal(size=(blocks, 64)).astype(np.float32))
+    bounds = [np.inf, -np.inf, np.nan] + ([np.quantile(values, quantile, method="lower")] if blocks else [])
+    values[:, 5], values[:, 6] = np.inf, np.nan
+    for bound in bounds:
+        got = np.zeros(blocks, np.uint64)
+        kernel(values.ctypes.data, blocks, np.float32(bound), got)
+        np.testing.assert_array_equal(got, reference.masks(values, bound))
