@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+from lookalike.bench import run
+from lookalike.bench.spec import QUICK
+from lookalike.cli.commands import app
+from lookalike.data.datasets import starter_folder
 from tests.cli.conftest import Command
 
 
@@ -23,3 +31,20 @@ def test_a_folder_without_pictures(lookalike: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     options = ("--images", tmp_path / "empty", "--out", tmp_path / "out")
     assert lookalike("bench", "run", "engine", *options).code == 1
+
+
+def test_the_report_goes_to_stdout_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def measured(scale: Any, folders: Any, out: Path, keep: Path, **options: Any) -> run.Outcome:
+        asked.update(scale=scale, folders=folders, out=out, **options)
+        return run.Outcome("# Report\n\n| a | b |\n", out / "engine.md", out / "engine.jsonl")
+
+    monkeypatch.setattr(run, "run_engine", measured)
+    options = ["--quick", "--only", "memory", "--only", "add", "--out", str(tmp_path / "private")]
+    outcome = CliRunner().invoke(app, ["bench", "run", "engine", *options])
+    assert outcome.exit_code == 0
+    assert outcome.stdout == "# Report\n\n| a | b |\n"
+    assert "engine.jsonl" in outcome.stderr
+    assert (asked["scale"], asked["folders"], asked["only"]) == (QUICK, [starter_folder()], ["memory", "add"])
+    assert asked["command"] == "lookalike bench run engine --quick --only memory --only add"

@@ -59,7 +59,8 @@ def run(
         command=_command(quick, only),
         say=say,
     )
-    emit(outcome.report)
+    for line in outcome.report.splitlines():
+        emit(line)
     say(f"written to {outcome.markdown} and {outcome.results}")
 
 
