@@ -208,7 +208,7 @@ class IVFFlatIndex(Index):
 
         Parameters and result as in `IVFPQIndex.range_search`.
         """
-        from lookalike.kernels.flat_scan import list_distances
+        from lookalike.kernels.flat_scan import row_distances
 
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         limit, lists = check_radius(radius), self._lists
@@ -221,9 +221,9 @@ class IVFFlatIndex(Index):
             near_distances, near_ids = [], []
             for number in probes[i].tolist():
                 x, ids = lists.rows(number)
-                out = np.empty(len(ids) + 3, np.float32)
-                list_distances(queries[i], x, self.metric == "l2", out)
-                distances = self._as_metric(out[: len(ids)])
+                distances = np.empty(len(ids), np.float32)
+                row_distances(queries[i], x, self.metric == "l2", distances)
+                distances = self._as_metric(distances)
                 near = distances > limit if self.metric == "ip" else distances < limit
                 if permitted is not None:
                     near &= passes(permitted, ids)

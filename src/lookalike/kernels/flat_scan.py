@@ -6,7 +6,8 @@ rows before the next are read. Each query keeps its own buffer of candidates (`t
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels._jit import kernel
+from lookalike.kernels.distances import inner_product, squared_distance
 from lookalike.kernels.ivf import is_allowed
 from lookalike.kernels.topk import quickselect, sort_candidates
 
@@ -14,48 +15,14 @@ CACHED = 16_384  # bytes of rows that all visitors meet before the next rows are
 INFINITY = np.float32(np.inf)
 
 
-@kernel(fast=True)
-def four_squared_distances(q, a, b, c, d):
-    """‖q − a‖², ‖q − b‖², ‖q − c‖², ‖q − d‖²: four sums under way at once hide the latency of the additions."""
-    s = t = u = v = np.float32(0)
-    for e in range(q.shape[0]):
-        s += (q[e] - a[e]) * (q[e] - a[e])
-        t += (q[e] - b[e]) * (q[e] - b[e])
-        u += (q[e] - c[e]) * (q[e] - c[e])
-        v += (q[e] - d[e]) * (q[e] - d[e])
-    return s, t, u, v
-
-
-@kernel(fast=True)
-def four_inner_products(q, a, b, c, d):
-    """⟨q, a⟩, ⟨q, b⟩, ⟨q, c⟩, ⟨q, d⟩."""
-    s = t = u = v = np.float32(0)
-    for e in range(q.shape[0]):
-        s += q[e] * a[e]
-        t += q[e] * b[e]
-        u += q[e] * c[e]
-        v += q[e] * d[e]
-    return s, t, u, v
-
-
-@inlined
-def _distances(query, rows, is_l2, out):
-    """out[r] = ‖q − x_r‖² or −⟨q, x_r⟩; a last group of fewer than four repeats its last row, so that all sums are made alike."""
-    n = rows.shape[0]
-    for r in range(0, n, 4):
-        a, b, c, d = rows[r], rows[min(r + 1, n - 1)], rows[min(r + 2, n - 1)], rows[min(r + 3, n - 1)]
-        if is_l2:
-            s, t, u, v = four_squared_distances(query, a, b, c, d)
-        else:
-            s, t, u, v = four_inner_products(query, a, b, c, d)
-            s, t, u, v = -s, -t, -u, -v
-        out[r], out[r + 1], out[r + 2], out[r + 3] = s, t, u, v
-
-
 @kernel
-def list_distances(query, vectors, is_l2, out):
-    """The distance of one query to each row; out float32, at least 3 longer than there are rows."""
-    _distances(query, vectors, is_l2, out)
+def row_distances(query, rows, is_l2, out):
+    """out[r] = ‖q − x_r‖² or −⟨q, x_r⟩; query (d,), rows (n, d).
+
+    Row by row: memory is then read from end to end, and no result depends on which rows or queries stood beside it.
+    """
+    for r in range(rows.shape[0]):
+        out[r] = squared_distance(query, rows[r]) if is_l2 else -inner_product(query, rows[r])
 
 
 @kernel
@@ -68,14 +35,14 @@ def scan_list(xq, visitors, vectors, ids, is_l2, mask, chosen, k, distances, num
     """
     n, d = vectors.shape
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    step = max(4, CACHED // (4 * d) // 4 * 4)
+    step = max(4, CACHED // (4 * d))
     capacity = distances.shape[1]
-    row = np.empty(step + 3, np.float32)
+    row = np.empty(step, np.float32)
     for first in range(0, n, step):
         last = min(n, first + step)
         for at in range(visitors.shape[0]):
             i = visitors[at]
-            _distances(xq[i], vectors[first:last], is_l2, row)
+            row_distances(xq[i], vectors[first:last], is_l2, row)
             count, limit = counts[i], limits[i]
             for r in range(last - first):
                 if row[r] <= limit:
