@@ -344,3 +344,15 @@ def test_distances_are_never_negative() -> None:
     for kind in KINDS:
         for metric in ("l2", "cosine"):
             assert (trained(kind, metric).search(base()[:200], 5, nprobe=NLIST).distances >= 0).all()
+
+
+@pytest.mark.parametrize("power", [-40, -52])
+def test_tiny_vectors_are_found_like_larger_ones(power: int) -> None:
+    """Scaled by a power of two, everything is as before, but for numbers whose inverse would overflow."""
+    xb = np.random.default_rng(5).normal(size=(800, 8)).astype(np.float32)
+    large = la.IVFPQIndex(nlist=2, m=4, nbits=4).train(xb).add(xb)
+    scale = np.float32(2.0**power)
+    tiny = la.IVFPQIndex(nlist=2, m=4, nbits=4)
+    tiny.set_centroids(large.coarse_centroids * scale, large.pq_centroids * scale).add(xb * scale)
+    wanted, found = large.search(xb[:50], k=5, nprobe=2), tiny.search(xb[:50] * scale, k=5, nprobe=2)
+    np.testing.assert_array_equal(found.ids, wanted.ids)

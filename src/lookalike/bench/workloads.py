@@ -22,9 +22,9 @@ from lookalike.errors import DatasetError, FormatError, ImageError
 from lookalike.features.embedder import default_threads
 from lookalike.features.images import SUFFIXES, open_picture
 from lookalike.index.exact import exact_search
-from lookalike.quantizers.rotation import train_pca
+from lookalike.quantizers.rotation import LinearTransform, train_pca
 
-__all__ = ["EngineData", "Vectors", "engine_data", "find_pictures", "synthetic"]
+__all__ = ["EngineData", "Vectors", "engine_data", "find_pictures", "reduced", "synthetic"]
 
 RECIPE = 1  # part of the key of everything kept: raise it when vectors are made otherwise
 NEIGHBORS = 100
@@ -103,14 +103,15 @@ def engine_data(scale: Scale, pictures: Sequence[tuple[str, Path]], keep: Path, 
     d = both.shape[1] // 2
     unit, unit_q = _unit(both[:, :d]), _unit(both_q[:, :d])
     say(f"reducing {len(both):,} features to {scale.wide_d} dimensions")
-    wide, wide_q = kept("wide", (*numbers, scale.wide_d), lambda: _reduced(both, both_q, scale.wide_d))
-    pca = train_pca(wide, scale.short_d)  # of what is reduced already: the same directions
+    wide, wide_q = kept("wide", (*numbers, scale.wide_d), lambda: reduced(both, both_q, scale.wide_d))
     source = f"of {len(paths):,} pictures and crops"
     return EngineData(
         main=main,
         wide=_with_exact(f"{len(wide):,} features {source}, average and maximum", wide, wide_q, say),
         features=_with_exact(f"{len(unit):,} features {source}", unit, unit_q, say),
-        short=pca.apply(wide),
+        short=np.ascontiguousarray(
+            wide[:, : scale.short_d]
+        ),  # largest variance first: this is PCA to so many dimensions
     )
 
 
@@ -154,8 +155,16 @@ def _unit(x: FloatArray) -> FloatArray:
     return np.ascontiguousarray(scaled, np.float32)
 
 
-def _reduced(x: FloatArray, xq: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
-    pca = train_pca(x, d)
+def reduced(x: FloatArray, xq: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
+    """PCA of `x` to d dimensions, largest variance first, applied to both."""
+    if len(x) >= x.shape[1]:
+        pca = train_pca(x, d)
+    else:  # fewer vectors than dimensions: an eigenproblem of their number, not of the dimensions'
+        mean = x.mean(axis=0)
+        directions = np.linalg.svd(x - mean, full_matrices=False)[2][:d]
+        if len(directions) < d:
+            raise DatasetError(f"expected at least {d} vectors to reduce them to {d} dimensions, got {len(x)}")
+        pca = LinearTransform(directions, -(directions @ mean))
     return pca.apply(x), pca.apply(xq)
 
 

@@ -113,7 +113,8 @@ class CodedIndex(Index):
     @property
     def codes(self) -> CodeArray:
         """Codes of all vectors, uint8 or uint16, shape (ntotal, m), in the order of `ids`."""
-        parts = [self._lists.rows(number)[0] for number in range(self.nlist)]
+        now = self._lists.snapshot
+        parts = [self._lists.rows(number, now)[0] for number in range(self.nlist)]
         return np.concatenate(parts)  # type: ignore[return-value]
 
     # --- train and add -----------------------------------------------------------------------------------------------

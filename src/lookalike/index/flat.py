@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._typing import FloatArray, IdArray, PathLike, RangeResult, SearchResult
 from lookalike._validate import check_radius
 from lookalike.index.base import Index, allowed_ids, gather_ranges, passes
-from lookalike.index.exact import direct_distances, exact_search
+from lookalike.index.exact import VECTORS, direct_distances, exact_search
 from lookalike.index.idmap import IdMap
 
 __all__ = ["FlatIndex"]
@@ -105,10 +105,14 @@ class FlatIndex(Index):
         rows = np.arange(len(stored.ids)) if permitted is None else np.flatnonzero(passes(permitted, stored.ids))
         parts = []
         for query in queries if len(rows) else []:
-            distances = direct_distances(query[None], stored.vectors[None, rows], self.metric)[0]
-            near = np.flatnonzero(distances > limit if self.metric == "ip" else distances < limit)
-            order = near[np.argsort(-distances[near] if self.metric == "ip" else distances[near], kind="stable")]
-            parts.append((distances[order], stored.ids[rows[order]]))
+            distances, found = np.empty(0, np.float32), np.empty(0, np.int64)
+            for first in range(0, len(rows), VECTORS):
+                block = rows[first : first + VECTORS]
+                near = direct_distances(query[None], stored.vectors[None, block], self.metric)[0]
+                inside = near > limit if self.metric == "ip" else near < limit
+                distances, found = np.append(distances, near[inside]), np.append(found, block[inside])
+            order = np.argsort(-distances if self.metric == "ip" else distances, kind="stable")
+            parts.append((distances[order], stored.ids[found[order]]))
         return gather_ranges(parts, len(queries))
 
     def save(self, path: PathLike) -> None:

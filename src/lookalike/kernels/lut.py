@@ -36,6 +36,9 @@ def build_tables(query, columns, scale, table):
             e += 1
 
 
+SMALLEST_STEP = np.float32(1e-30)  # whose inverse is finite; also where all entries of each row are equal
+
+
 @kernel
 def quantize_tables(table, largest, quantized):
     """Round a table to bytes: table[j, c] ≈ minimum_j + step · quantized[j, c], off by half a step at most.
@@ -54,8 +57,8 @@ def quantize_tables(table, largest, quantized):
         minima[j] = low
         floor += low
         span = max(span, high - low)
-    step = span / np.float32(largest)
-    inverse = np.float32(1) / step if step > 0 else np.float32(0)
+    step = max(span / np.float32(largest), SMALLEST_STEP)
+    inverse = np.float32(1) / step
     for j in range(m):
         low = minima[j]
         for c in range(width):
