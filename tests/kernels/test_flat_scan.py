@@ -1,59 +1,84 @@
-"""The scan of whole vectors against plain numpy."""
+"""Exact distances in lists of whole vectors."""
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given
 
-from lookalike.kernels.flat_scan import best_of_each, row_distances, scan_list
+from lookalike.kernels import flat_scan
+from tests import reference
+from tests.kernels.conftest import examples
 
-NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
-
-
-def oracle(query: np.ndarray, rows: np.ndarray, is_l2: bool) -> np.ndarray:
-    wide = query.astype(np.float64), rows.astype(np.float64)
-    return ((wide[1] - wide[0]) ** 2).sum(axis=1) if is_l2 else -(wide[1] @ wide[0])
+NOBODY, NOTHING = np.empty(0, np.int64), np.empty(0, np.bool_)
 
 
-@pytest.mark.parametrize("is_l2", [True, False])
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (3, 15), (7, 16), (100, 33), (20, 300)])
-def test_row_distances(n: int, d: int, is_l2: bool) -> None:
-    rng = np.random.default_rng(n * d)
-    query, rows = rng.normal(size=d).astype(np.float32), rng.normal(size=(n, d)).astype(np.float32)
-    out = np.empty(n, np.float32)
-    row_distances(query, rows, is_l2, out)
-    np.testing.assert_allclose(out, oracle(query, rows, is_l2), rtol=1e-5, atol=1e-5)
+@examples(40)
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 40), d=st.integers(1, 40), l2=st.booleans())
+def test_distances_to_every_row(seed, n, d, l2) -> None:
+    rng = np.random.default_rng(seed)
+    query, vectors = rng.normal(size=d).astype(np.float32), rng.normal(size=(n, d)).astype(np.float32)
+    out = np.full(n, np.nan, np.float32)
+    flat_scan.row_distances(query, vectors, l2, out)
+    wanted = reference.distances(query[None], vectors, "l2" if l2 else "ip")[0] * (1 if l2 else -1)
+    np.testing.assert_allclose(out[:n], wanted, rtol=1e-5, atol=1e-5)
+    for row in range(n):  # the same, wherever a row stands among the others
+        flat_scan.row_distances(query, vectors[row:], l2, out)
+        alone = np.empty(1, np.float32)
+        flat_scan.row_distances(query, vectors[row : row + 1], l2, alone)
+        assert alone[0] == out[0]
 
 
-@pytest.mark.parametrize("is_l2", [True, False])
-@pytest.mark.parametrize("filtered", [None, "mask", "ids"])
+@pytest.mark.parametrize("l2", [True, False])
+@pytest.mark.parametrize("d", [3, 200, 5000])
+@pytest.mark.parametrize("allow", ["all", "mask", "ids"])
+def test_lists_offered_one_after_the_other(l2, d, allow, rng) -> None:
+    """Several lists, each visited by some queries, end as one ranking of what each query met."""
+    nq, k, capacity = 5, 4, 9
+    xq = rng.normal(size=(nq, d)).astype(np.float32)
+    sizes = [0, 1, 30, 7, 64]
+    lists = [(rng.normal(size=(n, d)).astype(np.float32), rng.permutation(n) + 100 * i) for i, n in enumerate(sizes)]
+    allowed = np.sort(rng.choice(500, 250, replace=False))
+    mask = np.isin(np.arange(450), allowed)
+    filters = {"all": (NOTHING, NOBODY), "mask": (mask, NOBODY), "ids": (NOTHING, allowed)}[allow]
+    distances = np.empty((nq, capacity), np.float32)
+    numbers, places = np.empty((nq, capacity), np.int64), np.empty((nq, capacity), np.int64)
+    counts, limits = np.zeros(nq, np.int64), np.full(nq, np.inf, np.float32)
+    met: list[list[int]] = [[] for _ in range(nq)]
+    for i, (vectors, ids) in enumerate(lists):
+        visitors = np.flatnonzero(rng.random(nq) < 0.7)
+        for query in visitors:
+            met[query].append(i)
+        state = distances, numbers, places, counts, limits
+        flat_scan.scan_list(xq, visitors, vectors, ids, l2, *filters, k, *state)
+    out_d, out_i = np.empty((nq, k), np.float32), np.empty((nq, k), np.int64)
+    flat_scan.best_of_each(distances, numbers, places, counts, k, out_d, out_i)
+    for query in range(nq):
+        vectors = np.concatenate([lists[i][0] for i in met[query]] or [np.empty((0, d), np.float32)])
+        ids = np.concatenate([lists[i][1] for i in met[query]] or [NOBODY])
+        keep = np.ones(len(ids), np.bool_) if allow == "all" else np.isin(ids, allowed)
+        if allow == "mask":
+            keep &= ids < len(mask)
+        exact = reference.distances(xq[query : query + 1], vectors[keep], "l2" if l2 else "ip") * (1 if l2 else -1)
+        wanted = reference.top_k(exact, ids[keep], k, "l2")
+        got = out_d[query : query + 1], out_i[query : query + 1]
+        reference.assert_same_results(got, wanted, np.full((1, k), 1e-5 * d))
+
+
+@pytest.mark.parametrize("l2", [True, False])
 @pytest.mark.parametrize("k", [1, 5, 40, 500])
-def test_the_k_nearest_of_several_lists(k: int, filtered: str | None, is_l2: bool) -> None:
-    rng = np.random.default_rng(k)
-    d, lists = 5, [rng.integers(-3, 4, (size, 5)).astype(np.float32) for size in (70, 1, 0, 200)]  # many ties
-    numbers = np.split(rng.permutation(271).astype(np.int64), [70, 71, 71])
-    xq = rng.integers(-3, 4, (4, d)).astype(np.float32)
-    visits = [np.array([0, 2]), np.array([1]), np.array([0]), np.array([0, 1, 2])]  # query 3 visits nothing
-    mask = rng.random(200) < 0.5 if filtered == "mask" else NO_MASK
-    chosen = np.sort(rng.choice(300, 90, replace=False)) if filtered == "ids" else NO_IDS
-    capacity = 2 * k + 8
-    distances, ids = np.empty((4, capacity), np.float32), np.empty((4, capacity), np.int64)
-    places, counts, limits = np.zeros((4, capacity), np.int64), np.zeros(4, np.int64), np.full(4, np.inf, np.float32)
-    for x, own, visitors in zip(lists, numbers, visits, strict=True):
-        scan_list(xq, visitors, x, own, is_l2, mask, chosen, k, distances, ids, places, counts, limits)
-    found, found_ids = np.empty((4, k), np.float32), np.empty((4, k), np.int64)
-    best_of_each(distances, ids, places, counts, k, found, found_ids)
-    for i in range(4):
-        seen = [j for j in range(4) if i in visits[j]]
-        x = np.concatenate([lists[j] for j in seen]) if seen else np.empty((0, d), np.float32)
-        own = np.concatenate([numbers[j] for j in seen]) if seen else NO_IDS
-        if filtered == "mask":
-            x, own = x[(own < 200) & mask[np.minimum(own, 199)]], own[(own < 200) & mask[np.minimum(own, 199)]]
-        elif filtered == "ids":
-            x, own = x[np.isin(own, chosen)], own[np.isin(own, chosen)]
-        exact = oracle(xq[i], x, is_l2)
-        order = np.lexsort((own, exact))[:k]
-        assert found_ids[i, : len(order)].tolist() == own[order].tolist()
-        assert found[i, : len(order)].tolist() == exact[order].tolist()  # small whole numbers: nothing is rounded
-        assert (found_ids[i, len(order) :] == -1).all()
-        assert (found[i, len(order) :] == np.inf).all()
+def test_equal_distances_are_told_apart_by_id(l2, k, rng) -> None:
+    vectors = rng.integers(-2, 3, (300, 4)).astype(np.float32)  # small whole numbers: many ties, nothing is rounded
+    xq, ids = rng.integers(-2, 3, (3, 4)).astype(np.float32), rng.permutation(300).astype(np.int64)
+    distances, numbers = np.empty((3, 2 * k + 1), np.float32), np.empty((3, 2 * k + 1), np.int64)
+    state = distances, numbers, np.zeros_like(numbers), np.zeros(3, np.int64), np.full(3, np.inf, np.float32)
+    for rows in (slice(0, 100), slice(100, 300)):
+        flat_scan.scan_list(xq, np.arange(3), vectors[rows], ids[rows], l2, NOTHING, NOBODY, k, *state)
+    out_d, out_i = np.empty((3, k), np.float32), np.empty((3, k), np.int64)
+    flat_scan.best_of_each(distances, numbers, *state[2:4], k, out_d, out_i)
+    for query in range(3):
+        exact = reference.distances(xq[query : query + 1], vectors, "l2" if l2 else "ip")[0] * (1 if l2 else -1)
+        order = np.lexsort((ids, exact))[:k]
+        assert out_i[query, : len(order)].tolist() == ids[order].tolist()
+        assert out_d[query, : len(order)].tolist() == exact[order].tolist()
