@@ -1,23 +1,19 @@
-"""Reading the records of `faiss_format`.
-
-Nothing that the file says is believed: a count is compared with the bytes that are left before anything is allocated, and
-parts are compared with each other before an index is made of them.
-"""
+"""Reading the records of `faiss_format`: parts are compared with each other before an index is made of them."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import FormatError, LookalikeError
-from lookalike.index.base import LARGEST_NORM, Index
+from lookalike.index.base import Index
 from lookalike.index.codebits import code_bytes
+from lookalike.index.faiss_reader import Reader
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = ["Codebook", "Stored", "read_index"]
@@ -94,69 +90,6 @@ def read_index(path: PathLike) -> Index:
         return build(stored)
     except LookalikeError as error:
         raise FormatError(f"{path}: {error}") from None
-
-
-class Reader:
-    """A file, the bytes that are left of it, and checks before each read."""
-
-    def __init__(self, file: BinaryIO, size: int, name: str) -> None:
-        self.file, self.left, self.name = file, size, name
-
-    def fail(self, message: str) -> Any:
-        raise FormatError(f"{self.name}: {message}")
-
-    def number(self, kind: str, what: str) -> Any:
-        """One number; `kind` is a letter of the struct module."""
-        size = struct.calcsize("<" + kind)
-        return struct.unpack("<" + kind, self._take(size, what))[0]
-
-    def flag(self, what: str) -> bool:
-        value = self._take(1, what)[0]
-        if value > 1:
-            self.fail(f"{what}: expected 0 or 1, got {value}; it is damaged")
-        return value == 1
-
-    def fourcc(self, what: str) -> str:
-        code = self._take(4, what)
-        return code.decode("ascii") if code.isalnum() else repr(code)
-
-    def array(self, dtype: Any, count: int, what: str) -> Array:
-        """So many elements, in the byte order of this machine."""
-        stored = np.dtype(dtype).newbyteorder("<")
-        if count * stored.itemsize > self.left:
-            self.fail(f"{what}: {count} elements of {stored.itemsize} bytes announced, {self.left} bytes left")
-        array = np.empty(count, stored)
-        if count and self.file.readinto(array.view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]
-            self.fail("the file changed while it was read; try again")
-        self.left -= array.nbytes
-        return array.astype(dtype, copy=False)
-
-    def vector(self, dtype: Any, what: str, size: int | None = None) -> Array:
-        """A count, and so many elements; `size`, if it is known."""
-        count = self.number("Q", what)
-        if size is not None and count != size:
-            self.fail(f"{what}: expected {size} elements, got {count}; it is damaged")
-        return self.array(dtype, count, what)
-
-    def floats(self, what: str, size: int, d: int) -> FloatArray:
-        """A vector of the elements of vectors of dimension d."""
-        return self.usable(self.vector(np.float32, what, size), what, d)
-
-    def usable(self, values: FloatArray, what: str, d: int) -> FloatArray:
-        """No NaN, no infinity, no element that lets the squared norm of a vector overflow."""
-        largest = (LARGEST_NORM / d) ** 0.5
-        if values.size and not (-largest < values.min() and values.max() < largest):
-            self.fail(f"{what}: expected numbers below {largest:.1e}, got NaN, infinity or larger")
-        return values
-
-    def _take(self, size: int, what: str) -> bytes:
-        if size > self.left:
-            self.fail(f"{what}: {size} bytes expected, {self.left} left; it is truncated")
-        taken = self.file.read(size)
-        if len(taken) != size:
-            self.fail("the file changed while it was read; try again")
-        self.left -= size
-        return taken
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
