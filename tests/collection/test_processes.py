@@ -80,10 +80,12 @@ def test_reader_sees_the_next_state_without_opening_again(collection: Collection
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_ctrl_c_in_a_process(collection: Collection, folder: Path) -> None:
     pictures(folder, 80)
-    process = start("add", collection.path, folder, 0.02, 4)
+    process = start("add", collection.path, folder, 0.25, 4)  # ten seconds of work, if nobody stops it
     assert process.stdout is not None
     process.stdout.readline()
-    time.sleep(0.3)
+    deadline = time.monotonic() + 60
+    while not len(collection) and time.monotonic() < deadline:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 0, err
