@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
+EXACT_AT_ONCE = 50_000  # up to here one search by comparing with all takes less than loading index and kernels
+
 app = typer.Typer(
     cls=Commands,
     help="Find pictures that look alike.",
@@ -123,8 +125,9 @@ def search(
     Prints similarity (0 to 100), what it means, and the path.
     """
     with _open(into) as collection:
+        exact = len(collection) <= EXACT_AT_ONCE
         if each:
-            answers = [(query, collection.search(query, k=k)) for query in queries]
+            answers = [(query, collection.search(query, k=k, exact=exact)) for query in queries]
             if json:
                 emit_json([{"query": query, "results": [hit.to_json() for hit in hits]} for query, hits in answers])
             else:
@@ -132,7 +135,7 @@ def search(
                     emit(f"query: {query}")
                     _print_hits(hits)
             return
-        hits, timing = collection.search_timed(queries[0] if len(queries) == 1 else queries, k=k)
+        hits, timing = collection.search_timed(queries[0] if len(queries) == 1 else queries, k=k, exact=exact)
         if json:
             emit_json([hit.to_json() for hit in hits])
         else:
