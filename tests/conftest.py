@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ _FOLDERS = ("photos/windmill", "photos/fish", "drawings/hat")
 
 def pytest_configure(config: pytest.Config) -> None:
     """A home for the collections of this run, set before any fixture starts a server or a command."""
+    # A shell has its background jobs, and all that they start, ignore Ctrl-C; the tests of it need it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     home = tempfile.mkdtemp(prefix="lookalike-tests-")
     os.environ["LOOKALIKE_HOME"] = home
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
