@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lookalike.data.datasets import DATASETS, Attribution, DatasetCard, get_dataset, starter_attribution, starter_folder
+from lookalike.data.labels import read_labels, write_labels
 from lookalike.data.walk import Found, Skipped, label_of, walk
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "Skipped",
     "get_dataset",
     "label_of",
+    "read_labels",
     "starter_attribution",
     "starter_folder",
     "walk",
+    "write_labels",
 ]

@@ -11,7 +11,13 @@ from typing import Literal, TypeAlias
 
 from lookalike._typing import PathLike
 
-__all__ = ["Found", "Kind", "Skipped", "label_of", "walk"]
+__all__ = ["SUFFIXES", "Found", "Kind", "Skipped", "label_of", "walk"]
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
+    | {".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".pnm", ".ppm"}
+)
+"""Of files that are taken for pictures, in lower case."""
 
 Kind: TypeAlias = Literal["missing", "folder", "file", "link", "special", "format", "other", "hidden"]
 

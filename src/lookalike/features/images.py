@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from lookalike._validate import check_count
+from lookalike.data.walk import SUFFIXES
 from lookalike.features._pixels import LARGE, check_memory, memory_to_decode, orientation, reduced_rgb, upright
 from lookalike.features._source import MAX_FILE_BYTES, MAX_PIXELS, Source, opened
 
@@ -31,12 +32,6 @@ __all__ = [
     "read",
     "thumbnail",
 ]
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-    | {".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".pnm", ".ppm"}
-)
-"""Of files that are taken for pictures, in lower case."""
 
 _one_large_at_a_time = threading.Lock()
 
