@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_write", "sync_folder"]
+__all__ = ["atomic_write", "sync_folder", "try_lock"]
+
+_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
+_WINDOWS_BYTE = (1 << 31) - 2  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the contents
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        os.lseek(handle, _WINDOWS_BYTE, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        os.lseek(handle, 0, os.SEEK_SET)
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        # flock, not lockf: two handles of one process must exclude each other too.
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file until it is closed or its process ends; False where somebody else holds it."""
+    try:
+        _lock(handle)
+    except OSError as error:
+        if error.errno not in _BUSY:
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -5,32 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from lookalike._files import try_lock
 from lookalike.errors import CollectionError, CollectionLockedError, ReadOnlyError
 
 __all__ = ["LOCK", "WriterLock"]
 
 LOCK = "writer.lock"
-
-_BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
-_WINDOWS_BYTE = 1 << 30  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the text
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        os.lseek(handle, _WINDOWS_BYTE, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        # flock, not lockf: two handles of one process must exclude each other too.
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class WriterLock:
@@ -76,17 +60,19 @@ class WriterLock:
                 raise ReadOnlyError(f"{self.path.parent} is on a read-only disk; it can be searched only") from None
             raise CollectionError(f"{self.path.parent} cannot be written to: {error.strerror or error}") from None
         try:
-            _lock(handle)
+            if not try_lock(handle):
+                raise CollectionLockedError(
+                    f"another process{self._holder()} is writing to {self.path.parent}; wait until it is done, or stop it"
+                )
             os.lseek(handle, 0, os.SEEK_SET)
             with contextlib.suppress(OSError):  # a full disk: the number is only there for the message
                 os.write(handle, f"{os.getpid():<20}\n".encode())
+        except CollectionLockedError:
+            os.close(handle)
+            raise
         except OSError as error:
             os.close(handle)
-            if error.errno not in _BUSY:
-                raise CollectionError(f"{self.path} cannot be locked: {error.strerror or error}") from None
-            raise CollectionLockedError(
-                f"another process{self._holder()} is writing to {self.path.parent}; wait until it is done, or stop it"
-            ) from None
+            raise CollectionError(f"{self.path} cannot be locked: {error.strerror or error}") from None
         return handle
 
     def _holder(self) -> str:
