@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.conftest import Command, Indexed
+from tests.cli.conftest import Command, Indexed, Outcome
 
 
 def test_status_json(indexed: Indexed) -> None:
@@ -96,3 +96,27 @@ def test_models(lookalike: Command) -> None:
     assert "efficientnet-lite0" in lookalike("models", "list").out
     card = next(card for card in lookalike("models", "list", "--json").json if card["default"])
     assert (card["name"], card["d"], card["licence"]) == ("efficientnet-lite0", 1280, "Apache-2.0")
+
+
+def test_duplicates(lookalike: Command, pictures: Path) -> None:
+    fish = sorted((pictures / "photos/fish").iterdir())
+
+    def duplicates(*args: str | Path) -> Outcome:
+        return lookalike("duplicates", "--similarity", "99.5", *args)
+
+    copy = pictures / "a copy.jpg"
+    copy.write_bytes(fish[0].read_bytes())
+    lookalike("index", pictures, "--in", "mine")
+    (group,) = duplicates("--json").json
+    assert {Path(item["path"]) for item in group["pictures"]} == {fish[0], copy}
+    assert group["spare_bytes"] == copy.stat().st_size
+    shown = duplicates()
+    assert [str(copy) in line or str(fish[0]) in line for line in shown.lines] == [False, True, True]
+    assert "1 group of the same picture in mine" in shown.err
+    duplicates("--keep", fish[0])
+    assert [item["keep"] for item in duplicates("--json").json[0]["pictures"]].count(True) == 1
+    assert "is ignored" in duplicates("--ignore", copy).err
+    assert duplicates("--json").json == []
+    assert len(duplicates("--json", "--all").json) == 1
+    duplicates("--keep", pictures / "nothing.jpg").failed_with("nothing.jpg", "is not in mine")
+    assert copy.exists()

@@ -196,6 +196,34 @@ def verify(into: In = None, json: Json = False) -> None:
 
 
 @app.command()
+def duplicates(
+    into: In = None,
+    json: Json = False,
+    similarity: Annotated[
+        float, typer.Option(metavar="S", min=1, max=100, help="How like the first of its group a picture has to be.")
+    ] = 90.0,
+    show_all: Annotated[bool, typer.Option("--all", help="Ignored groups too.")] = False,
+    keep: Annotated[list[str] | None, typer.Option(metavar="PATH", help="Mark a picture as the one to keep.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Leave the group of a picture alone.")
+    ] = None,
+) -> None:
+    """Show groups of the same picture: copies, and other sizes, formats and slight edits.
+
+    Nothing is deleted. What --keep and --ignore say is remembered in the collection.
+    """
+    from lookalike.cli.duplicates import mark, show
+
+    with _open(into) as collection:
+        if keep:
+            mark(collection, keep, "keep", similarity)
+        if ignore:
+            mark(collection, ignore, "ignore", similarity)
+        if not (keep or ignore):
+            show(collection, similarity, json, show_all)
+
+
+@app.command()
 def remove(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures or folders to forget.")],
     into: In = None,

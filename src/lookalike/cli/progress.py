@@ -23,6 +23,7 @@ _VERBS = {
     "scanning": "looking through the folders",
     "embedding": "indexing pictures",
     "indexing": "building the index",
+    "comparing": "comparing pictures",
 }
 
 

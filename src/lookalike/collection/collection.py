@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lookalike._typing import ArrayLike, IdArray, PathLike
+from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count
 from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
+from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
+from lookalike.collection.filters import Filter, matching_ids
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.models import read_card
 from lookalike.collection.queries import Resolver, absolute, check_allow
@@ -126,10 +128,12 @@ class Collection:
             return listing.count(connection)
 
     def __contains__(self, path: object) -> bool:
-        if not isinstance(path, str | os.PathLike):
-            return False
+        return isinstance(path, str | os.PathLike) and self.find(path) is not None
+
+    def find(self, path: PathLike) -> int | None:
+        """The id of the picture at a path; None if it is not here, or missing."""
         with self._catalog.read() as connection:
-            return listing.find(connection, os.fsencode(absolute(path))) is not None
+            return listing.find(connection, os.fsencode(absolute(path)))
 
     def __repr__(self) -> str:
         return f"<Collection {str(self._path)!r}>"
@@ -199,6 +203,24 @@ class Collection:
         done = time.perf_counter()
         return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
 
+    def vectors(self, queries: Sequence[Any]) -> FloatArray:
+        """What `search` would ask with for each of some queries: unit vectors, float32, shape (n, d).
+
+        Parameters
+        ----------
+        queries : sequence
+            Each as in `search`, but no list.
+
+        Raises
+        ------
+        ImageError, FetchError, DimensionError, InputError, IdError, ModelError
+            As `search` does.
+        """
+        with self._view() as (connection, snapshot):
+            resolver = Resolver(connection, snapshot.card, snapshot.store)
+            resolver.collect(list(queries))
+        return resolver.vectors()
+
     @contextlib.contextmanager
     def _view(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
         """A connection and a snapshot of the same instant."""
@@ -258,6 +280,11 @@ class Collection:
         with self._catalog.read() as connection:
             return listing.ids(connection, label)
 
+    def matching(self, wanted: Filter) -> IdArray:
+        """Ids of the entries that can be found and pass a filter, int64, ascending; for `search`'s `allow`."""
+        with self._catalog.read() as connection:
+            return matching_ids(connection, wanted)
+
     def labels(self) -> dict[str, int]:
         """The labels, sorted, and how many pictures each has."""
         with self._catalog.read() as connection:
@@ -276,6 +303,33 @@ class Collection:
 
         with self._catalog.read() as connection:
             return {"name": self.name, "path": str(self._path), **describe(connection, self._path)}
+
+    def duplicates(self, similarity: float = SAME, progress: Callable[[Progress], None] | None = None) -> list[Group]:
+        """Groups of the same picture: copies, and other sizes, formats and slight edits.
+
+        Parameters
+        ----------
+        similarity : float
+            How like the first of its group a picture has to be, 0 to 100; from 90 on the word is "same picture".
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+        """
+        with self._view() as (connection, snapshot):
+            return find_groups(connection, snapshot, similarity, progress)
+
+    def mark_duplicates(self, ids: Iterable[int], decision: Decision) -> None:
+        """Remember that pictures are to be kept (``"keep"``), left alone together (``"ignore"``), or neither (``"reset"``).
+
+        Raises
+        ------
+        IdError
+            If one of them is not here.
+        CollectionLockedError, ReadOnlyError
+            If somebody else is writing, or nothing can be written.
+        """
+        chosen = [self.entry(id).id for id in ids]
+        with self._lock.held(), self._catalog.write() as connection:
+            set_marks(connection, marked(read_marks(connection), chosen, decision))
 
     def verify(self) -> list[str]:
         """Read everything on disk and compare it with its checksums; what is wrong, one line each."""

@@ -75,13 +75,17 @@ class Resolver:
                 f"query: expected a path, a URL, a picture, a vector, an id or a list of them, got {type(query).__name__}"
             )
 
-    def vector(self) -> FloatArray:
-        """The mean of all that was collected, as a unit vector, shape (d,)."""
+    def vectors(self) -> FloatArray:
+        """Unit vectors of all that was collected, in order, shape (n, d)."""
         if self._pictures:
             embedded = iter(np.asarray(embedder_for(self._card).embed(self._pictures), np.float32))
             self._vectors = [next(embedded) if vector is None else vector for vector in self._vectors]
-        rows = np.stack([vector for vector in self._vectors if vector is not None])
-        mean: FloatArray = unit_rows(rows.mean(axis=0, keepdims=True))[0]
+            self._pictures = []
+        return np.stack([vector for vector in self._vectors if vector is not None])
+
+    def vector(self) -> FloatArray:
+        """The mean of all that was collected, as a unit vector, shape (d,)."""
+        mean: FloatArray = unit_rows(self.vectors().mean(axis=0, keepdims=True))[0]
         return mean
 
     def _picture(self, picture: Any) -> None:

@@ -11,7 +11,7 @@ from lookalike.data.walk import Skipped
 
 __all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "printable"]
 
-Phase: TypeAlias = Literal["scanning", "embedding", "indexing"]
+Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Progress:
         Files (or, while indexing, vectors) dealt with in this phase.
     total : int
         Of how many; 0 while that is not known.
-    phase : {"scanning", "embedding", "indexing"}
+    phase : {"scanning", "embedding", "indexing", "comparing"}
     rate : float
         Per second, over the last half minute; 0 while that is not known.
     seconds_left : float or None

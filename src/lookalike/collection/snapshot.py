@@ -137,6 +137,11 @@ class Snapshot:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def counts(self) -> IdArray:
+        """How many entries each of `features` has."""
+        return self._ends - self._starts
+
     def select(self, allow: Array | None) -> Array | None:
         """Which entries may be results, as a mask over `entries`; None for all.
 

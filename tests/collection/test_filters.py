@@ -1,0 +1,86 @@
+"""Filters: what the catalogue says passes, against what the files are."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.collection import Collection
+from lookalike.collection.filters import Filter
+from lookalike.errors import InputError
+from tests.collection.fake import FakeEmbedder
+
+PICTURES = {  # name: width, height, day
+    "sea/a.png": (80, 40, "2020-02-28"),
+    "sea/cold/b.png": (40, 80, "2020-02-29"),
+    "seaside/c.png": (40, 40, "2020-03-01"),
+    "d.png": (42, 40, "2021-01-01"),
+}
+
+
+@pytest.fixture
+def filled(collection: Collection, tmp_path: Path, embedder: FakeEmbedder) -> Collection:
+    root = tmp_path / "pictures"
+    for seed, (name, (width, height, day)) in enumerate(PICTURES.items()):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+        when = datetime.fromisoformat(f"{day}T23:59:59").timestamp()
+        os.utime(path, (when, when))
+    collection.add(root)
+    collection.add_vectors(np.ones((1, collection.model.d)), ["elsewhere.jpg"], model=collection.model.name)
+    return collection
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(labels=("sea",)), "ab"),
+        (Filter(labels=("sea/cold/",)), "b"),
+        (Filter(labels=("sea/cold", "seaside")), "bc"),
+        (Filter(labels=("se",)), ""),
+        (Filter(labels=("%",)), ""),
+        (Filter(after="2020-02-29"), "bcd"),
+        (Filter(before="2020-02-29"), "ab"),
+        (Filter(after="2020-02-29", before="2020-02-29"), "b"),
+        (Filter(shape="landscape"), "a"),
+        (Filter(shape="portrait"), "b"),
+        (Filter(shape="square"), "cd"),
+        (Filter(min_side=43), "ab"),
+        (Filter(max_side=42), "cd"),
+        (Filter(labels=("sea",), shape="portrait", min_side=80), "b"),
+    ],
+)
+def test_a_filter_lets_pass_what_it_says(filled: Collection, wanted: Filter, expected: str) -> None:
+    ids = filled.matching(wanted)
+    assert sorted(filled.entry(int(id)).path.stem for id in ids) == list(expected)
+    found = filled.search(filled.find(filled.entry(1).path), k=10, allow=ids)
+    assert {hit.id for hit in found} == set(ids.tolist()) - {1}
+
+
+def test_no_filter_lets_everything_pass(filled: Collection) -> None:
+    assert filled.matching(Filter()).tolist() == filled.ids().tolist()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"after": "yesterday"},
+        {"before": "2020-02-30"},
+        {"before": "9999-12-31"},
+        {"after": "20200101"},
+        {"min_side": -1},
+        {"max_side": 2**31},
+        {"shape": "round"},
+    ],
+)
+def test_what_no_picture_can_be_is_refused(filled: Collection, wrong: dict[str, object]) -> None:
+    name = next(iter(wrong))
+    with pytest.raises(InputError, match=f"{name}: expected"):
+        filled.matching(Filter(**wrong))  # type: ignore[arg-type]
