@@ -20,103 +20,26 @@ picture with itself.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from lookalike.data.datasets import starter_folder
 from lookalike.data.walk import Found, label_of, walk
 from lookalike.features.embedder import Embedded, Embedder
 from lookalike.features.images import SUFFIXES, open_picture
 from lookalike.features.models import DEFAULT_MODEL, WORDS, ModelCard, get_model, word
+from lookalike.features.spoil import SPOILERS
 
 Floats = NDArray[np.float64]
-Spoiler = Callable[[Image.Image], Image.Image]
 
 SAME_BY_ROUNDING = 0.9995
 SHARES = {"related": 1e-2, "very alike": 1e-4}  # of random pairs
 LIGHT = ("JPEG, quality 75", "JPEG, quality 30", "crop to 90 %", "mirrored")
 MAX_PICTURES = 4000
-
-
-def crop(share: float) -> Spoiler:
-    """Keep the middle, `share` of the area, a little off the centre."""
-
-    def spoil(picture: Image.Image) -> Image.Image:
-        w, h = (max(int(side * share**0.5), 1) for side in picture.size)
-        left, top = (picture.width - w) * 2 // 5, (picture.height - h) * 3 // 5
-        return picture.crop((left, top, left + w, top + h))
-
-    return spoil
-
-
-def jpeg(quality: int) -> Spoiler:
-    def spoil(picture: Image.Image) -> Image.Image:
-        data = io.BytesIO()
-        picture.save(data, "JPEG", quality=quality)
-        return Image.open(data).convert("RGB")
-
-    return spoil
-
-
-def small(side: int) -> Spoiler:
-    def spoil(picture: Image.Image) -> Image.Image:
-        copy = picture.copy()
-        copy.thumbnail((side, side))
-        return copy
-
-    return spoil
-
-
-def turn(degrees: int) -> Spoiler:
-    return lambda picture: picture.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
-
-
-def text(picture: Image.Image) -> Image.Image:
-    copy = picture.copy()
-    draw = ImageDraw.Draw(copy)
-    size = max(picture.height // 6, 8)
-    draw.rectangle((0, picture.height - size, picture.width, picture.height), fill="black")
-    draw.text((4, picture.height - size), "wish you were here", fill="white", font_size=size * 0.8)
-    return copy
-
-
-def noise(picture: Image.Image) -> Image.Image:
-    rng = np.random.default_rng(0)
-    values = np.asarray(picture, np.float64) + rng.normal(0, 16, (picture.height, picture.width, 3))
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-
-
-SPOILERS: dict[str, Spoiler] = {
-    "itself, as PNG": lambda picture: picture,
-    "JPEG, quality 75": jpeg(75),
-    "JPEG, quality 30": jpeg(30),
-    "JPEG, quality 10": jpeg(10),
-    "longer side 128 px": small(128),
-    "longer side 64 px": small(64),
-    "longer side 48 px": small(48),
-    "crop to 90 %": crop(0.9),
-    "crop to 75 %": crop(0.75),
-    "crop to 50 %": crop(0.5),
-    "crop to 25 %": crop(0.25),
-    "mirrored": ImageOps.mirror,
-    "rotated by 3°": turn(3),
-    "rotated by 10°": turn(10),
-    "rotated by 90°": turn(90),
-    "blurred, radius 2": lambda picture: picture.filter(ImageFilter.GaussianBlur(2)),
-    "blurred, radius 4": lambda picture: picture.filter(ImageFilter.GaussianBlur(4)),
-    "text below": text,
-    "grey": lambda picture: ImageOps.grayscale(picture).convert("RGB"),
-    "brighter by 40 %": lambda picture: ImageEnhance.Brightness(picture).enhance(1.4),
-    "contrast halved": lambda picture: ImageEnhance.Contrast(picture).enhance(0.5),
-    "framed in white": lambda picture: ImageOps.expand(picture, max(picture.size) // 10, "white"),
-    "noise": noise,
-}
 
 
 def pairs_of_different_folders(vectors: Floats, labels: list[str]) -> tuple[Floats, Floats]:

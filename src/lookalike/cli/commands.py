@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import bench, catalogues, fetching
+from lookalike.cli import bench, catalogues, evaluating, fetching
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
+from lookalike.cli.opening import In, Json, find_collection, open_collection
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection, Hit
@@ -32,14 +33,8 @@ app.add_typer(catalogues.datasets, name="datasets")
 app.add_typer(catalogues.models, name="models")
 app.add_typer(bench.bench, name="bench")
 catalogues.datasets.command("fetch")(fetching.fetch_dataset)
+app.command("eval")(evaluating.eval_collection)
 
-In = Annotated[
-    str | None,
-    typer.Option(
-        "--in", metavar="COLLECTION", help="A name, or a path with a separator. Without it, the one last used."
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]
 Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; another than loopback needs --auth.")]
 Port = Annotated[
     int | None, typer.Option(metavar="P", min=0, max=65535, help="Port; without it 7860 or the next free.")
@@ -80,7 +75,7 @@ def demo(
 
     path = demo_collection()
     query = demo_query()
-    with _open(str(path)) as collection:
+    with open_collection(str(path)) as collection:
         hits, timing = collection.search_timed(query, k=6)
         emit(f"query: {query}")
         _print_hits(hits)
@@ -124,7 +119,7 @@ def search(
 
     Prints similarity (0 to 100), what it means, and the path.
     """
-    with _open(into) as collection:
+    with open_collection(into) as collection:
         exact = len(collection) <= EXACT_AT_ONCE
         if each:
             answers = [(query, collection.search(query, k=k, exact=exact)) for query in queries]
@@ -148,13 +143,13 @@ def serve(into: In = None, host: Host = "127.0.0.1", port: Port = None, auth: Au
     """Serve the app and the REST API on this machine."""
     if auth is not None and not all(auth.partition(":")):
         raise typer.BadParameter("expected USER:PASSWORD", param_hint="--auth")
-    _serve(_find(into), host=host, port=port, auth=auth)
+    _serve(find_collection(into), host=host, port=port, auth=auth)
 
 
 @app.command()
 def status(into: In = None, json: Json = False) -> None:
     """Tell what a collection holds and what was skipped."""
-    with _open(into) as collection:
+    with open_collection(into) as collection:
         facts = collection.status()
         if json:
             emit_json(facts)
@@ -180,7 +175,7 @@ def verify(into: In = None, json: Json = False) -> None:
 
     Exits with 1 if something is wrong.
     """
-    with _open(into) as collection:
+    with open_collection(into) as collection:
         problems = collection.verify()
         if json:
             emit_json({"problems": problems})
@@ -214,7 +209,7 @@ def duplicates(
     """
     from lookalike.cli.duplicates import mark, show
 
-    with _open(into) as collection:
+    with open_collection(into) as collection:
         if keep:
             mark(collection, keep, "keep", similarity)
         if ignore:
@@ -230,7 +225,7 @@ def remove(
     json: Json = False,
 ) -> None:
     """Forget pictures; the files themselves stay."""
-    with _open(into) as collection:
+    with open_collection(into) as collection:
         removed = collection.remove(paths)
         if json:
             emit_json({"removed": removed})
@@ -239,27 +234,6 @@ def remove(
     if not removed:
         say("none of these paths is in the collection")
         raise typer.Exit(1)
-
-
-def _find(into: str | None) -> Path:
-    from lookalike.collection import home
-
-    return home.last_used() if into is None else home.resolve(into)
-
-
-def _open(into: str | None) -> Collection:
-    from lookalike.collection import Collection, home
-    from lookalike.errors import CollectionNotFoundError
-
-    path = _find(into)
-    try:
-        collection = Collection.open(path)
-    except CollectionNotFoundError:
-        known = ", ".join(found.name for found in home.list_collections()) or "none yet"
-        advice = f"there are: {known}; lookalike index FOLDER makes one"
-        raise CollectionNotFoundError(f"there is no collection at {path}; {advice}") from None
-    home.remember(path)
-    return collection
 
 
 def _print_hits(hits: list[Hit]) -> None:

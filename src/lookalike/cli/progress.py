@@ -24,6 +24,8 @@ _VERBS = {
     "embedding": "indexing pictures",
     "indexing": "building the index",
     "comparing": "comparing pictures",
+    "ranking": "asking with every picture",
+    "spoiling": "spoiling pictures",
 }
 
 

@@ -8,9 +8,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count
@@ -18,8 +19,10 @@ from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
 from lookalike.collection.filters import Filter, matching_ids
+from lookalike.collection.labelled import Labels, labelled_pictures
 from lookalike.collection.lock import LOCK, WriterLock
-from lookalike.collection.models import read_card
+from lookalike.collection.models import check_embeds, read_card
+from lookalike.collection.pace import Pace
 from lookalike.collection.queries import Resolver, absolute, check_allow
 from lookalike.collection.records import AddReport, Entry, Hit, Progress
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
@@ -27,6 +30,9 @@ from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
 from lookalike.collection.writer import Writer
 from lookalike.errors import CollectionError
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
+
+if TYPE_CHECKING:
+    from lookalike.collection.evaluate import Evaluation
 
 __all__ = ["Collection"]
 
@@ -337,6 +343,53 @@ class Collection:
 
         with self._catalog.read() as connection:
             return problems(connection, self._path)
+
+    def evaluate(
+        self,
+        labels: Labels = "folders",
+        *,
+        at_least: int = 2,
+        queries: int = 10_000,
+        duplicates: int = 0,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Evaluation:
+        """Measure how good the answers are: each labelled picture asks for the others that share a label.
+
+        Parameters
+        ----------
+        labels : "folders", path or mapping
+            ``"folders"``: each picture's folder, or what a ``labels.tsv`` in the folder that was indexed says. A path: such a
+            file. A mapping: labels by path.
+        at_least : int
+            Labels with fewer pictures, and pictures without another label, are left out.
+        queries : int
+            Where there are more pictures, so many of them ask, chosen at random.
+        duplicates : int
+            So many pictures are spoilt in twenty ways (`lookalike.features.spoil`), to see which picture each copy finds.
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+
+        Raises
+        ------
+        InputError
+            If there are not two labels of `at_least` pictures each, or the labels are not of this collection.
+        FormatError
+            If the file of labels is not one.
+        ModelError
+            If `duplicates` are wanted of vectors that were made elsewhere.
+        """
+        from lookalike.collection.evaluate import evaluate_snapshot, near_duplicates
+
+        at_least, queries = check_count(at_least, "at_least", 2), check_count(queries, "queries")
+        duplicates, pace = check_count(duplicates, "duplicates", 0), Pace(progress)
+        with self._view() as (connection, snapshot):
+            pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
+        if duplicates:
+            check_embeds(snapshot.card)
+        measured = evaluate_snapshot(snapshot, pictures, queries, pace)
+        if duplicates:
+            measured = replace(measured, duplicates=near_duplicates(snapshot, pictures, duplicates, pace))
+        return measured
 
     # --- changes -----------------------------------------------------------------------------------------------------
 

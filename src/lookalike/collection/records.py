@@ -11,20 +11,20 @@ from lookalike.data.walk import Skipped
 
 __all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "printable"]
 
-Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing"]
+Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing", "ranking", "spoiling"]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an `add` is.
+    """How far an `add` or `evaluate` is.
 
     Attributes
     ----------
     done : int
-        Files (or, while indexing, vectors) dealt with in this phase.
+        Files (or, while indexing or ranking, vectors) dealt with in this phase.
     total : int
         Of how many; 0 while that is not known.
-    phase : {"scanning", "embedding", "indexing", "comparing"}
+    phase : {"scanning", "embedding", "indexing", "comparing", "ranking", "spoiling"}
     rate : float
         Per second, over the last half minute; 0 while that is not known.
     seconds_left : float or None

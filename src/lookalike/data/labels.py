@@ -15,7 +15,7 @@ from lookalike._typing import PathLike
 from lookalike.data.walk import SUFFIXES, Found, label_of, walk
 from lookalike.errors import DatasetError, FormatError
 
-__all__ = ["LABELS_FILE", "read_labels", "write_labels"]
+__all__ = ["LABELS_FILE", "read_labels", "read_labels_file", "write_labels"]
 
 LABELS_FILE = "labels.tsv"
 HEADER = "path\tlabels"
@@ -58,7 +58,7 @@ def read_labels(folder: PathLike, suffixes: Collection[str] = SUFFIXES) -> dict[
             f"{root}: expected a folder of pictures, there is {'a file' if root.exists() else 'nothing'}"
         )
     if (root / LABELS_FILE).exists():
-        return _read_file(root / LABELS_FILE)
+        return read_labels_file(root / LABELS_FILE)
     found = (item.path for item in walk(root, suffixes) if isinstance(item, Found))
     labels = {path.relative_to(root).as_posix(): label_of(path, root) for path in found}
     return {path: (label,) if label else () for path, label in labels.items()}
@@ -83,7 +83,8 @@ def write_labels(folder: PathLike, labels: Mapping[str, Sequence[str]]) -> Path:
     return target
 
 
-def _read_file(file: Path) -> dict[str, tuple[str, ...]]:
+def read_labels_file(file: Path) -> dict[str, tuple[str, ...]]:
+    """The labels that one file gives, whatever its name and wherever it lies; see `read_labels`."""
     if file.stat().st_size > MAX_BYTES:
         raise FormatError(f"{file}: expected at most {MAX_BYTES >> 20} MB")
     text = file.read_bytes().removeprefix(b"\xef\xbb\xbf")  # some editors begin UTF-8 with a mark
