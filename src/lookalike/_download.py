@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from lookalike._files import atomic_write, sync_folder, try_lock
+from lookalike._files import Checksum, atomic_write, sync_folder, try_lock
 from lookalike.errors import FetchError
 
 __all__ = ["Checksum", "Downloaded", "Progress", "check_room", "download"]
@@ -39,15 +39,6 @@ HEADERS = {"User-Agent": "lookalike (image search on one's own machine)", "Accep
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """``progress(bytes_there, bytes_in_all or None)``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checksum:
-    """A file's checksum, and who published it."""
-
-    algorithm: Literal["md5", "sha256"]
-    value: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +108,7 @@ def download(
     ledger : str or path, optional
         Where the SHA-256 of files without a published checksum is noted at the first time and compared at later ones.
     progress : callable
-        Called with the bytes that are there and the bytes in all, or None, many times a second.
+        Called with the bytes that are there and the bytes in all, or None, many times a second; then again while they are checked.
     timeout : float
         Seconds without any byte after which the connection counts as cut.
     pause : float
@@ -169,12 +160,20 @@ def check_room(folder: Path, need: int, what: str) -> None:
 def _locked(job: _Job) -> Iterator[BinaryIO]:
     """The part, opened for reading and writing, and nobody else's meanwhile."""
     handle = os.open(job.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    with os.fdopen(handle, "r+b") as file:
-        if not try_lock(handle):
-            raise FetchError(
-                f"{job.target.name}: another process is fetching it to {job.target.parent}; wait until it is done"
-            )
-        yield file
+    empty = False
+    try:
+        with os.fdopen(handle, "r+b") as file:
+            if not try_lock(handle):
+                where = f"{job.target.name} to {job.target.parent}"
+                raise FetchError(f"another process is fetching {where}; wait until it is done")
+            try:
+                yield file
+            finally:
+                empty = file.seek(0, os.SEEK_END) == 0
+    finally:
+        if empty:
+            job.part.unlink(missing_ok=True)
+            job.notes.unlink(missing_ok=True)
 
 
 # --- the transfer ----------------------------------------------------------------------------------------------------
@@ -335,12 +334,13 @@ def _verify(job: _Job, path: Path, checksum: Checksum | None, ledger: str | os.P
     size = path.stat().st_size
     if job.size is not None and size != job.size:
         raise FetchError(f"{job.target.name}: expected {job.size:,} bytes, got {size:,}")
-    digests = _digests(path, {"sha256", checksum.algorithm if checksum else "sha256"})
+    algorithms: set[str] = {"sha256", checksum.algorithm if checksum else "sha256"}
+    digests = _digests(path, algorithms, lambda done: job.progress(done, size))
     sha256 = digests["sha256"]
     if checksum is not None:
         if digests[checksum.algorithm] != checksum.value:
             raise FetchError(
-                f"{job.target.name}: expected {checksum.algorithm.upper()} {checksum.value} (published by {checksum.source}), "
+                f"{job.target.name}: expected {checksum.title} {checksum.value} (published by {checksum.source}), "
                 f"got {digests[checksum.algorithm]}"
             )
         return Downloaded(job.target, size, sha256, "published")
@@ -359,12 +359,13 @@ def _verify(job: _Job, path: Path, checksum: Checksum | None, ledger: str | os.P
     return Downloaded(job.target, size, sha256, "as before")
 
 
-def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
+def _digests(path: Path, algorithms: set[str], progress: Callable[[int], None]) -> dict[str, str]:
     hashes = {name: hashlib.new(name, usedforsecurity=name != "md5") for name in algorithms}
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             for digest in hashes.values():
                 digest.update(chunk)
+            progress(file.tell())
     return {name: digest.hexdigest() for name, digest in hashes.items()}
 
 

@@ -8,10 +8,11 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
-__all__ = ["atomic_write", "sync_folder", "try_lock"]
+__all__ = ["Checksum", "atomic_write", "sync_folder", "try_lock"]
 
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
 _WINDOWS_BYTE = (1 << 31) - 2  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the contents
@@ -40,6 +41,20 @@ def try_lock(handle: int) -> bool:
             raise
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A file's checksum, and who published it."""
+
+    algorithm: Literal["md5", "sha256"]
+    value: str
+    source: str
+
+    @property
+    def title(self) -> str:
+        """The algorithm, as people write it."""
+        return {"md5": "MD5", "sha256": "SHA-256"}[self.algorithm]
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ def test_the_card_says_what_is_there() -> None:
     )
     assert card.labels == len({label_of(a.file, ".") for a in attributions})
     assert card.bundled
+    assert card.size == sum((starter_folder() / a.file).stat().st_size for a in attributions)
 
 
 def test_every_attribution_is_complete() -> None:

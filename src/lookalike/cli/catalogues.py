@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.cli.console import clean, count, emit, emit_json, say, table
+
+if TYPE_CHECKING:
+    from lookalike.data.datasets import Archive, DatasetCard
 
 __all__ = ["collections", "datasets", "models"]
 
@@ -43,6 +46,9 @@ def list_datasets(json: Json = False) -> None:
         table(
             [
                 ("  source", card.source),
+                ("  size", f"{card.size / 1e6:,.0f} MB, {_where(card)}"),
+                *([("  checksum", _checksum(card.archive))] if card.archive else []),
+                *([("  cite", card.citation)] if card.citation else []),
                 ("  licences", card.licence_summary),
                 *(("", f"{licence.pictures} {licence.name} {licence.url}") for licence in card.licences),
             ]
@@ -51,6 +57,15 @@ def list_datasets(json: Json = False) -> None:
     emit("Credits of the starter pictures")
     for credit in credits.values():
         emit(f"  {credit.file}: {credit.credit}")
+
+
+def _where(card: DatasetCard) -> str:
+    return "inside lookalike" if card.bundled else f"to be fetched: lookalike datasets fetch {card.name}"
+
+
+def _checksum(archive: Archive) -> str:
+    known = archive.checksum
+    return "unverified: nobody published one" if known is None else f"{known.title} {known.value} ({known.source})"
 
 
 @models.command("list")

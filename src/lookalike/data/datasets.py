@@ -12,10 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from lookalike._files import Checksum
 from lookalike.errors import DatasetError
 
 __all__ = [
     "DATASETS",
+    "Archive",
     "Attribution",
     "DatasetCard",
     "Licence",
@@ -36,6 +38,32 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
+class Archive:
+    """The file in which its authors publish a data set.
+
+    Attributes
+    ----------
+    url, file : str
+        Where it is, and what it is called on disk.
+    size : int
+        In bytes.
+    checksum : Checksum or None
+        None where nobody published one: it is shown as unverified then, and its SHA-256 is noted at the first fetch.
+    keep : str
+        Which members are taken; see `lookalike.data.archives.unpack`.
+    inner : str or None
+        Name of the tar, where the file is a zip around one.
+    """
+
+    url: str
+    file: str
+    size: int
+    checksum: Checksum | None
+    keep: str
+    inner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetCard:
     """What a data set is and where it comes from.
 
@@ -46,13 +74,19 @@ class DatasetCard:
     title, description : str
         One line each.
     pictures, labels : int
-        How many pictures, in how many labelled folders.
+        How many pictures, and how many different labels they have.
+    size : int
+        In bytes: of the download, or of the pictures where they are inside the package.
     source : str
         Where it comes from.
     licences : tuple of Licence
         Every licence in it; the counts add up to `pictures`.
     bundled : bool
         Whether it is inside the package, so that nothing has to be fetched.
+    citation : str
+        How its authors want to be named, where they say.
+    archive : Archive or None
+        Where it is fetched from; None for those inside the package or in a package of Debian.
     """
 
     name: str
@@ -60,9 +94,12 @@ class DatasetCard:
     description: str
     pictures: int
     labels: int
+    size: int
     source: str
     licences: tuple[Licence, ...]
-    bundled: bool
+    bundled: bool = False
+    citation: str = ""
+    archive: Archive | None = None
 
     @property
     def licence_summary(self) -> str:
@@ -123,6 +160,7 @@ DATASETS: Mapping[str, DatasetCard] = MappingProxyType(
             description="photos and drawings in 18 labelled folders, small enough to come with lookalike",
             pictures=349,
             labels=18,
+            size=4_418_485,
             source="Wikimedia Commons and the Open Clip Art Library; each picture's own source is in ATTRIBUTION.tsv",
             licences=(
                 Licence("public-domain", _CREATIVE_COMMONS + "publicdomain/mark/1.0/", 246),
@@ -140,22 +178,68 @@ DATASETS: Mapping[str, DatasetCard] = MappingProxyType(
         "stamps": DatasetCard(
             name="stamps",
             title="Tux Paint stamps",
-            description="photos and drawings of things, cut out, in labelled folders; `lookalike datasets fetch stamps`",
+            description="photos and drawings of things, cut out, in labelled folders",
             pictures=796,
             labels=121,
+            size=160_880_444,
             source="Debian package tuxpaint-stamps-default 2022.06.04, whose COPYRIGHT is fetched along",
             licences=(Licence("GPL-2.0-or-later", "https://www.gnu.org/licenses/old-licenses/gpl-2.0.html", 796),),
-            bundled=False,
         ),
         "clipart": DatasetCard(
             name="clipart",
             title="Open Clip Art Library 0.18",
-            description="drawings in labelled folders; `lookalike datasets fetch clipart`",
+            description="drawings in labelled folders",
             pictures=6900,
             labels=159,
+            size=130_910_028,
             source="Debian package openclipart-png 0.18, whose COPYRIGHT is fetched along",
             licences=(Licence("public-domain", _CREATIVE_COMMONS + "publicdomain/mark/1.0/", 6900),),
-            bundled=False,
+        ),
+        "caltech101": DatasetCard(
+            name="caltech101",
+            title="Caltech-101",
+            description="photos of 101 kinds of things, one label each, and 467 unlabelled pictures as background",
+            pictures=9144,
+            labels=101,
+            size=137_414_764,
+            source="https://data.caltech.edu/records/mzrjq-6wc02",
+            licences=(Licence("CC-BY-4.0", _CREATIVE_COMMONS + "licenses/by/4.0/", 9144),),
+            citation=(
+                "Li, Andreeto, Ranzato and Perona: Caltech 101 (version 1.0). CaltechDATA, 2022. https://doi.org/10.22002/D1.20086"
+            ),
+            archive=Archive(
+                url="https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip?download=1",
+                file="caltech-101.zip",
+                size=137_414_764,
+                checksum=Checksum(
+                    "sha256",
+                    "331234750fc7f77520e50d9565e8b6907b03565e30320da1401130db08c61f91",
+                    "TensorFlow Datasets, datasets/caltech101/checksums.tsv",
+                ),
+                keep=r"101_ObjectCategories/([\w-]+/[\w-]+\.jpg)",
+                inner="caltech-101/101_ObjectCategories.tar.gz",
+            ),
+        ),
+        "voc2012": DatasetCard(
+            name="voc2012",
+            title="PASCAL VOC 2012, training and validation",
+            description="photos with one or more of 20 labels",
+            pictures=17125,
+            labels=20,
+            size=1_999_639_040,
+            source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/",
+            licences=(Licence("Flickr terms of use", "https://www.flickr.com/help/terms", 17125),),
+            citation=(
+                "Everingham, Van Gool, Williams, Winn and Zisserman: The PASCAL Visual Object Classes Challenge 2012 (VOC2012). "
+                "http://www.pascal-network.org/challenges/VOC/voc2012/workshop/index.html"
+            ),
+            archive=Archive(
+                url="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+                file="VOCtrainval_11-May-2012.tar",
+                size=1_999_639_040,
+                checksum=Checksum("md5", "6cd6e144f989b92b3379bac3b3de84fd", "torchvision, datasets/voc.py"),
+                keep=r"VOCdevkit/VOC2012/(JPEGImages/\w+\.jpg|Annotations/\w+\.xml)",
+            ),
         ),
     }
 )
