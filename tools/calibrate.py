@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from lookalike.data.datasets import starter_folder
 from lookalike.data.walk import Found, label_of, walk
+from lookalike.features.calibration import LIGHT, knots, pairs_of_different_folders, tail_quantile
 from lookalike.features.embedder import Embedded, Embedder
 from lookalike.features.images import SUFFIXES, open_picture
 from lookalike.features.models import DEFAULT_MODEL, WORDS, ModelCard, get_model, word
@@ -36,41 +37,7 @@ from lookalike.features.spoil import SPOILERS
 
 Floats = NDArray[np.float64]
 
-SAME_BY_ROUNDING = 0.9995
-SHARES = {"related": 1e-2, "very alike": 1e-4}  # of random pairs
-LIGHT = ("JPEG, quality 75", "JPEG, quality 30", "crop to 90 %", "mirrored")
 MAX_PICTURES = 4000
-
-
-def pairs_of_different_folders(vectors: Floats, labels: list[str]) -> tuple[Floats, Floats]:
-    """Cosines of the pairs from different folders, and of those from the same, each sorted."""
-    number = np.unique(labels, return_inverse=True)[1]
-    rows, columns = np.triu_indices(len(vectors), k=1)
-    cosines = (vectors @ vectors.T)[rows, columns]
-    same = number[rows] == number[columns]
-    return np.sort(cosines[~same]), np.sort(cosines[same])
-
-
-def tail_quantile(cosines: Floats, share: float) -> float:
-    """The cosine that `share` of the pairs reach; extrapolated where fewer than ten pairs would."""
-    if share * len(cosines) >= 10:
-        return float(np.quantile(cosines, 1 - share))
-    top = cosines[-min(len(cosines), max(len(cosines) // 1000, 50)) :]
-    shares = np.arange(len(top), 0, -1) / len(cosines)
-    slope, offset = np.polyfit(top, np.log(shares), 1)
-    return float((np.log(share) - offset) / slope)
-
-
-def knots(random_pairs: Floats, light_copies: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The map from cosine to similarity, whose words begin where `WORDS` says."""
-    cosines = {
-        **{word: tail_quantile(random_pairs, share) for word, share in SHARES.items()},
-        "same picture": float(np.quantile(light_copies, 0.05)),
-    }
-    points = [(float(np.quantile(random_pairs, 0.25)), 0.0)]
-    points += sorted((cosines[word], similarity) for similarity, word in WORDS if word in cosines)
-    points.append((SAME_BY_ROUNDING, 100.0))
-    return tuple(round(x, 3 if y < 100 else 4) for x, y in points), tuple(y for _, y in points)
 
 
 def describe(name: str, cosines: Floats, card: ModelCard, extra: str = "") -> str:

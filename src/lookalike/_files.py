@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-__all__ = ["Checksum", "atomic_write", "sync_folder", "try_lock"]
+from lookalike.errors import InputError
+
+__all__ = ["Checksum", "atomic_write", "read_bytes", "sync_folder", "try_lock"]
 
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
 _WINDOWS_BYTE = (1 << 31) - 2  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the contents
@@ -87,3 +89,21 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """The whole of a file that somebody else made, if it is not larger than `most`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is larger.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > most:
+        raise InputError(f"{path}: expected at most {most:,} bytes")
+    return data

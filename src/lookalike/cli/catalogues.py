@@ -1,4 +1,4 @@
-"""The commands that list what there is: collections, data sets, models."""
+"""The commands that list what there is: collections, data sets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from lookalike.cli.console import clean, count, emit, emit_json, say, table
 if TYPE_CHECKING:
     from lookalike.data.datasets import Archive, DatasetCard
 
-__all__ = ["collections", "datasets", "models"]
+__all__ = ["collections", "datasets"]
 
 collections = typer.Typer(help="List or delete collections.", no_args_is_help=True, rich_markup_mode=None)
 datasets = typer.Typer(help="List or fetch data sets.", no_args_is_help=True, rich_markup_mode=None)
-models = typer.Typer(help="List models.", no_args_is_help=True, rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]
 
 
 @collections.callback()
 @datasets.callback()
-@models.callback()
 def _group() -> None:
     """A callback makes typer keep `list` as a word of its own, also where it is the only command."""
 
@@ -66,25 +64,6 @@ def _where(card: DatasetCard) -> str:
 def _checksum(archive: Archive) -> str:
     known = archive.checksum
     return "unverified: nobody published one" if known is None else f"{known.title} {known.value} ({known.source})"
-
-
-@models.command("list")
-def list_models(json: Json = False) -> None:
-    """List the models that turn pictures into vectors."""
-    from lookalike.features.models import DEFAULT_MODEL, MODELS
-
-    if json:
-        emit_json([card.to_dict() | {"default": card.name == DEFAULT_MODEL} for card in MODELS.values()])
-        return
-    for card in MODELS.values():
-        emit(f"{card.name}  {card.title}{' (default)' if card.name == DEFAULT_MODEL else ''}")
-        table(
-            [
-                ("  dimension", str(card.d)),
-                ("  licence", f"{card.licence} {card.licence_url}"),
-                ("  source", card.source),
-            ]
-        )
 
 
 @collections.command("list")

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from lookalike._files import atomic_write
+from lookalike._home import home
 from lookalike._typing import PathLike
 from lookalike.collection.catalog import CATALOG, check_folder
 from lookalike.collection.lock import LOCK, WriterLock
@@ -29,16 +30,6 @@ __all__ = [
 
 LAST_USED = "last-used"
 MAX_NAME = 200  # bytes
-
-
-def home() -> Path:
-    """The folder that holds named collections: ``LOOKALIKE_HOME``, else the user's data folder."""
-    chosen = os.environ.get("LOOKALIKE_HOME")
-    if chosen:
-        return absolute(chosen)
-    from platformdirs import user_data_path
-
-    return user_data_path("lookalike", appauthor=False)
 
 
 def _collections() -> Path:

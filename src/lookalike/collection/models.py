@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.collection.catalog import get_meta, set_meta
 from lookalike.errors import CollectionError, ModelError
-from lookalike.features.models import MODELS, Calibration, ModelCard, get_model
+from lookalike.features.models import Calibration, ModelCard, find_model, get_model
 
 if TYPE_CHECKING:
     from lookalike.features.embedder import Embedder
@@ -23,10 +23,10 @@ def own_vectors(name: str, d: int) -> ModelCard:
     """A card for vectors that somebody made elsewhere: their similarity is max(0, cosine) in percent."""
     if not isinstance(name, str) or not name or len(name) > 200 or not name.isprintable():
         raise ModelError(f"model: expected a name of 1 to 200 printable characters, got {name!r}")
-    if name in MODELS:
-        return MODELS[name]
-    plain = Calibration((0.0, 1.0), (0.0, 100.0), "not measured: the cosine itself, in percent")
-    return ModelCard(name=name, title=f"vectors of {name!r}, made elsewhere", d=d, calibration=plain)
+    card = find_model(name)
+    if card is not None:
+        return card
+    return ModelCard(name=name, title=f"vectors of {name!r}, made elsewhere", d=d, calibration=Calibration.plain())
 
 
 def read_card(connection: sqlite3.Connection) -> ModelCard:
@@ -35,7 +35,10 @@ def read_card(connection: sqlite3.Connection) -> ModelCard:
     if text is None:
         raise CollectionError("the catalogue is damaged: it does not say which model it is for")
     card = ModelCard.from_json(text)
-    installed = MODELS.get(card.name)
+    try:
+        installed = find_model(card.name)
+    except ModelError:  # damaged: who only searches with stored vectors does not need it
+        installed = None
     return installed if installed is not None and installed.fingerprint == card.fingerprint else card
 
 

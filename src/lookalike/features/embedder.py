@@ -23,10 +23,9 @@ from lookalike._validate import check_count
 from lookalike.errors import ImageError
 from lookalike.features import images
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model, load_model
+from lookalike.features.network import Network
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     from lookalike.features._source import Source
 
 __all__ = ["Embedded", "Embedder"]
@@ -67,11 +66,13 @@ class Embedder:
         A model or its name; the default model if left out.
     threads : int, optional
         How many pictures are worked on at once; as many as there are cores if left out.
+    data : bytes, optional
+        The model's file, where it is not yet where the card says.
 
     Raises
     ------
     ModelError
-        If the model is unknown, or its file is missing or damaged.
+        If the model is unknown, or its file is missing, damaged or another one than the card says.
 
     Examples
     --------
@@ -82,12 +83,14 @@ class Embedder:
     (2, 1280)
     """
 
-    def __init__(self, card: ModelCard | str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, card: ModelCard | str | None = None, threads: int | None = None, data: bytes | None = None
+    ) -> None:
         if card is None or isinstance(card, str):
             card = get_model(card or DEFAULT_MODEL)
         self.model_card = card
         self.threads = default_threads() if threads is None else check_count(threads, "threads", high=1024)
-        self._session = _session(card)
+        self._network = Network(card, load_model(card) if data is None else data)
 
     def embed(self, pictures: Sequence[Source]) -> FloatArray:
         """Vectors of some pictures.
@@ -165,8 +168,7 @@ class Embedder:
             decoded = images.read(picture, self.model_card.input_size)
         except ImageError as error:
             return error.with_traceback(None)
-        (output,) = self._session.run(["avg"], {"image": decoded.pixels[None]})
-        vector = output[0].astype(np.float64)
+        vector = self._network(decoded.pixels).astype(np.float64)
         norm = float(np.linalg.norm(vector))
         if not 0 < norm < np.inf:
             return ImageError("the model finds nothing in the picture")
@@ -178,15 +180,3 @@ def default_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
     return min(os.cpu_count() or 1, _MAX_THREADS)
-
-
-def _session(card: ModelCard) -> onnxruntime.InferenceSession:
-    """The model, loaded from verified bytes; it runs in the thread that calls it."""
-    data = load_model(card)
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
