@@ -76,11 +76,42 @@ def test_k_below_one_is_a_usage_error(indexed: Indexed) -> None:
 def test_queries_that_cannot_be(indexed: Indexed) -> None:
     search = indexed.lookalike
     search("search", "no/such/picture.jpg").failed_with("no/such/picture.jpg", "no such file")
-    search("search", "a red car", "--json").failed_with("a red car")
+    search("search", "./a red car", "--json").failed_with("./a red car: there is no such file")
+    search("search", "sunset", "--json").failed_with(
+        "sunset: there is no such file, and none of the model's 1,000 labels"
+    )
+    search("search", "fish", indexed.folder / "photos/fish/fish-1.jpg").failed_with("cannot mix words and pictures")
     search("search", indexed.folder).failed_with("folder")
     search("search", indexed.folder / "text.jpg").failed_with("text.jpg")
     search("search", indexed.folder / "empty.png", "--json").failed_with("empty.png")
     search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", "nobody").failed_with("nobody")
+
+
+def test_words_are_labels_with_the_default_model(indexed: Indexed) -> None:
+    outcome = indexed.lookalike("search", "fish", "-k", "5")
+    assert outcome.code == 0, outcome
+    assert sum("/photos/fish/" in line for line in outcome.lines) >= 3, outcome
+    assert re.fullmatch(r"\s*\d+\.\d  (sure|perhaps)\s+\S.*/photos/fish/.*\.jpg", outcome.lines[0]), outcome
+    assert "a label search, as this model knows 1,000 labels and no other words: 'fish' matches" in outcome.err
+    unquoted = indexed.lookalike("search", "green", "fish", "-k", "5", "--json")
+    assert [hit["path"] for hit in unquoted.json] == [line.split("  ")[-1].strip() for line in outcome.lines]
+    assert all(set(hit) == {"path", "similarity", "cosine", "distance", "id"} for hit in unquoted.json)
+    assert "not used, as no label is called so: green" in unquoted.err
+
+
+def test_words_and_pictures_each_by_themselves(indexed: Indexed) -> None:
+    picture = indexed.folder / "photos/fish/fish-1.jpg"
+    words, pictures = indexed.lookalike("search", "hats", picture, "--each", "-k", "2", "--json").json
+    assert {"cowboy hat", "sombrero"} <= set(words["labels"])
+    assert all("/hat/" in hit["path"] for hit in words["results"])
+    assert set(pictures) == {"query", "results"}
+
+
+def test_a_file_comes_before_words(indexed: Indexed, tmp_path: Path) -> None:
+    (tmp_path / "dog").write_bytes((indexed.folder / "photos/fish/fish-1.jpg").read_bytes())
+    outcome = indexed.lookalike("search", "dog", "-k", "1", cwd=tmp_path)
+    assert outcome.lines[0].endswith("fish-1.jpg")
+    assert "label" not in outcome.err
 
 
 def test_urls_inside_this_machine_are_refused(indexed: Indexed) -> None:

@@ -14,6 +14,7 @@ from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
 if TYPE_CHECKING:
+    from lookalike.cli.asking import Asked
     from lookalike.collection import Collection, Hit
 
 __all__ = ["app"]
@@ -108,7 +109,7 @@ def index(
 @app.command()
 def search(
     queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY", help="A picture's path or URL; several are one query.")
+        list[str], typer.Argument(metavar="QUERY", help="A picture's path or URL, or words; several are one query.")
     ],
     into: In = None,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
@@ -117,25 +118,34 @@ def search(
 ) -> None:
     """Find the pictures most like QUERY, best first.
 
-    Prints similarity (0 to 100), what it means, and the path.
+    Prints similarity (0 to 100), what it means, and the path. What names no file is taken for words ("red bicycle"); with the
+    default model these are matched to its 1,000 labels, and the similarity is a probability.
     """
+    from lookalike.cli.asking import ask
+
     with open_collection(into) as collection:
         exact = len(collection) <= EXACT_AT_ONCE
         if each:
-            answers = [(query, collection.search(query, k=k, exact=exact)) for query in queries]
+            answers = [(query, ask(collection, [query], k, exact)) for query in queries]
             if json:
-                emit_json([{"query": query, "results": [hit.to_json() for hit in hits]} for query, hits in answers])
+                emit_json([_answer(query, asked) for query, asked in answers])
             else:
-                for query, hits in answers:
+                for query, asked in answers:
                     emit(f"query: {query}")
-                    _print_hits(hits)
+                    _print_hits(asked.hits)
             return
-        hits, timing = collection.search_timed(queries[0] if len(queries) == 1 else queries, k=k, exact=exact)
+        asked = ask(collection, queries, k, exact)
         if json:
-            emit_json([hit.to_json() for hit in hits])
+            emit_json([hit.to_json() for hit in asked.hits])
         else:
-            _print_hits(hits)
-            _say_timing(collection, timing)
+            _print_hits(asked.hits)
+            _say_timing(collection, asked.timing)
+
+
+def _answer(query: str, asked: Asked) -> dict[str, Any]:
+    """With the labels that were searched for, where it was a label search."""
+    labels = {"labels": list(asked.labels)} if asked.labels else {}
+    return {"query": query, "results": [hit.to_json() for hit in asked.hits]} | labels
 
 
 @app.command()

@@ -24,7 +24,7 @@ from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.models import check_embeds, read_card
 from lookalike.collection.pace import Pace
 from lookalike.collection.queries import Resolver, absolute, check_allow
-from lookalike.collection.records import AddReport, Entry, Hit, Progress
+from lookalike.collection.records import AddReport, Entry, Hit, Progress, TextAnswer
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
 from lookalike.collection.writer import Writer
@@ -208,6 +208,49 @@ class Collection:
             hits = listing.hits(connection, snapshot.card, ids, distances)
         done = time.perf_counter()
         return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
+
+    def search_text(self, text: str, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None) -> TextAnswer:
+        """The pictures that show what a text says, best first.
+
+        Where the model has a text tower, the text is turned into a vector and searched with. The default model has none, but
+        a classifier with 1,000 labels: the words are matched to labels, or to kinds of them such as "dog", and pictures ranked
+        by probability. `TextAnswer.explain` says so, and which labels those were.
+
+        Parameters
+        ----------
+        text : str
+        k, exact, allow
+            As in `search`; a label search always is exact.
+
+        Raises
+        ------
+        InputError
+            If no label comes near the words.
+        ModelError
+            If the model knows pictures only.
+        """
+        from lookalike.collection.text import search_labels
+
+        k, allowed = check_count(k, "k"), check_allow(allow)
+        start = time.perf_counter()
+        vector = self.text_vector(text)
+        if vector is None:
+            return search_labels(self._view, text, k, allowed)
+        embed = (time.perf_counter() - start) * 1e3
+        hits, timing = self.search_timed(vector, k, exact=exact, allow=allow)
+        return TextAnswer(hits, (), (), (), timing | {"embed": embed})
+
+    def text_vector(self, text: str) -> FloatArray | None:
+        """The vector of a text, to search with or to mix with those of pictures; None where the model has no text tower.
+
+        Returns
+        -------
+        vector : ndarray of float32, shape (d,), or None
+            Of length 1.
+        """
+        from lookalike.collection.text import embed_text
+
+        return embed_text(self.model, text)
 
     def vectors(self, queries: Sequence[Any]) -> FloatArray:
         """What `search` would ask with for each of some queries: unit vectors, float32, shape (n, d).

@@ -116,8 +116,7 @@ class Resolver:
         if row is not None and self._is_current(path, *row[1:]) and self._stored(row[0]):
             return
         if not path.exists():
-            hint = "" if path.suffix else "; this collection's model searches by picture, not by words"
-            raise ImageError(f"{name}: there is no such file{hint}")
+            raise ImageError(f"{name}: there is no such file")
         if path.is_dir():
             raise ImageError(f"{name}: a folder, expected a picture; `lookalike index` takes folders")
         self._picture(path)

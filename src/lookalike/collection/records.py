@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from lookalike.data.walk import Skipped
 
-__all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "printable"]
+__all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "TextAnswer", "printable"]
+
+_FEW_LABELS = 5  # named in an explanation
 
 Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing", "ranking", "spoiling"]
 
@@ -164,6 +166,42 @@ class Hit:
             "distance": self.distance,
             "id": self.id,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """What a search with words found, and how they were read.
+
+    Attributes
+    ----------
+    hits : list of Hit
+        Best first. Of a label search, `similarity` is the probability in percent, `cosine` the probability, `distance` 1 − it,
+        and `word` says how sure that is.
+    labels : tuple of str
+        The labels that were searched for; empty where the model read the words themselves.
+    matched, left_out : tuple of str
+        The words that labels were found for, and those that were not used.
+    timing_ms : dict
+        ``"embed"`` and ``"search"``.
+    """
+
+    hits: list[Hit]
+    labels: tuple[str, ...]
+    matched: tuple[str, ...]
+    left_out: tuple[str, ...]
+    timing_ms: dict[str, float]
+
+    def explain(self) -> str:
+        """How the words were read, in one line; empty where the model read the words themselves."""
+        if not self.labels:
+            return ""
+        few = ", ".join(self.labels[:_FEW_LABELS])
+        more = f" and {len(self.labels) - _FEW_LABELS:,} more" if len(self.labels) > _FEW_LABELS else ""
+        said = " and ".join(repr(words) for words in self.matched)
+        unused = f"; not used, as no label is called so: {', '.join(self.left_out)}" if self.left_out else ""
+        return (
+            f"a label search, as this model knows 1,000 labels and no other words: {said} matches {few}{more}{unused}"
+        )
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -193,6 +193,29 @@ class Snapshot:
             entries, distances = entries[stays], distances[stays]
         return entries[:k], distances[:k]
 
+    def best(self, scores: FloatArray, k: int, mask: Array | None = None) -> tuple[IdArray, FloatArray]:
+        """The k entries whose features score highest, best first, ties by the lower id.
+
+        Parameters
+        ----------
+        scores : ndarray of float, shape (len(self.features),)
+        k : int
+        mask : ndarray of bool, optional
+            Which entries may be results; see `select`.
+
+        Returns
+        -------
+        entries : ndarray of int64, shape (min(k, allowed entries),)
+        scores : ndarray of the dtype of `scores`, the same shape
+        """
+        places = np.arange(len(self.features))
+        if mask is not None:
+            places = np.flatnonzero(np.logical_or.reduceat(mask, self._starts)) if len(places) else places
+        if k < len(places):
+            places = places[np.argpartition(-scores[places], k - 1)[:k]]
+        entries, negated = self._expand(self.features[places], -scores[places], mask)
+        return entries[:k], -negated[:k]
+
     def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
         from lookalike.index.exact import exact_search
 
