@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,15 +45,11 @@ def build_home(home: Path) -> Path:
 def serving(
     home: Path,
     collection: str = "photos",
-    *,
-    fetch: Callable[[str], bytes] | None = None,
-    auth: str | None = None,
-    host: str = "127.0.0.1",
-    max_upload: int | None = None,
+    **options: Any,
 ) -> Iterator[AppServer]:
     """The app on a free port, with `home` as the user's data folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOOKALIKE_HOME", str(home))
         path = home / "collections" / collection
-        with AppServer(path, host=host, auth=auth, fetch=fetch, max_upload=max_upload) as server:
+        with AppServer(path, **options) as server:
             yield server

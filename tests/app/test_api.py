@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from lookalike.app import AppServer
-from lookalike.app.service import THUMBNAIL_SIDES
+from lookalike.app.pictures import THUMBNAIL_SIDES
 from lookalike.collection import Collection
 from lookalike.data.datasets import starter_folder
 from tests.app.serving import HOSTILE, WINDMILL, serving
@@ -112,8 +112,16 @@ def test_the_own_network_is_refused_by_the_real_fetcher(home: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"k": 5}, "exactly one of image, url, id and text"),
-        ({"id": 1, "url": "https://pictures.test/windmill.jpg"}, "url and id"),
+        ({"k": 5}, "at least one of image, url, id, text and like"),
+        ({"dislike": 1}, "need one to be like"),
+        ({"id": 1, "region": "0,0,2,1"}, "region: "),
+        ({"id": 1, "region": "left"}, "region: "),
+        ({"like": 1, "region": "0,0,1,0.5"}, "region: "),
+        ({"id": 1, "after": "soon"}, "after: "),
+        ({"id": 1, "shape": "round"}, "shape: "),
+        ({"id": 1, "min_side": -1}, "min_side: "),
+        ({"id": 1, "threshold": "nan"}, "threshold: "),
+        ({"id": 1, "sort": "beauty"}, "sort: "),
         ({"text": "a windmill"}, "search with a picture"),
         ({"id": "first"}, "id: "),
         ({"id": -1}, "id: "),

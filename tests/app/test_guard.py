@@ -113,7 +113,7 @@ def test_websockets_are_not_accepted(server: AppServer) -> None:
         "/gradio_api/proxy=https://huggingface.co/",
         "/gradio_api/stream/a/b/c/playlist.m3u8",
         "/gradio_api/vibe-code/",
-        "/gradio_api/upload",
+        "/gradio_api/file=/etc/passwd",
         "/gradio_api/dev/reload",
         "/gradio_api/runs",
         "/monitoring",
@@ -217,4 +217,38 @@ def test_loopback(host: str, loopback: bool) -> None:
 )
 def test_which_host_headers_are_ours(bound: str, host: str, ours: bool) -> None:
     guard = Guard(nothing, host=bound, port=80, auth="ann:secret")
+    assert guard._is_ours(host) is ours
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a space in it", "ümlaut-ümlaut-ümlaut"])
+def test_a_token_that_is_none_is_refused(token: str) -> None:
+    with pytest.raises(InputError, match="token: expected 16"):
+        Guard(nothing, host="127.0.0.1", port=80, tokens=[token])
+
+
+@pytest.mark.parametrize("name", ["", "http://photos.example", "photos.example/", "*.example", "a b"])
+def test_a_trusted_host_that_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="trusted host: expected a name"):
+        Guard(nothing, host="127.0.0.1", port=80, auth="ann:secret", trusted_hosts=[name])
+
+
+def test_a_proxy_lets_other_machines_in() -> None:
+    with pytest.raises(InputError, match=r"'photos\.example' lets other machines in"):
+        Guard(nothing, host="127.0.0.1", port=80, trusted_hosts=["photos.example"])
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "ours"),
+    [
+        ("photos.example", "photos.example", True),
+        ("photos.example", "PHOTOS.example:8443", True),
+        ("photos.example:8443", "photos.example:8443", True),
+        ("photos.example:8443", "photos.example", False),
+        ("photos.example", "evil.photos.example", False),
+        ("photos.example", "photos.example:x", False),
+        ("photos.example", "127.0.0.1:7860", True),
+    ],
+)
+def test_the_names_of_a_proxy(trusted: str, host: str, ours: bool) -> None:
+    guard = Guard(nothing, host="127.0.0.1", port=7860, auth="ann:secret", trusted_hosts=[trusted])
     assert guard._is_ours(host) is ours

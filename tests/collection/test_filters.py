@@ -49,6 +49,8 @@ def filled(collection: Collection, tmp_path: Path, embedder: FakeEmbedder) -> Co
         (Filter(after="2020-02-29"), "bcd"),
         (Filter(before="2020-02-29"), "ab"),
         (Filter(after="2020-02-29", before="2020-02-29"), "b"),
+        (Filter(after="0001-01-02", before="2500-01-01"), "abcd"),
+        (Filter(after="2500-01-01"), ""),
         (Filter(shape="landscape"), "a"),
         (Filter(shape="portrait"), "b"),
         (Filter(shape="square"), "cd"),

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Coroutine
+import os
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, File, Form, Path, Request, Response, UploadFile
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, FastAPI, Form, Path, Request, Response
 from fastapi import Query as Parameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import lookalike
+from lookalike.app.forms import ID_LIMIT, Asked, FormIn, FormRoute
 from lookalike.app.guard import error_body
-from lookalike.app.service import MAX_K, Picture, Query, Service
-from lookalike.collection.records import Hit, printable
+from lookalike.app.keeping_api import add_keeping
+from lookalike.app.metrics import CONTENT_TYPE, Counting, Metrics
+from lookalike.app.pictures import Picture
+from lookalike.app.schemas import ErrorResponse, FoldedResult, Result, SearchResponse, Timing
+from lookalike.app.searching import Answer, Found
+from lookalike.app.service import Query, Service, describe
+from lookalike.collection.records import printable
 from lookalike.errors import (
+    CollectionLockedError,
     CollectionNotFoundError,
     FetchError,
     IdError,
@@ -35,56 +41,23 @@ STATUS: Final = (
     (ImageError, 400),
     (FetchError, 400),
     (CollectionNotFoundError, 404),
+    (CollectionLockedError, 409),
     (IdError, 404),
     (InputError, 422),
     (LookalikeError, 503),
 )
-HTTP_TYPES: Final = {404: "NotFound", 405: "MethodNotAllowed", 413: "PayloadTooLarge", 415: "UnsupportedMediaType"}
-FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
-# A picture is inert data: nothing in it may run, should somebody open its address by itself.
-PICTURE_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, no-cache",
+HTTP_TYPES: Final = {
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    413: "PayloadTooLarge",
+    415: "UnsupportedMediaType",
 }
-ID_LIMIT: Final = 2**63 - 1
-
-
-class Result(BaseModel):
-    """One picture found. `path` is relative to the folder that was indexed."""
-
-    path: str
-    similarity: float
-    cosine: float
-    distance: float
-    id: int
-
-
-class Timing(BaseModel):
-    """Milliseconds."""
-
-    embed: float
-    search: float
-
-
-class SearchResponse(BaseModel):
-    """Results, best first."""
-
-    results: list[Result]
-    timing_ms: Timing
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong, in one line for a person."""
-
-    type: str
-    message: str
-
-
-class ErrorResponse(BaseModel):
-    """The shape of every error."""
-
-    error: ErrorDetail
-
+# A picture is inert data: nothing in it may run, should somebody open its address by itself.
+PICTURE_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+ALWAYS_ASK: Final = "private, no-cache"
+# While somebody goes back and forth between results, the browser need not ask for each thumbnail again.
+FOR_A_MINUTE: Final = "private, max-age=60, stale-while-revalidate=3600"
 
 In = Annotated[str | None, Parameter(alias="in", max_length=200, description="Name of a collection, never a path.")]
 Id = Annotated[int, Path(ge=0, le=ID_LIMIT)]
@@ -92,7 +65,7 @@ Id = Annotated[int, Path(ge=0, le=ID_LIMIT)]
 
 def create_api(service: Service) -> FastAPI:
     """The API over a service; it neither opens nor closes it."""
-    codes = (400, 401, 403, 404, 413, 415, 421, 422, 503)
+    codes = (400, 401, 403, 404, 409, 413, 415, 421, 422, 503)
     api = FastAPI(
         title="lookalike",
         version=lookalike.__version__,
@@ -101,120 +74,141 @@ def create_api(service: Service) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorResponse} for code in codes},
     )
+    metrics = Metrics(service)
+    api.add_middleware(Counting, metrics=metrics)
     _handle_errors(api)
-    _add_search(api, service)
+    _add_search(api, service, metrics)
     _add_pictures(api, service)
-    _add_collections(api, service)
+    _add_collections(api, service, metrics)
+    add_keeping(api, service)
     return api
 
 
-def asked(
-    image: Annotated[UploadFile | None, File(description="A picture file.")] = None,
-    url: Annotated[str | None, Form(description="Public http(s) address of a picture.")] = None,
-    id: Annotated[int | None, Form(ge=0, le=ID_LIMIT, description="A picture of the collection.")] = None,
-    text: Annotated[str | None, Form(max_length=1000, description="Words, where the model can.")] = None,
-    source: Annotated[
-        str | None, Form(alias="from", max_length=200, description="Collection of `id`, if it is not `in`.")
-    ] = None,
-) -> Query:
-    """The query of a form: exactly one of `image`, `url`, `id` and `text`."""
-    uploaded = None if image is None else image.file.read()
-    return Query(uploaded, url or None, id, text or None, source or None)
+class _Line:
+    """Searches wait in the order in which they came, as many at work as there are cores; pictures go past them."""
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service, self._metrics = service, metrics
+        self._limiter: CapacityLimiter | None = None
+
+    async def search(self, query: Query, name: str | None) -> Answer:
+        self._limiter = self._limiter or CapacityLimiter(os.cpu_count() or 1)
+        with self._metrics.waiting.track_inprogress():
+            # A slow address must not hold up those who wait.
+            query = await anyio.to_thread.run_sync(self._service.fetched, query)
+            answer = await anyio.to_thread.run_sync(self._service.search, query, name, limiter=self._limiter)
+        self._metrics.count_search(answer)
+        return answer
 
 
-Asked = Annotated[Query, Depends(asked)]
-Count = Annotated[int, Form(ge=1, le=MAX_K, description="How many results.")]
-FormIn = Annotated[str | None, Form(alias="in", max_length=200, description="Name of a collection, never a path.")]
+def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
+    forms = APIRouter(route_class=FormRoute)
+    line = _Line(service, metrics)
 
-
-def _add_search(api: FastAPI, service: Service) -> None:
-    forms = APIRouter(route_class=_FormRoute)
-
-    @forms.post("/search", tags=["search"])
-    def search(query: Asked, k: Count = 10, name: FormIn = None) -> SearchResponse:
-        """Search with one picture: exactly one of `image`, `url`, `id` and `text`."""
-        answer = service.search(query, k, name or None)
-        results = [Result(**hit.to_json() | {"path": printable(hit.relative)}) for hit in answer.hits]
-        return SearchResponse(results=results, timing_ms=Timing(**answer.timing_ms))
+    @forms.post("/search", tags=["search"], response_model_exclude_none=True)
+    async def search(query: Asked, name: FormIn = None) -> SearchResponse:
+        """Search with any mix of pictures, parts of pictures, words, and pictures to be more or less like."""
+        answer = await line.search(query, name or None)
+        return SearchResponse(
+            results=[_result(found, query.fold) for found in answer.found],
+            timing_ms=Timing(**answer.timing_ms),
+            missed=answer.missed,
+        )
 
     @forms.post("/page/search", include_in_schema=False)
-    def search_for_page(query: Asked, k: Count = 10, name: FormIn = None) -> dict[str, Any]:
+    async def search_for_page(query: Asked, name: FormIn = None) -> dict[str, Any]:
         """The same with what the page shows beside each picture.
 
         That a picture is refused is an answer here: browsers report a failed request as an error of the page.
         """
         try:
-            answer = service.search(query, k, name or None)
-            return {
-                "results": [service.details(hit.id, name or None) | _measures(hit) for hit in answer.hits],
-                "timing_ms": answer.timing_ms,
-                "thumbnail": _shown(answer.image),
-            }
-        except (ImageError, FetchError, IdError) as error:
+            query = await anyio.to_thread.run_sync(service.fetched, query)
+            answer = await line.search(query, name or None)
+        except (ImageError, FetchError, IdError, InputError) as error:
             return error_body(type(error).__name__, str(error))
+        return {
+            "results": [_shown(found) for found in answer.found],
+            "timing_ms": answer.timing_ms,
+            "missed": answer.missed,
+            "queries": [part.kept for part in query.parts if part.kept is not None],
+        }
+
+    @forms.post("/why", tags=["search"])
+    async def why(query: Asked, result: Annotated[int, Form(ge=0, le=ID_LIMIT)], name: FormIn = None) -> dict[str, Any]:
+        """Why a picture is, or is not, among the results of a search."""
+        return await anyio.to_thread.run_sync(service.why, query, result, name or None)
 
     api.include_router(forms)
 
-
-def _measures(hit: Hit) -> dict[str, Any]:
-    return {"similarity": hit.similarity, "cosine": hit.cosine, "word": hit.word}
-
-
-def _shown(image: bytes | None) -> str | None:
-    """A picture that came from outside as the model saw it: upright, and in a format that every browser draws."""
-    if image is None:
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(thumbnail(image, 640)).decode()
+    @api.get("/queries/{tag}", response_class=Response, tags=["search"])
+    def asked_with(tag: str) -> Response:
+        """A picture that was searched with, upright and small, as long as the server has it."""
+        body = thumbnail(service.query_pictures.get(tag), 1024)
+        return Response(body, media_type="image/jpeg", headers=PICTURE_HEADERS | {"Cache-Control": FOR_A_MINUTE})
 
 
-class _FormRoute(APIRoute):
-    """Says that a body is of the wrong kind, where FastAPI would only miss its fields."""
+def _result(found: Found, fold: bool) -> FoldedResult:
+    def fields(each: Found) -> dict[str, Any]:
+        return each.hit.to_json() | {"path": printable(each.hit.relative)}
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    same = [Result(**fields(each)) for each in found.same] if fold else None
+    return FoldedResult(**fields(found), same=same)
 
-        async def handle_form(request: Request) -> Response:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind not in FORMS:
-                raise HTTPException(415, f"expected {' or '.join(FORMS)}, got {kind or 'no content type'}")
-            return await handle(request)
 
-        return handle_form
+def _shown(found: Found) -> dict[str, Any]:
+    hit = found.hit
+    measures = {"similarity": hit.similarity, "cosine": hit.cosine, "distance": hit.distance, "word": hit.word}
+    return describe(found.entry) | measures | {"same": [_shown(each) for each in found.same]}
 
 
 def _add_pictures(api: FastAPI, service: Service) -> None:
     @api.get("/images/{id}", response_class=Response, tags=["pictures"])
     def image(request: Request, id: Id, name: In = None) -> Response:
         """A picture itself, or as JPEG where browsers cannot draw its format."""
-        return _picture(request, service.picture(id, name))
+        return _picture(request, service.picture(id, name), ALWAYS_ASK)
 
     @api.get("/thumbnails/{id}", response_class=Response, tags=["pictures"])
     def small(
         request: Request, id: Id, name: In = None, side: Annotated[int, Parameter(ge=1, le=640)] = 320
     ) -> Response:
         """A small JPEG of a picture."""
-        return _picture(request, service.thumbnail(id, side, name))
+        return _picture(request, service.thumbnail(id, side, name), FOR_A_MINUTE)
 
     @api.get("/pictures/{id}", tags=["pictures"])
     def picture(id: Id, name: In = None) -> dict[str, Any]:
         """Name, folder, size, and for starter pictures the author and licence."""
         return service.details(id, name)
 
+    @api.get("/pictures", tags=["pictures"])
+    def pictures(
+        name: In = None,
+        offset: Annotated[int, Parameter(ge=0, le=ID_LIMIT)] = 0,
+        limit: Annotated[int, Parameter(ge=1, le=200)] = 48,
+        label: Annotated[list[str] | None, Parameter(description="Only in these folders, and below them.")] = None,
+    ) -> dict[str, Any]:
+        """A page of the collection's pictures, and how many there are."""
+        return service.page(offset, limit, label or (), name)
 
-def _picture(request: Request, picture: Picture) -> Response:
+
+def _picture(request: Request, picture: Picture, caching: str) -> Response:
     etag = f'"{picture.etag}"'
-    headers = PICTURE_HEADERS | {"ETag": etag}
+    headers = PICTURE_HEADERS | {"ETag": etag, "Cache-Control": caching}
     asked = request.headers.get("if-none-match", "")
     if etag in [tag.strip().removeprefix("W/") for tag in asked.split(",")]:
         return Response(status_code=304, headers=headers)
     return Response(picture.body, media_type=picture.media_type, headers=headers)
 
 
-def _add_collections(api: FastAPI, service: Service) -> None:
+def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
     @api.get("/health", tags=["server"])
     def health() -> dict[str, Any]:
         """Whether the server can search its collection."""
         return {"status": "ok", "version": lookalike.__version__, "pictures": len(service.collection())}
+
+    @api.get("/metrics", tags=["server"], response_class=Response)
+    def prometheus() -> Response:
+        """Requests, latencies, pictures and recall, for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     @api.get("/status", tags=["collections"])
     def status(name: In = None) -> dict[str, Any]:
@@ -226,10 +220,19 @@ def _add_collections(api: FastAPI, service: Service) -> None:
         """Names of the collections that can be searched, the default first."""
         return {"collections": [{"name": name, "default": name == service.default} for name in service.names()]}
 
+    @api.get("/labels", tags=["collections"])
+    def labels(name: In = None) -> dict[str, Any]:
+        """The folders of a collection, with the pictures in and below each."""
+        return {"labels": service.labels(name)}
+
     @api.get("/examples", tags=["collections"])
-    def examples(name: In = None, n: Annotated[int, Parameter(ge=1, le=60)] = 12) -> dict[str, Any]:
-        """Pictures to start from."""
-        return {"examples": service.examples(n, name)}
+    def examples(
+        name: In = None,
+        n: Annotated[int, Parameter(ge=1, le=60)] = 12,
+        page: Annotated[int, Parameter(ge=0, le=1_000_000)] = 0,
+    ) -> dict[str, Any]:
+        """Pictures to start from; each page has others."""
+        return {"examples": service.examples(n, page, name)}
 
 
 def _handle_errors(api: FastAPI) -> None:
@@ -241,7 +244,7 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        where = next((str(part) for part in first["loc"][1:]), "request")
         return _error(422, "InputError", f"{where}: {first['msg'].lower()}")
 
     @api.exception_handler(HTTPException)

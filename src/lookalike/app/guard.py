@@ -17,7 +17,7 @@ import hmac
 import ipaddress
 import json
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 from starlette.exceptions import HTTPException
@@ -64,14 +64,22 @@ HEADERS = {
     b"content-security-policy": POLICY.encode(),
 }
 
-# Of gradio's routes: the page with what it loads, and its queue. Uploads go to /api/search, files are never sent.
+# Of gradio's routes: the page with what it loads, its queue, and uploads for gradio_client. Files are sent to the simple
+# page only, which shows its pictures in that way.
 PAGES = frozenset({"/", "/config", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
 FOLDERS = ("/api/", "/lookalike/", "/assets/", "/static/", "/svelte/")
 GRADIO = "/gradio_api/"
 GRADIO_PAGES = frozenset(
     {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
+    | {"upload"}
 )
 GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
+GRADIO_FILES = ("file=", "file/")
+MIN_TOKEN = 16
+CHALLENGES = [
+    (b"www-authenticate", b'Basic realm="lookalike", charset="UTF-8"'),
+    (b"www-authenticate", b'Bearer realm="lookalike"'),
+]
 
 
 def is_loopback(host: str) -> bool:
@@ -101,21 +109,44 @@ class Guard:
         The port bound to.
     auth : str or None
         ``"USER:PASSWORD"`` that HTTP Basic asks for, on every route.
+    tokens : sequence of str
+        Each lets a program in to the REST API, as ``Authorization: Bearer TOKEN``.
+    trusted_hosts : sequence of str
+        Names, with a port or for all ports, under which a proxy passes requests on.
+    files : bool
+        Serve what gradio keeps for its own components, as the simple page needs.
     max_upload : int
         Bytes of a request's body.
 
     Raises
     ------
     InputError
-        If other machines can reach `host` and there is no `auth`, or `auth` is not of that form.
+        If other machines can reach it and there is neither `auth` nor a token, or one of them is not of its form.
     """
 
     def __init__(
-        self, app: App, *, host: str, port: int, auth: str | None = None, max_upload: int = MAX_UPLOAD
+        self,
+        app: App,
+        *,
+        host: str,
+        port: int,
+        auth: str | None = None,
+        tokens: Sequence[str] = (),
+        trusted_hosts: Sequence[str] = (),
+        files: bool = False,
+        max_upload: int = MAX_UPLOAD,
     ) -> None:
         self._app, self._max_upload = app, max_upload
-        self._secret = _secret(host, auth)
+        self._trusted = frozenset(map(_host_name, trusted_hosts))
+        self._secret, self._tokens = _secret(auth), tuple(map(_token, tokens))
+        if self._secret is None and not self._tokens and not (is_loopback(host) and not self._trusted):
+            reached = f"host {host!r}" if not is_loopback(host) else f"trusted host {min(self._trusted)!r}"
+            raise InputError(
+                f"{reached} lets other machines in; give auth='USER:PASSWORD' (--auth) or a token (--token), "
+                "or serve on 127.0.0.1 alone"
+            )
         self._port = port
+        self._files = files
         self._any_address, self._names = _names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,18 +174,21 @@ class Guard:
             shown = next(iter(self._names))
             message = f"this server answers to http://{shown}:{self._port} only; open that address"
             return 421, "MisdirectedRequest", message
-        if self._secret is not None and not self._knows_password(headers.one(b"authorization")):
-            return 401, "Unauthorized", "expected the user and password that the server was started with"
+        if not self._knows_secret(headers.one(b"authorization"), scope["path"]):
+            expected = "the user and password" if self._secret is not None else "a token"
+            return 401, "Unauthorized", f"expected {expected} that the server was started with"
         if scope["type"] == "websocket" or scope["method"] not in SAFE:
             origin = headers.all(b"origin")
             foreign = any(o.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}") for o in origin)
             if foreign or headers.one(b"sec-fetch-site") == "cross-site":
                 return 403, "ForbiddenOrigin", "requests from other web pages are refused"
-        if not _is_served(scope["path"]):
+        if not _is_served(scope["path"], self._files):
             return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
         return None
 
     def _is_ours(self, host: str) -> bool:
+        if host.lower() in self._trusted or _without_port(host.lower()) in self._trusted:
+            return True
         name, _, port = host.lower().rpartition(":") if not host.endswith("]") else (host.lower(), "", "")
         if not name:  # no colon at all: a name without a port, which means 80
             name, port = port, ""
@@ -165,14 +199,19 @@ class Guard:
         # Bound to all addresses, the machine's own are not known; but nobody can rebind the "name" 192.168.0.5.
         return self._any_address and _is_address(name)
 
-    def _knows_password(self, authorization: str | None) -> bool:
-        scheme, _, token = (authorization or "").partition(" ")
+    def _knows_secret(self, authorization: str | None, path: str) -> bool:
+        if self._secret is None and not self._tokens:
+            return True
+        scheme, _, given = (authorization or "").partition(" ")
+        # Digests are equally long, so that comparing tells nothing about the secret's length.
+        if scheme.lower() == "bearer" and path.startswith("/api/"):
+            digest = hashlib.sha256(given.strip().encode("latin-1")).digest()
+            return any(hmac.compare_digest(digest, token) for token in self._tokens)
         try:
-            given = base64.b64decode(token.strip(), validate=True) if scheme.lower() == "basic" else b""
+            password = base64.b64decode(given.strip(), validate=True) if scheme.lower() == "basic" else b""
         except (binascii.Error, ValueError):
-            given = b""
-        # Digests are equally long, so that comparing tells nothing about the password's length.
-        return hmac.compare_digest(hashlib.sha256(given).digest(), self._secret or b"")
+            password = b""
+        return hmac.compare_digest(hashlib.sha256(password).digest(), self._secret or b"")
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, counting the body's bytes as they come; past the limit the answer is ours."""
@@ -223,17 +262,35 @@ class _Headers:
         return values[0] if len(values) == 1 else None
 
 
-def _secret(host: str, auth: str | None) -> bytes | None:
+def _secret(auth: str | None) -> bytes | None:
     if auth is None:
-        if not is_loopback(host):
-            raise InputError(
-                f"host {host!r} lets other machines in; give auth='USER:PASSWORD' (--auth), or serve on 127.0.0.1"
-            )
         return None
     user, _, password = auth.partition(":")
     if not user or not password:
         raise InputError("auth: expected 'USER:PASSWORD' with both parts, as in 'ann:correct horse'")
     return hashlib.sha256(auth.encode()).digest()
+
+
+def _token(token: str) -> bytes:
+    if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError(
+            f"token: expected {MIN_TOKEN} or more letters and digits without spaces, got {len(token)} characters; "
+            "for instance `openssl rand -hex 16` makes one"
+        )
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _host_name(name: str) -> str:
+    """A trusted name as Host headers have it."""
+    plain = name.strip().lower()
+    if not plain or any(c in plain for c in "/@*?# ") or not plain.isprintable():
+        raise InputError(f"trusted host: expected a name as in photos.example or photos.example:8443, got {name!r}")
+    return plain
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
 
 
 def _names(host: str) -> tuple[bool, dict[str, None]]:
@@ -256,10 +313,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_served(path: str) -> bool:
+def _is_served(path: str, files: bool) -> bool:
+    if any(c < " " for c in path):  # routes are matched line by line
+        return False
     if path in PAGES or path.startswith(FOLDERS):
         return True
     rest = path.removeprefix(GRADIO) if path.startswith(GRADIO) else ""
+    if rest.startswith(GRADIO_FILES):
+        return files
     return rest.rstrip("/") in GRADIO_PAGES or rest.startswith(GRADIO_FOLDERS)
 
 
@@ -282,7 +343,7 @@ async def _respond(send: Send, status: int, kind: str, message: str, drain: Rece
     body = json.dumps(error_body(kind, message)).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
-        headers.append((b"www-authenticate", b'Basic realm="lookalike", charset="UTF-8"'))
+        headers += CHALLENGES
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": drain is not None})
     if drain is None:

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -38,6 +38,9 @@ def serve(
     auth: str | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], None] | None = None,
+    tokens: Sequence[str] = (),
+    trusted_hosts: Sequence[str] = (),
+    simple: bool = False,
 ) -> None:
     """Serve the app and the REST API until Ctrl-C.
 
@@ -55,6 +58,12 @@ def serve(
         Show the app in the user's browser.
     on_ready : callable, optional
         Called with the address as soon as requests are answered.
+    tokens : sequence of str
+        Each lets a program in to the REST API, as ``Authorization: Bearer TOKEN``.
+    trusted_hosts : sequence of str
+        Names under which a reverse proxy passes requests on; needs `auth` or a token.
+    simple : bool
+        Serve the plain page, a gradio Interface, in place of the app's own.
 
     Raises
     ------
@@ -72,7 +81,17 @@ def serve(
         if open_browser:
             webbrowser.open(url)
 
-    with AppServer(collection, host=host, port=port, auth=auth, on_ready=ready, threaded=False) as server:
+    with AppServer(
+        collection,
+        host=host,
+        port=port,
+        auth=auth,
+        on_ready=ready,
+        threaded=False,
+        tokens=tokens,
+        trusted_hosts=trusted_hosts,
+        simple=simple,
+    ) as server:
         server.run()
 
 
@@ -82,7 +101,7 @@ class AppServer:
     Parameters
     ----------
     collection : path
-    host, port, auth
+    host, port, auth, tokens, trusted_hosts, simple
         As in `serve`; port 0 takes any free one.
     fetch : callable, optional
         Replaces how pictures at URLs are fetched; for tests.
@@ -112,10 +131,21 @@ class AppServer:
         max_upload: int | None = None,
         on_ready: Callable[[str], None] | None = None,
         threaded: bool = True,
+        tokens: Sequence[str] = (),
+        trusted_hosts: Sequence[str] = (),
+        simple: bool = False,
     ) -> None:
-        self._collection, self._auth, self._on_ready, self._threaded = collection, auth, on_ready, threaded
-        self._options: dict[str, Any] = {"max_upload": max_upload} if max_upload is not None else {}
-        self._fetch = fetch
+        self._collection, self._on_ready, self._threaded, self._simple = collection, on_ready, threaded, simple
+        self._options: dict[str, Any] = {
+            "host": host,
+            "auth": auth,
+            "tokens": tokens,
+            "trusted_hosts": trusted_hosts,
+            "files": simple,
+        }
+        if max_upload is not None:
+            self._options["max_upload"] = max_upload
+        self._fetch: dict[str, Any] = {"fetch": fetch} if fetch is not None else {}
         self._host, self._port = host, port
         self._cleanup = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
@@ -137,17 +167,18 @@ class AppServer:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
-        from lookalike.app.guard import Guard
+        from lookalike.app.guard import Guard, is_loopback
         from lookalike.app.service import Service
 
-        Guard(_nothing, host=self._host, port=0, auth=self._auth)  # says what is wrong before anything is opened
-        service = Service(self._collection, **({"fetch": self._fetch} if self._fetch else {}))
+        Guard(_nothing, port=0, **self._options)  # says what is wrong before anything is opened
+        local = is_loopback(self._host) and not self._options["trusted_hosts"]
+        service = Service(self._collection, local=local, **self._fetch)
         stack.callback(service.close)
         self._socket = stack.enter_context(bind(self._host, self._port))
         port: int = self._socket.getsockname()[1]
         self.url = f"http://{_shown(self._host)}:{port}/"
         stack.enter_context(_gradio_folder())
-        app = Guard(create_app(service), host=self._host, port=port, auth=self._auth, **self._options)
+        app = Guard(create_app(service, simple=self._simple), port=port, **self._options)
         started = threading.Event()
 
         def ready() -> None:
@@ -172,18 +203,18 @@ class AppServer:
             self._thread.join()
 
 
-def create_app(service: Service) -> Any:
+def create_app(service: Service, *, simple: bool = False) -> Any:
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
     from lookalike.app.api import create_api
-    from lookalike.app.ui import mount_page
+    from lookalike.app.mount import mount_page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/api", create_api(service))
     app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
-    return mount_page(app, service)
+    return mount_page(app, service, simple=simple)
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -277,7 +308,7 @@ def _gradio_folder() -> Iterator[None]:
 
 
 def _check_extra() -> None:
-    for name in ("gradio", "fastapi", "uvicorn", "multipart"):
+    for name in ("gradio", "fastapi", "uvicorn", "multipart", "prometheus_client"):
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError(f"the app needs {name}, which is not installed; pip install 'lookalike[app]'")
 

@@ -6,21 +6,19 @@ own (``static/``): they talk to ``/api``, where pictures go by id and results ca
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.guard import MAX_UPLOAD
+from lookalike.app.remote import add_remote_search
 from lookalike.app.service import MAX_K, Service
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from gradio import Blocks
     from gradio.themes import Base
 
-__all__ = ["DEFAULT_K", "create_page", "mount_page"]
+__all__ = ["DEFAULT_K", "HEAD", "create_page", "create_theme"]
 
 DEFAULT_K: Final = 12
 SLIDER_K: Final = min(100, MAX_K)
@@ -89,45 +87,11 @@ import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.
 """
 
 
-def mount_page(app: FastAPI, service: Service) -> FastAPI:
-    """Put the page at ``/`` of an application.
-
-    gradio makes event loops that nobody closes, except where one runs: so it is given one.
-    """
-
-    async def mount() -> FastAPI:
-        return _mount(app, service)
-
-    with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
-        return elsewhere.submit(asyncio.run, mount()).result()
-
-
-def _mount(app: FastAPI, service: Service) -> FastAPI:
-    import gradio
-
-    mounted: FastAPI = gradio.mount_gradio_app(
-        app,
-        create_page(service),
-        path="/",
-        theme=create_theme(),
-        head=HEAD,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        show_error=False,
-        max_file_size=MAX_UPLOAD,
-    )
-    return mounted
-
-
 def create_page(service: Service) -> Blocks:
     """The Blocks of the page."""
     import gradio
 
-    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True) as page:
+    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
         gradio.HTML(HEADER, elem_id="lk-head", js_on_load=None, apply_default_css=False)
         with gradio.Row(elem_id="lk-body", equal_height=False):
             with gradio.Column(elem_id="lk-side", min_width=0):
@@ -146,6 +110,7 @@ def create_page(service: Service) -> Blocks:
                 )
             with gradio.Column(elem_id="lk-main", min_width=0):
                 gradio.HTML(RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START, apply_default_css=False)
+        add_remote_search(service)
         collection.change(None, collection, js="(name) => { window.lookalike?.setCollection(name); }")
         count.change(None, count, js="(k) => { window.lookalike?.setCount(k); }")
         page.load(

@@ -149,11 +149,33 @@ def _answer(query: str, asked: Asked) -> dict[str, Any]:
 
 
 @app.command()
-def serve(into: In = None, host: Host = "127.0.0.1", port: Port = None, auth: Auth = None) -> None:
+def serve(
+    into: In = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    auth: Auth = None,
+    token: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOKEN", envvar="LOOKALIKE_TOKEN", help="Let programs in to the REST API that send it."),
+    ] = None,
+    trusted_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name under which your reverse proxy asks; needs --auth or --token."),
+    ] = None,
+    simple: Annotated[bool, typer.Option("--simple", help="The plain page: one form, one gallery.")] = False,
+) -> None:
     """Serve the app and the REST API on this machine."""
     if auth is not None and not all(auth.partition(":")):
         raise typer.BadParameter("expected USER:PASSWORD", param_hint="--auth")
-    _serve(find_collection(into), host=host, port=port, auth=auth)
+    _serve(
+        find_collection(into),
+        host=host,
+        port=port,
+        auth=auth,
+        tokens=token or (),
+        trusted_hosts=trusted_host or (),
+        simple=simple,
+    )
 
 
 @app.command()
@@ -273,9 +295,7 @@ def _recall(recall: dict[str, Any] | None) -> str:
     return f"{recall['value']:.3f} ({interval}), measured with {count(recall['n'], 'picture')}"
 
 
-def _serve(
-    path: Path, host: str = "127.0.0.1", port: int | None = None, auth: str | None = None, browser: bool = False
-) -> None:
+def _serve(path: Path, *, browser: bool = False, **options: Any) -> None:
     from lookalike.app import serve as serve_app
 
     sys.stdout.flush()  # the demo's search is to be seen now, also through a pipe
@@ -283,9 +303,7 @@ def _serve(
         say("starting the app")
     serve_app(
         path,
-        host=host,
-        port=port,
-        auth=auth,
+        **options,
         open_browser=browser and _has_screen(),
         on_ready=lambda url: say(f"{path.name} is at {url} (Ctrl-C stops it)"),
     )

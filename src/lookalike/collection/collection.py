@@ -13,8 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
-from lookalike._validate import check_count
+from lookalike._validate import check_count, check_ids, check_vectors, unit_rows
 from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
@@ -27,8 +29,9 @@ from lookalike.collection.queries import Resolver, absolute, check_allow
 from lookalike.collection.records import AddReport, Entry, Hit, Progress, TextAnswer
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
+from lookalike.collection.why import Met, how_met
 from lookalike.collection.writer import Writer
-from lookalike.errors import CollectionError
+from lookalike.errors import CollectionError, IdError
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 
 if TYPE_CHECKING:
@@ -269,6 +272,22 @@ class Collection:
             resolver = Resolver(connection, snapshot.card, snapshot.store)
             resolver.collect(list(queries))
         return resolver.vectors()
+
+    def how_met(self, vector: ArrayLike, ids: ArrayLike) -> list[Met]:
+        """Why the index would, or would not, bring pictures for a query vector; see `lookalike.collection.why`.
+
+        Raises
+        ------
+        IdError
+            If one of the ids is not here, or missing.
+        """
+        with self._view() as (_, snapshot):
+            xq = unit_rows(check_vectors(vector, snapshot.card.d, "vector"))[0]
+            wanted = check_ids(ids, name="ids")
+            gone = wanted[~np.isin(wanted, snapshot.entries)]
+            if len(gone):
+                raise IdError(f"id: {gone[0]} is not in this collection")
+            return how_met(snapshot, xq, wanted)
 
     @contextlib.contextmanager
     def _view(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:

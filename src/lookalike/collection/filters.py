@@ -22,6 +22,8 @@ SHAPES: Final[tuple[Shape, ...]] = ("landscape", "portrait", "square")
 # Up to so much longer than wide is still a square to the eye.
 SQUARE: Final = 1.05
 
+LATEST: Final = 2**63 - 1  # nanoseconds: in the year 2262
+
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SHAPE_SQL: Final = {
     "landscape": f"f.width > f.height * {SQUARE}",
@@ -123,6 +125,7 @@ def _day(date: str | None, name: str, later: int = 0) -> int | None:
         if not _DATE.fullmatch(date):
             raise ValueError(date)
         day = datetime.date.fromisoformat(date) + datetime.timedelta(days=later)
-        return int(datetime.datetime(day.year, day.month, day.day).timestamp()) * 1_000_000_000
+        midnight = int(datetime.datetime(day.year, day.month, day.day).timestamp()) * 1_000_000_000
+        return max(-LATEST, min(midnight, LATEST))
     except (ValueError, OverflowError, OSError):
         raise InputError(f"{name}: expected a date as in 2024-12-31, got {date[:40]!r}") from None

@@ -55,3 +55,4 @@ export const examples = (collection, n) => call(`examples?${inside(collection)}&
 export const thumbnailUrl = (id, collection, side) =>
   new URL(`thumbnails/${id}?${inside(collection)}&side=${side}`, BASE).href;
 export const imageUrl = (id, collection) => new URL(`images/${id}?${inside(collection)}`, BASE).href;
+export const queryUrl = (tag) => new URL(`queries/${tag}`, BASE).href;

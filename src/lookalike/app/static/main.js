@@ -35,7 +35,7 @@ export function start(shell) {
     try {
       const answer = await api.search(query, state.collection, state.k, running.signal);
       if (mine !== turn) return;
-      if (answer.thumbnail) preview({ ...query, src: answer.thumbnail });
+      if (answer.queries.length) preview({ ...query, src: api.queryUrl(answer.queries[0]) });
       find("#lk-announce").textContent = `${answer.results.length} results for ${query.name}`;
       view.showResults(results, answer, { query, collection: state.collection, search: fromResults });
       view.showStrip(find("#lk-strip"), state.examples.slice(0, STRIP), state.collection, search);

@@ -1,0 +1,103 @@
+"""From the fields of a form to a query; what is wrong with them is said in the words of the form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, File, Form, Request, Response, UploadFile
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from lookalike.app.queries import MAX_K, MAX_MARKS, MAX_PARTS, Part, Query, Region, Sort
+from lookalike.collection.filters import Filter, Shape
+from lookalike.errors import InputError
+
+__all__ = ["ID_LIMIT", "Asked", "FormIn", "FormRoute"]
+
+FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
+ID_LIMIT: Final = 2**63 - 1
+
+FormId = Annotated[int, Form(ge=0, le=ID_LIMIT)]
+FormIn = Annotated[str | None, Form(alias="in", max_length=200, description="Name of a collection, never a path.")]
+Date = Annotated[str | None, Form(description="A day, as in 2024-12-31, inclusive.", examples=["2024-12-31"])]
+Pixels = Annotated[int | None, Form(ge=0, le=2**31 - 1, description="Pixels of the longer side.")]
+
+
+async def asked(
+    image: Annotated[list[UploadFile] | None, File(description="Picture files.")] = None,
+    query: Annotated[list[str] | None, Form(description="Tags of pictures that the server still has.")] = None,
+    url: Annotated[list[str] | None, Form(description="Public http(s) addresses of pictures.")] = None,
+    id: Annotated[list[FormId] | None, Form(description="Pictures of the collection.")] = None,
+    source: Annotated[
+        str | None, Form(alias="from", max_length=200, description="Collection of `id`, if it is not `in`.")
+    ] = None,
+    text: Annotated[str | None, Form(max_length=1000, description="Words, where the model can.")] = None,
+    region: Annotated[
+        list[str] | None,
+        Form(
+            description="Parts of the pictures, x,y,width,height as fractions: the first is of the first picture in the "
+            "order image, query, url, id, and so on; empty for a whole one."
+        ),
+    ] = None,
+    like: Annotated[list[FormId] | None, Form(description="More like these pictures of the collection.")] = None,
+    dislike: Annotated[list[FormId] | None, Form(description="Less like these.")] = None,
+    label: Annotated[list[str] | None, Form(description="Only in these folders, and below them.")] = None,
+    after: Date = None,
+    before: Date = None,
+    min_side: Pixels = None,
+    max_side: Pixels = None,
+    shape: Annotated[Shape | None, Form(description="Only pictures of this shape.")] = None,
+    k: Annotated[int, Form(ge=1, le=MAX_K, description="How many results.")] = 10,
+    threshold: Annotated[float, Form(ge=0, le=100, description="Least similarity.")] = 0.0,
+    sort: Annotated[Sort, Form(description="Order of the k most similar.")] = "similarity",
+    exact: Annotated[bool, Form(description="Compare with every picture, and say what the index would miss.")] = False,
+    fold: Annotated[bool, Form(description="Put near-identical results under the first of them.")] = False,
+) -> Query:
+    """The query of a form."""
+    parts = [
+        *[Part(image=await each.read()) for each in image or ()],
+        *[Part(kept=each) for each in query or () if each],
+        *[Part(url=each) for each in url or () if each],
+        *[Part(id=each, source=source or None) for each in id or ()],
+    ]
+    parts = [*_with_regions(parts, region or ()), *([Part(text=text)] if text else [])]
+    wanted = Filter(
+        labels=tuple(each for each in label or () if each),
+        after=after or None,
+        before=before or None,
+        min_side=min_side,
+        max_side=max_side,
+        shape=shape,
+    )
+    return Query(tuple(parts), tuple(like or ()), tuple(dislike or ()), wanted, k, threshold, sort, exact, fold)
+
+
+Asked = Annotated[Query, Depends(asked)]
+
+
+def _with_regions(parts: Sequence[Part], regions: Sequence[str]) -> list[Part]:
+    if len(parts) > MAX_PARTS or len(regions) > MAX_MARKS:
+        raise InputError(f"expected at most {MAX_PARTS} pictures, got {len(parts)}")
+    if len(regions) > len(parts):
+        raise InputError(f"region: expected at most one for each of {len(parts)} pictures, got {len(regions)}")
+    wanted = [Region.parse(text) for text in regions] + [None] * (len(parts) - len(regions))
+    return [
+        Part(part.image, part.kept, part.url, part.id, None, part.source, region)
+        for part, region in zip(parts, wanted, strict=True)
+    ]
+
+
+class FormRoute(APIRoute):
+    """Says that a body is of the wrong kind, where FastAPI would only miss its fields."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_form(request: Request) -> Response:
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind not in FORMS:
+                raise HTTPException(415, f"expected {' or '.join(FORMS)}, got {kind or 'no content type'}")
+            return await handle(request)
+
+        return handle_form

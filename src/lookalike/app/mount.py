@@ -1,0 +1,52 @@
+"""gradio on the server's root: the app's page, or the simple one."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from lookalike.app.guard import MAX_UPLOAD
+from lookalike.app.service import Service
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["mount_page"]
+
+
+def mount_page(app: FastAPI, service: Service, *, simple: bool = False) -> FastAPI:
+    """Put the page at ``/`` of an application.
+
+    gradio makes event loops that nobody closes, except where one runs: so it is given one.
+    """
+
+    async def mount() -> FastAPI:
+        return _mount(app, service, simple)
+
+    with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
+        return elsewhere.submit(asyncio.run, mount()).result()
+
+
+def _mount(app: FastAPI, service: Service, simple: bool) -> FastAPI:
+    import gradio
+
+    from lookalike.app.simple import create_simple
+    from lookalike.app.ui import HEAD, create_page, create_theme
+
+    mounted: FastAPI = gradio.mount_gradio_app(
+        app,
+        create_simple(service) if simple else create_page(service),
+        path="/",
+        theme=create_theme(),
+        head=None if simple else HEAD,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=simple,
+        max_file_size=MAX_UPLOAD,
+    )
+    return mounted

@@ -1,0 +1,195 @@
+"""One search from question to answer: mix, search, leave out, fold, sort, and say what an index would have missed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from lookalike._typing import FloatArray
+from lookalike._validate import unit_rows
+from lookalike.app.memory import Bounded, QueryPictures
+from lookalike.app.pictures import read_file
+from lookalike.app.queries import Part, Query, Region
+from lookalike.collection import Collection
+from lookalike.collection.duplicates import SAME
+from lookalike.collection.records import Entry, Hit
+from lookalike.errors import IdError, InputError
+from lookalike.features.images import open_picture, probe
+
+__all__ = ["LIKE", "UNLIKE", "Answer", "Found", "Searcher", "mixed"]
+
+# Rocchio (1971), with the weights of pictures instead of words; docs/app.md.
+LIKE: Final = 0.75
+UNLIKE: Final = 0.5
+
+FOLD_FACTOR: Final = 4  # so many times k are searched where copies are to be folded
+DETAIL: Final = 512  # pixels of a region's longer side that are enough for every model
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One result: the hit, its entry, and results that are nearly the same, folded under it."""
+
+    hit: Hit
+    entry: Entry
+    same: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found.
+
+    Attributes
+    ----------
+    found : list of Found
+        In the order that was asked for.
+    timing_ms : dict
+        ``"embed"`` and ``"search"``.
+    vector : ndarray of float32, shape (d,)
+        What was searched with.
+    missed : list of int or None
+        After an exact search: ids that the index would not have brought.
+    """
+
+    found: list[Found]
+    timing_ms: dict[str, float]
+    vector: FloatArray
+    missed: list[int] | None = None
+
+
+def mixed(asked: FloatArray, like: FloatArray, unlike: FloatArray) -> FloatArray:
+    """One unit vector out of what is asked for, liked and not liked, each of shape (n, d), n = 0 included.
+
+    ``q = mean(asked) + 0.75 · mean(like) − 0.5 · mean(unlike)``, where each mean is of unit length.
+    """
+    parts = ((asked, 1.0), (like, LIKE), (unlike, -UNLIKE))
+    means = [weight * unit_rows(x.mean(axis=0, keepdims=True))[0] for x, weight in parts if len(x)]
+    q: FloatArray = unit_rows(np.stack(means).sum(axis=0, keepdims=True, dtype=np.float32))[0]
+    if not q.any():
+        raise InputError("what is liked and what is not cancel each other out; take one of them away")
+    return q
+
+
+@dataclass
+class Searcher:
+    """Answers queries; remembers the vectors of pictures it has seen."""
+
+    named: Callable[[str | None], Collection]
+    pictures: QueryPictures
+    _vectors: Bounded[FloatArray] = field(default_factory=lambda: Bounded(2000))
+
+    def search(self, query: Query, collection: Collection) -> Answer:
+        """The pictures most like what is asked for, that pass its filter."""
+        begun = time.perf_counter()
+        asked = self.vectors_of(query.parts, collection)
+        q = mixed(asked, self._of_ids(query.like, collection), self._of_ids(query.dislike, collection))
+        embedded = time.perf_counter()
+        allow = collection.matching(query.wanted) if query.wanted else None
+        left_out = {
+            *query.dislike,
+            *(part.id for part in query.parts if part.id is not None and _is_own(part, collection)),
+        }
+        wanted = query.k * (FOLD_FACTOR if query.fold else 1) + len(left_out)
+
+        def run(exact: bool) -> list[Hit]:
+            hits = collection.search(q, wanted, exact=exact, allow=allow)
+            return [hit for hit in hits if hit.id not in left_out and hit.similarity >= query.threshold]
+
+        hits = run(query.exact)
+        missed = None
+        if query.exact:
+            quick = {hit.id for hit in run(exact=False)[: query.k]}
+            missed = [hit.id for hit in hits[: query.k] if hit.id not in quick]
+        found = [Found(hit, collection.entry(hit.id)) for hit in (hits if query.fold else hits[: query.k])]
+        if query.fold:
+            found = _folded(found, collection)[: query.k]
+        done = time.perf_counter()
+        timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
+        return Answer(_sorted(found, query.sort), timing, q, missed)
+
+    def vectors_of(self, parts: Sequence[Part], collection: Collection) -> FloatArray:
+        """A unit vector for each part, shape (n, d); only what was not seen before is embedded."""
+        card = collection.model
+        keys = [_key(part, self.pictures, card.fingerprint) for part in parts]
+        known = [None if key is None else self._vectors.get(key) for key in keys]
+        missing = [at for at, vector in enumerate(known) if vector is None]
+        if missing:
+            made = collection.vectors([self._source(parts[at], collection) for at in missing])
+            for at, vector in zip(missing, made, strict=True):
+                known[at] = vector
+                key = keys[at]
+                if key is not None:
+                    self._vectors.put(key, vector)
+        rows = [vector for vector in known if vector is not None]
+        return np.stack(rows) if rows else np.empty((0, card.d), np.float32)
+
+    def _of_ids(self, ids: Sequence[int], collection: Collection) -> FloatArray:
+        return collection.vectors(list(ids)) if ids else np.empty((0, collection.model.d), np.float32)
+
+    def _source(self, part: Part, collection: Collection) -> Any:
+        """What `Collection.vectors` takes for a part."""
+        if part.text is not None:
+            raise InputError("this collection's model knows pictures only, not words; search with a picture")
+        if part.id is not None:
+            own = _is_own(part, collection)
+            if own and part.region is None:
+                return part.id
+            entry = (collection if own else self.named(part.source)).entry(part.id)
+            if entry.missing:
+                raise IdError(f"picture {entry.id}: its file is gone")
+            return _cut(read_file(entry)[0], part.region) if part.region else entry.path
+        data = part.image if part.image is not None else self.pictures.get(part.kept or "")
+        return _cut(data, part.region) if part.region else data
+
+
+def _is_own(part: Part, collection: Collection) -> bool:
+    return part.source is None or part.source == collection.name
+
+
+def _key(part: Part, pictures: QueryPictures, model: str) -> str | None:
+    """What a vector depends on; None where the collection has it already."""
+    if part.id is not None or part.text is not None:
+        return None
+    tag = part.kept if part.kept is not None else pictures.keep(part.image or b"")
+    return f"{model} {tag} {part.region or ''}"
+
+
+def _cut(data: bytes, region: Region) -> Any:
+    """The region, upright as people see the picture, with enough pixels for the model and not many more."""
+    width, height, _ = probe(data)
+    need = DETAIL / max(region.width * width, region.height * height)
+    picture = open_picture(data, max_side=None if need >= 1 else max(1, round(max(width, height) * need)))
+    return picture.crop(region.box(picture.size))
+
+
+def _folded(found: list[Found], collection: Collection) -> list[Found]:
+    """Each result that is the same picture as one before it goes under that one."""
+    if not found:
+        return []
+    x = collection.vectors([each.hit.id for each in found])
+    similar = np.asarray(collection.model.similarity(x @ x.T)) >= SAME
+    leaders: list[int] = []
+    under: dict[int, list[Found]] = {}
+    for at, each in enumerate(found):
+        first = next((leader for leader in leaders if similar[leader, at]), None)
+        if first is None:
+            leaders.append(at)
+            under[at] = []
+        else:
+            under[first].append(each)
+    return [Found(found[at].hit, found[at].entry, tuple(under[at])) for at in leaders]
+
+
+def _sorted(found: list[Found], order: str) -> list[Found]:
+    if order == "name":
+        return sorted(found, key=lambda each: (each.entry.path.name.casefold(), each.hit.id))
+    if order in ("newest", "oldest"):
+        sign = -1 if order == "newest" else 1
+        return sorted(found, key=lambda each: (each.entry.mtime_ns is None, sign * (each.entry.mtime_ns or 0)))
+    if order == "largest":
+        return sorted(found, key=lambda each: -(each.entry.width or 0) * (each.entry.height or 0))
+    return found

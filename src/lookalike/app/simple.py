@@ -1,0 +1,56 @@
+"""The plain page: one gradio Interface, a form and a gallery. For those who want to read all of an app's source."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from lookalike.app.queries import Part, Query
+from lookalike.app.remote import take_as_it_is
+from lookalike.app.service import MAX_K, Service
+from lookalike.errors import LookalikeError
+
+if TYPE_CHECKING:
+    from gradio import Interface
+
+__all__ = ["create_simple"]
+
+
+def create_simple(service: Service) -> Interface:
+    """A picture, a collection and a number go in; the pictures that look most alike come out."""
+    import gradio
+
+    def search(picture: str | None, collection: str, k: float) -> list[tuple[Image.Image, str]]:
+        if picture is None:
+            raise gradio.Error("Give a picture first.", print_exception=False)
+        try:
+            answer = service.search(Query((Part(image=Path(picture).read_bytes()),), k=int(k)), collection)
+            return [
+                (
+                    Image.open(io.BytesIO(service.thumbnail(found.hit.id, 320, collection).body)),
+                    f"{found.hit.similarity:.0f}% {found.entry.path.name}",
+                )
+                for found in answer.found
+            ]
+        except LookalikeError as error:
+            raise gradio.Error(str(error), print_exception=False) from None
+
+    picture = gradio.Image(type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture")
+    take_as_it_is(picture)
+    interface: Any = gradio.Interface(
+        search,
+        inputs=[
+            picture,
+            gradio.Dropdown(service.names(), value=service.default, label="Collection"),
+            gradio.Slider(1, min(100, MAX_K), value=12, step=1, label="Number of results"),
+        ],
+        outputs=gradio.Gallery(label="Most alike first", columns=4, format="jpeg"),
+        title="lookalike",
+        analytics_enabled=False,
+        flagging_mode="never",
+        delete_cache=(600, 3600),
+    )
+    return interface

@@ -1,0 +1,205 @@
+"""Collections made, updated and deleted over the API; jobs that are watched and stopped; duplicates; thumbnails on disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lookalike.app import AppServer, jobs
+from lookalike.app.pictures import Thumbnails
+from lookalike.collection import AddReport, Collection, Progress
+from lookalike.collection.lock import LOCK, WriterLock
+from lookalike.data.datasets import starter_folder
+from tests.app.serving import build_home, serving
+from tests.app.test_api import error
+
+
+@pytest.fixture(scope="module")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that these tests change."""
+    return build_home(tmp_path_factory.mktemp("keeping"))
+
+
+@pytest.fixture(scope="module")
+def own(own_home: Path) -> Iterator[httpx.Client]:
+    with serving(own_home) as server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def wait(client: httpx.Client, id: int) -> dict[str, Any]:
+    """The job, once it has ended."""
+    for _ in range(600):
+        job = next(job for job in client.get("/api/jobs").json()["jobs"] if job["id"] == id)
+        if job["state"] != "running":
+            return dict(job)
+        time.sleep(0.05)
+    raise AssertionError(f"still running: {job}")
+
+
+def names(client: httpx.Client) -> list[str]:
+    return [item["name"] for item in client.get("/api/collections").json()["collections"]]
+
+
+def test_a_folder_becomes_a_collection_is_updated_and_deleted(own: httpx.Client, tmp_path: Path) -> None:
+    folder = tmp_path / "my holiday"
+    shutil.copytree(starter_folder() / "photos/fish", folder)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    (folder / "letter.txt").write_text("dear")
+    job = wait(own, own.post("/api/collections", json={"folder": str(folder)}).json()["id"])
+    assert (job["state"], job["collection"]) == ("done", "my holiday")
+    pictures = len(list(folder.iterdir())) - 2
+    assert job["report"]["new"] == pictures
+    assert {item["path"] for item in job["report"]["skipped"]} == {"broken.jpg", "letter.txt"}
+    assert all(item["reason"] for item in job["report"]["skipped"])
+    assert "my holiday" in names(own)
+    assert own.get("/api/status", params={"in": "my holiday"}).json()["pictures"] == pictures
+
+    for file in sorted(folder.glob("*.jpg"))[1:3]:
+        file.unlink()
+    job = wait(own, own.post("/api/collections/my holiday/update").json()["id"])
+    assert job["report"]["removed"] == 2
+    assert own.delete("/api/collections/my holiday").json() == {"deleted": "my holiday"}
+    assert "my holiday" not in names(own)
+    assert len(list(folder.iterdir())) == pictures, "the pictures themselves stay"
+    error(own.delete("/api/collections/my holiday"), 404)
+
+
+def test_a_job_is_stopped_and_what_it_did_is_kept(own: httpx.Client, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    shutil.copytree(starter_folder(), folder)
+    id = own.post("/api/collections", json={"folder": str(folder)}).json()["id"]
+    assert "being indexed" in error(own.post("/api/collections", json={"folder": str(folder)}), 409)
+    error(own.delete("/api/collections/many"), 409)
+    while own.get("/api/jobs").json()["jobs"][0]["progress"] is None:
+        time.sleep(0.01)
+    assert own.delete(f"/api/jobs/{id}").json()["stopping"]
+    assert wait(own, id)["state"] == "stopped"
+    error(own.delete("/api/jobs/999"), 404)
+
+
+@pytest.mark.parametrize("folder", ["pictures", "/nowhere/at/all", "/etc/passwd", "", "\0"])
+def test_what_is_no_folder_is_refused(own: httpx.Client, folder: str) -> None:
+    error(own.post("/api/collections", json={"folder": folder}), 422)
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden", "x" * 201, "\n"])
+def test_what_is_no_name_is_refused(own: httpx.Client, name: str) -> None:
+    error(own.post("/api/collections", json={"folder": str(starter_folder()), "name": name}), 422)
+
+
+def test_a_folder_without_pictures_makes_no_collection(own: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    job = wait(own, own.post("/api/collections", json={"folder": str(tmp_path / "empty")}).json()["id"])
+    assert job["report"]["indexed"] == 0
+    assert "empty" not in names(own)
+
+
+def test_folders_can_be_looked_through(own: httpx.Client, tmp_path: Path) -> None:
+    for name in ("b", "A", ".secret", "<b>bold"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    seen = own.get("/api/folders", params={"path": str(tmp_path)}).json()
+    assert seen == {"path": str(tmp_path), "parent": str(tmp_path.parent), "folders": ["<b>bold", "A", "b"]}
+    assert Path(own.get("/api/folders").json()["path"]).is_absolute()
+    error(own.get("/api/folders", params={"path": "relative"}), 422)
+
+
+def test_the_collection_of_the_server_and_one_in_use_are_not_deleted(own: httpx.Client, own_home: Path) -> None:
+    assert "was started with" in error(own.delete("/api/collections/photos"), 503)
+    with WriterLock(own_home / "collections/drawings" / LOCK).held():
+        error(own.delete("/api/collections/drawings"), 409)
+        error(own.post("/api/duplicates", params={"in": "drawings"}, json={"ids": [1], "decision": "keep"}), 409)
+    assert own.get("/api/status", params={"in": "drawings"}).status_code == 200
+
+
+def test_duplicates_are_grouped_and_decided_on(own: httpx.Client) -> None:
+    where = {"in": "drawings", "similarity": 99.5}
+    (group, *_) = own.get("/api/duplicates", params=where).json()["groups"]
+    ids = [picture["id"] for picture in group["pictures"]]
+    assert len({picture["bytes"] for picture in group["pictures"]}) == 1
+    own.post("/api/duplicates", params=where, json={"ids": ids[:1], "decision": "keep"})
+    own.post("/api/duplicates", params=where, json={"ids": ids, "decision": "ignore"})
+    again = own.get("/api/duplicates", params=where).json()["groups"][0]
+    assert again["ignored"]
+    assert [picture["kept"] for picture in again["pictures"]] == [True, False]
+    error(own.post("/api/duplicates", params=where, json={"ids": [999], "decision": "keep"}), 404)
+    error(own.post("/api/duplicates", params=where, json={"ids": ids, "decision": "delete"}), 422)
+
+
+@pytest.fixture(scope="module")
+def proxied(own_home: Path) -> Iterator[AppServer]:
+    with serving(own_home, tokens=["0123456789abcdef"], trusted_hosts=["photos.example"]) as server:
+        yield server
+
+
+def test_only_its_own_machine_changes_collections(proxied: AppServer, tmp_path: Path) -> None:
+    headers = {"authorization": "Bearer 0123456789abcdef"}
+    with httpx.Client(base_url=proxied.url, headers=headers, trust_env=False) as client:
+        assert client.get("/api/jobs").json()["local"] is False
+        for method, path in [
+            ("GET", "/api/folders"),
+            ("POST", "/api/collections/photos/update"),
+            ("DELETE", "/api/collections/drawings"),
+            ("DELETE", "/api/jobs/1"),
+        ]:
+            error(client.request(method, path), 403)
+        error(client.post("/api/collections", json={"folder": str(tmp_path)}), 403)
+
+
+def test_a_token_opens_the_api_and_nothing_else(proxied: AppServer) -> None:
+    with httpx.Client(base_url=proxied.url, trust_env=False) as client:
+        right = {"authorization": "Bearer 0123456789abcdef"}
+        assert client.get("/api/health", headers=right).status_code == 200
+        assert client.get("/api/health", headers=right | {"host": "photos.example"}).status_code == 200
+        for wrong in ("Bearer 0123456789abcdeF", "Bearer", "0123456789abcdef", "Basic 0123456789abcdef", "Bearer é"):
+            error(client.get("/api/health", headers={"authorization": wrong.encode()}), 401)
+        for path in ("/", "/config", "/gradio_api/info", "/gradio_api/upload"):
+            error(client.get(path, headers=right), 401)
+        error(client.get("/api/health", headers=right | {"host": "evil.example"}), 421)
+        foreign = right | {"host": "photos.example", "origin": "https://evil.example"}
+        error(client.post("/api/search", headers=foreign, data={"id": "1"}), 403)
+        own = right | {"host": "photos.example", "origin": "https://photos.example"}
+        assert client.post("/api/search", headers=own, data={"id": "1"}).status_code == 200
+
+
+def test_thumbnails_are_made_once_and_kept_on_disk(own: httpx.Client, own_home: Path, tmp_path: Path) -> None:
+    first = own.get("/api/thumbnails/1", params={"side": 96})
+    (kept,) = (own_home / "cache/thumbnails").rglob(f"{first.headers['etag'].strip(chr(34))}.jpg")
+    assert kept.read_bytes() == first.content
+    kept.write_bytes(first.content[:-2])  # torn by a crash
+    assert own.get("/api/thumbnails/1", params={"side": 96}).content == first.content
+    assert kept.read_bytes() == first.content
+
+
+def test_thumbnails_stay_below_their_limit(tmp_path: Path, own_home: Path) -> None:
+    thumbnails = Thumbnails(tmp_path / "cache", limit=60_000)
+    with Collection.open(own_home / "collections/photos") as photos:
+        for entry in photos.entries():
+            assert thumbnails.get(entry, 320).body
+    sizes = [path.stat().st_size for path in (tmp_path / "cache").rglob("*.*")]
+    assert 0 < sum(sizes) <= 60_000
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_thumbnails_without_a_disk_are_made_each_time(tmp_path: Path, own_home: Path) -> None:
+    (tmp_path / "file").touch()
+    with Collection.open(own_home / "collections/photos") as photos:
+        assert Thumbnails(tmp_path / "file" / "cache").get(photos.entry(1), 96).body
+
+
+def test_work_that_fails_says_so() -> None:
+    def broken(progress: Any) -> AddReport:
+        progress(Progress(1, 2, "scanning"))
+        raise OSError(28, "No space left on device")
+
+    work = jobs.Jobs()
+    job = work.start("a", broken)
+    work.close()
+    assert (job.state, job.error) == ("failed", "No space left on device")
+    assert job.to_json()["progress"]["done"] == 1
