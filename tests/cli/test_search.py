@@ -112,6 +112,10 @@ def test_a_file_comes_before_words(indexed: Indexed, tmp_path: Path) -> None:
     outcome = indexed.lookalike("search", "dog", "-k", "1", cwd=tmp_path)
     assert outcome.lines[0].endswith("fish-1.jpg")
     assert "label" not in outcome.err
+    (tmp_path / "hats").mkdir()
+    (tmp_path / "sunset").mkdir()
+    assert "/hat/" in indexed.lookalike("search", "hats", "-k", "1", cwd=tmp_path).lines[0]
+    indexed.lookalike("search", "sunset", cwd=tmp_path).failed_with("sunset: a folder, not a picture, and none of")
 
 
 def test_urls_inside_this_machine_are_refused(indexed: Indexed) -> None:

@@ -102,9 +102,29 @@ def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
 )
 def test_what_is_wanted_must_be_a_regular_file(tmp_path: Path, kind: bytes, link: str) -> None:
     archive = pack(tmp_path / "a", member("top/1.jpg"), member("top/2.jpg", b"", kind, link))
-    with pytest.raises(FormatError, match=r"expected a regular file, 'top/2\.jpg' is a link, a folder or a device"):
+    with pytest.raises(
+        FormatError, match=r"expected a regular file, 'top/2\.jpg' is a link, a folder, a device or sparse"
+    ):
         take(archive, tmp_path / "out")
     assert not (tmp_path / "out" / "2.jpg").exists()
+
+
+def test_a_file_of_zeros_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    header, data = member("top/1.jpg", b"x")
+    header.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 50), "GNU.sparse.name": "top/1.jpg"}
+    archive = pack(tmp_path / "a", (header, data))
+    with pytest.raises(FormatError, match="or sparse"):
+        take(archive, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_names_in_extended_headers_are_looked_at(tmp_path: Path) -> None:
+    header, data = member("top/1.jpg")
+    header.pax_headers = {"path": "../out.jpg"}
+    with tarfile.open(tmp_path / "a", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(header, io.BytesIO(data))
+    with pytest.raises(FormatError, match="would land outside"):
+        take(tmp_path / "a", tmp_path / "out")
 
 
 def test_a_link_to_a_folder_is_not_written_through(tmp_path: Path) -> None:

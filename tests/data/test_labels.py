@@ -70,3 +70,6 @@ def test_a_folder_is_needed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DatasetError, match="there is a file"):
         read_labels(tmp_path / "file")
+    (tmp_path / LABELS_FILE).mkdir()
+    with pytest.raises(FormatError, match="expected a file of labels"):
+        read_labels(tmp_path)

@@ -123,6 +123,8 @@ def test_what_is_there_is_not_fetched_again(host: FileHost, tmp_path: Path) -> N
     (tmp_path / "mine" / "1.jpg").write_bytes(b"")
     with pytest.raises(DatasetError, match="is not empty and not voc2012; choose a new folder"):
         fetch(DATASETS["voc2012"], tmp_path / "mine")
+    with pytest.raises(DatasetError, match=r"1\.jpg is a file; expected a new folder"):
+        fetch(DATASETS["voc2012"], tmp_path / "mine" / "1.jpg")
 
 
 def test_a_cut_connection_is_gone_on_with(host: FileHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

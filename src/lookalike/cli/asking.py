@@ -37,7 +37,8 @@ def ask(collection: Collection, queries: Sequence[str], k: int, exact: bool) -> 
             return Asked(*collection.search_timed(_mixed(collection, queries, words), k, exact=exact), ())
         answer = collection.search_text(text, k, exact=exact)
     except LookalikeError as error:
-        raise type(error)(f"{text}: there is no such file, and {error}") from None
+        what = "a folder, not a picture" if Path(text).is_dir() else "there is no such file"
+        raise type(error)(f"{text}: {what}, and {error}") from None
     if explanation := answer.explain():
         say(explanation)
     return Asked(answer.hits, answer.timing_ms, answer.labels)
@@ -46,7 +47,7 @@ def ask(collection: Collection, queries: Sequence[str], k: int, exact: bool) -> 
 def _is_words(collection: Collection, query: str) -> bool:
     from lookalike.collection.text import is_words
 
-    return is_words(query) and not Path(query).exists() and collection.find(query) is None
+    return is_words(query) and not Path(query).is_file() and collection.find(query) is None
 
 
 def _mixed(collection: Collection, queries: Sequence[str], words: Sequence[str]) -> list[Any]:

@@ -82,9 +82,10 @@ def _unpack(tar: tarfile.TarFile, target: Path, keep: re.Pattern[str], progress:
         found = keep.fullmatch(_inside(member.name))
         if found is None:
             continue
-        source = tar.extractfile(member) if member.isreg() else None
+        # A sparse file's zeros are not in the archive: it would grow past all limits while it is written.
+        source = tar.extractfile(member) if member.isreg() and not member.issparse() else None
         if source is None:
-            raise FormatError(f"expected a regular file, {member.name!r} is a link, a folder or a device")
+            raise FormatError(f"expected a regular file, {member.name!r} is a link, a folder, a device or sparse")
         _write(source, target / _inside(found[1]))
         count += 1
         progress()

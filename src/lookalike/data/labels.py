@@ -6,7 +6,6 @@ its labels with semicolons between them (none, for a picture without). A first l
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -79,12 +78,14 @@ def write_labels(folder: PathLike, labels: Mapping[str, Sequence[str]]) -> Path:
             raise FormatError(f"{LABELS_FILE}: cannot hold the path {path!r} with the labels {list(names)}")
     target = Path(folder, LABELS_FILE)
     with atomic_write(target) as file:
-        file.write(os.fsencode("\n".join(lines) + "\n"))
+        file.write(("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"))
     return target
 
 
 def read_labels_file(file: Path) -> dict[str, tuple[str, ...]]:
     """The labels that one file gives, whatever its name and wherever it lies; see `read_labels`."""
+    if not file.is_file():
+        raise FormatError(f"{file}: expected a file of labels, it is a folder, a pipe or a device")
     if file.stat().st_size > MAX_BYTES:
         raise FormatError(f"{file}: expected at most {MAX_BYTES >> 20} MB")
     text = file.read_bytes().removeprefix(b"\xef\xbb\xbf")  # some editors begin UTF-8 with a mark

@@ -68,6 +68,8 @@ def fetch(
         if not (folder / LABELS_FILE).is_file():
             raise DatasetError(f"{folder} is not empty and not {card.name}; choose a new folder")
         return Fetched(folder, len(read_labels(folder)), True)
+    if folder.exists() and not folder.is_dir():
+        raise DatasetError(f"{folder} is a file; expected a new folder")
     file = folder.with_name(archive.file)
     was_there = file.exists()
     folder.parent.mkdir(parents=True, exist_ok=True)
