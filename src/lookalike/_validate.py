@@ -9,7 +9,16 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
-__all__ = ["check_count", "check_ids", "check_metric", "check_radius", "check_shape", "check_vectors", "unit_rows"]
+__all__ = [
+    "check_count",
+    "check_ids",
+    "check_metric",
+    "check_radius",
+    "check_shape",
+    "check_vectors",
+    "is_plain",
+    "unit_rows",
+]
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
@@ -29,18 +38,12 @@ def check_vectors(
     InputError
         If the array is empty, not of one or two dimensions, or holds NaN or infinity.
     """
-    if (
-        type(x) is np.ndarray
-        and x.dtype == np.float32
-        and x.ndim == 2
-        and x.flags.carray
-        and x.shape[0]
-        and x.shape[1] == d
-    ):
-        flat = x.reshape(-1)  # the common case, in a microsecond: what is finite has a finite sum of squares
+    if is_plain(x, d):
+        plain: FloatArray = x
+        flat = plain.reshape(-1)  # the common case, in a microsecond: what is finite has a finite sum of squares
         with np.errstate(over="ignore", invalid="ignore"):
             if not check_finite or np.dot(flat, flat) < np.inf:
-                return x
+                return plain
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -58,6 +61,13 @@ def check_vectors(
         row = int(np.flatnonzero(~np.isfinite(cast).all(axis=1))[0])
         raise InputError(f"{name}: expected finite numbers, got NaN or infinity in row {row}")
     return cast
+
+
+def is_plain(x: Any, d: int | None) -> bool:
+    """Whether `x` is an array as kernels want it, of at least one vector; its values are not looked at."""
+    if type(x) is not np.ndarray or x.dtype != np.float32 or x.ndim != 2:
+        return False
+    return bool(x.shape[1] == d and x.shape[0] and x.flags.carray)
 
 
 def check_shape(array: Array, d: int | None, name: str) -> None:
@@ -88,6 +98,8 @@ def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
 
 def check_count(value: Any, name: str, low: int = 1, high: int | None = None) -> int:
     """An integer of at least `low` and at most `high`."""
+    if type(value) is int and value >= low and (high is None or value <= high):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputError(f"{name}: expected a whole number, got {value!r}")
     if value < low or (high is not None and value > high):

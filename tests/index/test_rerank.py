@@ -83,3 +83,11 @@ def test_vectors_that_do_not_fit(vectors) -> None:
 def test_bad_numbers(arguments) -> None:
     with pytest.raises(la.InputError, match=next(iter(arguments))):
         la.Reranked(trained("ivfpq"), base()).search(queries(), **arguments)
+
+
+def test_vectors_of_another_dimension_than_the_index_was_trained_with_later() -> None:
+    index = la.IVFPQIndex(NLIST, 4, 4)
+    fine = la.Reranked(index, np.zeros((N, D - 1), np.float32))  # d is not known yet
+    index.train(base()).add(base())
+    with pytest.raises(la.DimensionError, match=f"expected d={D} of the index, got {D - 1}"):
+        fine.search(queries(), 3)

@@ -125,6 +125,31 @@ def test_distances_to_codes_open_as_the_paper_says(ksub, by_residual, rng) -> No
     np.testing.assert_allclose(coarse + biases - 2 * products, exact, rtol=1e-4, atol=1e-4)
 
 
+DIRECT = [distances.direct_distance_plain] + ([distances.direct_distance_simd] if available() else [])
+
+
+@njit
+def _table_sum(table, address):
+    return distances.table_sum(table, address)
+
+
+@pytest.mark.parametrize("kernel", DIRECT)
+@pytest.mark.parametrize(("m", "dsub"), [(1, 8), (3, 8), (2, 24)])
+def test_direct_distances_in_eights_and_sums_of_table_entries(kernel, m, dsub, rng) -> None:
+    codebook = rng.normal(size=(m, 256, dsub)).astype(np.float32)
+    query, centroid = rng.normal(size=(2, m * dsub)).astype(np.float32)
+    codes = rng.integers(0, 256, (64, m)).astype(np.uint8)
+    blocks, decoded = reference.to_blocks(codes), reference.decode(codes, codebook).astype(np.float64)
+    table = reference.product_table(query, codebook, -2).astype(np.float32)
+    for i in range(64):
+        at = blocks.ctypes.data + reference.lane_byte(i)
+        exact = np.square(query - centroid - decoded[i]).sum()
+        assert kernel(query, centroid, codebook, at, True) == pytest.approx(exact, rel=1e-5)
+        inner = -((centroid + decoded[i]) @ query)
+        assert kernel(query, centroid, codebook, at, False) == pytest.approx(inner, rel=1e-4, abs=1e-3)
+        assert _table_sum(table, at) == pytest.approx(-2 * (decoded[i] @ query), rel=1e-4, abs=1e-3)
+
+
 @njit
 def _code(address, j, ksub):
     return distances.code_at(address, j, ksub)

@@ -82,37 +82,90 @@ def _arithmetic(x, y, z, out):
     simd.storeu_f32x16(out + 128, simd.fma(a, b, c))
     simd.storeu_f32x16(out + 192, simd.minimum(a, b))
     simd.storeu_f32x16(out + 256, simd.zero_f32x16())
+    simd.storeu_f32x16(out + 320, a - b)
+    simd.storeu_f32x16(out + 384, simd.maximum(a, b))
 
 
 def test_float_arithmetic(rng) -> None:
     x, memory, z = floats(rng), floats(rng, 17), floats(rng)
     y = memory[1:]  # not aligned
-    out = aligned(np.full(80, np.nan, np.float32))
+    out = aligned(np.full(112, np.nan, np.float32))
     _arithmetic(x.ctypes.data, y.ctypes.data, z.ctypes.data, out.ctypes.data)
     np.testing.assert_array_equal(out[:16], x + y)
     np.testing.assert_array_equal(out[16:32], x * y)
     exact = x.astype(np.float64) * y.astype(np.float64) + z
     np.testing.assert_allclose(out[32:48], exact, rtol=1e-6, atol=1e-5)
     np.testing.assert_array_equal(out[48:64], np.minimum(x, y))
-    assert not out[64:].any()
+    assert not out[64:80].any()
+    np.testing.assert_array_equal(out[80:96], x - y)
+    np.testing.assert_array_equal(out[96:], np.maximum(x, y))
+
+
+@njit
+def _eights(x, y):
+    """Σ (x − y)² + Σ x · y + Σ (x + y) of eight floats each."""
+    a, b = simd.loadu_f32x8(x), simd.loadu_f32x8(y)
+    return (
+        simd.sum_f32x8(simd.fma_f32x8(a - b, a - b, simd.zero_f32x8())),
+        simd.sum_f32x8(a * b),
+        simd.sum_f32x8(a + b),
+    )
+
+
+def test_eight_floats(rng) -> None:
+    for _ in range(20):
+        x, y = floats(rng, 9)[1:], floats(rng, 8)
+        wide, other = x.astype(np.float64), y.astype(np.float64)
+        wanted = ((wide - other) ** 2).sum(), (wide * other).sum(), (wide + other).sum()
+        np.testing.assert_allclose(_eights(x.ctypes.data, y.ctypes.data), wanted, rtol=1e-5, atol=1e-3)
+
+
+@njit
+def _each_half_alone(halves, out):
+    """Each of the halves in the first of eight lanes, the others zero."""
+    unit = np.zeros(8, np.float32)
+    unit[0] = 1
+    for i in range(out.shape[0]):
+        out[i] = simd.sum_f32x8(simd.halves_as_f32x8(halves + 16 * i) * simd.loadu_f32x8(unit.ctypes.data))
+
+
+def test_every_finite_half_as_float() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    rows = np.zeros((len(every), 8), np.float16)
+    rows[:, 0], out = every, np.empty(len(every), np.float32)
+    _each_half_alone(rows.ctypes.data, out)
+    np.testing.assert_array_equal(out, every.astype(np.float32))
+
+
+@njit
+def _float_of(bits):
+    return simd.bits_as_f32(bits)
+
+
+def test_bits_of_a_float() -> None:
+    for value in (0.0, -1.5, 3e38, 1e-45, np.inf):
+        assert _float_of(np.float32(value).view(np.uint32)) == np.float32(value)
 
 
 @njit
 def _lanes(x):
     v = simd.load_f32x16(x)
-    return simd.sum_lanes(v), simd.smallest_lane(v)
+    return simd.sum_lanes(v), simd.smallest_lane(v), simd.largest_lane(v)
 
 
 def test_reductions(rng) -> None:
     for _ in range(20):
         x = floats(rng)
-        total, least = _lanes(x.ctypes.data)
-        assert least == x.min()
+        total, least, most = _lanes(x.ctypes.data)
+        assert (least, most) == (x.min(), x.max())
         assert total == pytest.approx(float(x.sum(dtype=np.float64)), abs=1e-3)
     for lane in range(16):  # each lane counts
         x = aligned(np.zeros(16, np.float32))
         x[lane] = -7
-        assert _lanes(x.ctypes.data) == (-7, -7)
+        assert _lanes(x.ctypes.data) == (-7, -7, 0)
+        opposite = aligned(-x)
+        assert _lanes(opposite.ctypes.data) == (7, 0, 7)
 
 
 @njit

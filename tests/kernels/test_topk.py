@@ -6,9 +6,10 @@ import os
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given
 
-from lookalike.kernels.topk import bound_of_kth, quickselect, sort_candidates
+from lookalike.kernels.topk import bound_by_bins, bound_of_kth, quickselect, sort_candidates
 from tests.kernels.conftest import examples
 
 
@@ -76,3 +77,24 @@ def test_at_least_k_values_are_within_the_bound(seed, blocks, k) -> None:
     assert bound in values
     if blocks == 1:
         assert bound == np.sort(values)[k - 1]
+
+
+@examples(60)
+@given(seed=st.integers(0, 2**32), n=st.integers(1, 700), offset=st.sampled_from([0, 1e3, -1e6]), data=st.data())
+def test_bins_bound_the_kth_value_from_above_and_not_by_much(seed, n, offset, data) -> None:
+    k = data.draw(st.integers(1, n))
+    values = (offset + np.random.default_rng(seed).normal(size=n)).astype(np.float32)
+    bound = bound_by_bins(values, n, k, np.empty(256, np.int32))
+    kth = np.sort(values)[k - 1]
+    ulp = np.spacing(np.float32(abs(offset)))
+    assert kth - 2 * ulp <= bound <= kth + 1.05 * np.ptp(values) / 255 + 2 * ulp
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5, np.inf, np.nan])
+def test_equal_values_and_values_that_are_no_numbers_have_a_bound_too(value) -> None:
+    """A damaged file may hold anything; nothing may be counted outside the bins."""
+    bound = bound_by_bins(np.full(100, value, np.float32), 100, 40, np.empty(256, np.int32))
+    np.testing.assert_array_equal(bound, np.float32(value))
+    mixed = np.array([0, np.nan, 1, np.inf, -np.inf] * 20, np.float32)
+    with np.errstate(all="ignore"):  # without the JIT, numpy warns
+        bound_by_bins(mixed, 100, 40, np.empty(256, np.int32))

@@ -136,3 +136,8 @@ def test_few_points_give_one_warning() -> None:
     with pytest.warns(la.LookalikeWarning) as caught:
         ProductQuantizer(4, 4).train(x)
     assert len(caught) == 1, [str(warning.message) for warning in caught]
+
+
+def test_more_pieces_than_sixteen_bits_can_add_up() -> None:
+    with pytest.raises(la.InputError, match=r"m: expected 1 to 65535, got 65536"):
+        ProductQuantizer(65_536)

@@ -64,14 +64,14 @@ class CoarseQuantizer:
         padded = np.zeros((tiles * 64, d), np.float32)
         padded[:nlist] = centroids
         # as the kernel that scores single queries wants them: element e of centroid 64 t + c is columns[t, e, c]
-        self._columns = aligned_empty((tiles, d, 64), np.float32)
-        self._columns[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
+        self.tiles = aligned_empty((tiles, d, 64), np.float32)
+        self.tiles[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
         # ‖c‖², or 0 for inner products; +inf where padded
-        self._offsets = aligned_empty((tiles * 64,), np.float32)
-        self._offsets[:] = np.inf
+        self.offsets = aligned_empty((tiles * 64,), np.float32)
+        self.offsets[:] = np.inf
         norms = check_centroids(centroids)
-        self._offsets[:nlist] = 0 if metric == "ip" else norms
-        self._largest = norms.max()
+        self.offsets[:nlist] = 0 if metric == "ip" else norms
+        self.largest = norms.max()
 
     @property
     def nlist(self) -> int:
@@ -95,22 +95,22 @@ class CoarseQuantizer:
         nlist, by_l2 = self.nlist, self.metric != "ip"
         if len(xq) < FEW:
             few: tuple[IdArray, FloatArray] = probe_few(
-                xq, self._columns, self._offsets, self.centroids, self._largest, nprobe, by_l2
+                xq, self.tiles, self.offsets, self.centroids, self.largest, nprobe, by_l2
             )
             return few
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
         scale = np.float32(-2 if by_l2 else -1)
         for first in range(0, len(xq), QUERIES):
             rows = xq[first : first + QUERIES]
-            scores = np.full((len(rows), len(self._offsets)), np.inf, np.float32)
+            scores = np.full((len(rows), len(self.offsets)), np.inf, np.float32)
             scores[:, :nlist] = rows @ self.centroids.T
             scores[:, :nlist] *= scale
-            scores[:, :nlist] += self._offsets[:nlist]
+            scores[:, :nlist] += self.offsets[:nlist]
 
             def select(at: int, first: int = first, rows: FloatArray = rows, scores: FloatArray = scores) -> None:
                 part, out = slice(at, at + SELECTED), slice(first + at, min(first + at + SELECTED, first + len(rows)))
                 select_probes(
-                    rows[part], scores[part], self.centroids, self._largest, nprobe, by_l2, probes[out], coarse[out]
+                    rows[part], scores[part], self.centroids, self.largest, nprobe, by_l2, probes[out], coarse[out]
                 )
 
             run_all(select, range(0, len(rows), SELECTED), threads)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import lookalike
-from lookalike._typing import Array, CodeArray, FloatArray, IdArray, PathLike, RangeResult, SearchResult
-from lookalike._validate import MAX_K, check_count, check_ids, check_radius
-from lookalike.errors import IdError, InputError, NotTrainedError
-from lookalike.index.base import Index, allowed_ids, gather_ranges, missing
-from lookalike.index.idmap import IdMap
-from lookalike.index.invlists import InvertedLists
+from lookalike._typing import Array, CodeArray, FloatArray, IdArray, RangeResult, SearchResult
+from lookalike._validate import MAX_K, check_count, check_radius
+from lookalike.errors import NotTrainedError
+from lookalike.index.base import gather_ranges, missing
+from lookalike.index.invlists import SIZE, InvertedLists
 from lookalike.index.large import LargeArray, is_large, sample_rows
+from lookalike.index.listed import POSITION, ListedIndex, Stored
 from lookalike.index.preassigned import CodeSpace, range_preassigned, search_preassigned
-from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
+from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
@@ -29,32 +26,22 @@ if TYPE_CHECKING:
 __all__ = ["CodedIndex"]
 
 ROWS = 65_536  # vectors encoded at a time
-POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
 
 
-class CodedIndex(Index):
-    """Base of `PQIndex` and `IVFPQIndex`: vectors as PQ codes in one or many lists.
-
-    An optional rotation (`quantizers.rotation`) stands at the public door: what lies behind it, centroids and codes,
-    lives in the rotated space.
-    """
+class CodedIndex(ListedIndex):
+    """Base of `PQIndex` and `IVFPQIndex`: vectors as PQ codes in one or many lists."""
 
     by_residual = False
+    _lists: InvertedLists
 
     def __init__(
         self, nlist: int, m: int, nbits: int, metric: str, kmeans: KMeansChoice, rotation: str | None, seed: int
     ) -> None:
-        super().__init__(metric)
-        get_kmeans(kmeans)
-        parse_rotation(rotation)
-        self.nlist = check_count(nlist, "nlist")
-        self.kmeans, self.rotation, self.seed = kmeans, rotation, seed
+        super().__init__(nlist, metric, kmeans, rotation, seed)
         self.pq = ProductQuantizer(m, nbits, kmeans, seed)
-        self._transform: LinearTransform | None = None
         self._centroids: FloatArray | None = None
         self.training: dict[str, Any] = {}  # how it was trained, for the record; empty if centroids were given
         self._lists = InvertedLists(nlist, m, self.pq.code_dtype)
-        self._places: IdMap | None = None
 
     # --- what differs ------------------------------------------------------------------------------------------------
 
@@ -69,6 +56,12 @@ class CodedIndex(Index):
     @abstractmethod
     def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The lists to visit for each query, (nq, nprobe), nearest first, and the part of the distance they give."""
+
+    def _search_alone(
+        self, xq: Any, k: int, nprobe: int | None, threads: int | None, allow: Any
+    ) -> SearchResult | None:
+        """The results of a search that can take a shorter way, or None."""
+        return None
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -105,10 +98,6 @@ class CodedIndex(Index):
         """float32, shape (m, ksub, dsub), read-only."""
         self._check_trained()
         return self.pq.pq_centroids
-
-    @property
-    def ids(self) -> IdArray:
-        return self._lists.all_ids()
 
     @property
     def codes(self) -> CodeArray:
@@ -154,10 +143,6 @@ class CodedIndex(Index):
         self.d = centroids.shape[1] if self._transform is None else self._transform.d_in
         self._centroids = centroids
 
-    def _inside(self, x: FloatArray) -> FloatArray:
-        """Vectors as the lists know them: rotated, if there is a rotation."""
-        return x if self._transform is None else self._transform.apply(x)
-
     def _encode(self, x: FloatArray) -> tuple[IdArray, CodeArray, FloatArray]:
         """List number, code and bias (see `kernels.distances`) of each vector."""
         from lookalike.kernels.assign import residuals
@@ -170,6 +155,30 @@ class CodedIndex(Index):
             residuals(x, list_no, centroids, to_encode)
         codes = self.pq.encode(to_encode)
         return list_no, codes, self._biases(list_no, codes)
+
+    def _empty_lists(self) -> InvertedLists:
+        return InvertedLists(self.nlist, self.m, self.pq.code_dtype)
+
+    def _changed(self, lists: InvertedLists, without: IdArray | None, more: Stored | None) -> InvertedLists:
+        lists = lists.clone()
+        if without is not None and len(without):
+            lists.remove(without >> 32, without & POSITION)
+        if more is not None and len(more[0]):
+            lists.append(*more)
+        return lists
+
+    def _stored_at(self, places: IdArray) -> Stored:
+        at = places >> 32, places & POSITION
+        return at[0], self._lists.codes_at(*at), self._lists.biases_at(*at)
+
+    def _all_stored(self) -> Stored:
+        now = self._lists.snapshot
+        codes, biases, ids = zip(*(self._lists.rows(number, now) for number in range(self.nlist)), strict=True)
+        list_no = np.repeat(np.arange(self.nlist), now.table[:, SIZE])
+        return list_no, np.concatenate(codes), np.concatenate(biases), np.concatenate(ids)
+
+    def _space_arrays(self) -> list[Array]:
+        return [np.array([self.by_residual]), self._trained(), self.pq_centroids]
 
     def _biases(self, list_no: IdArray, codes: CodeArray) -> FloatArray:
         """The part of each distance that depends on the stored vector only (see `kernels.distances`)."""
@@ -228,6 +237,9 @@ class CodedIndex(Index):
         NotTrainedError, DimensionError, InputError
         """
         k = check_count(k, "k", 1, MAX_K)
+        alone = self._search_alone(xq, k, nprobe, threads, allow)
+        if alone is not None:
+            return alone
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
@@ -269,116 +281,10 @@ class CodedIndex(Index):
         )
         return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
 
-    def _check_request(
-        self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
-    ) -> tuple[FloatArray, int, int, Array | None]:
-        self._check_trained()
-        vectors = self._vectors(xq, "xq", empty_ok=True)
-        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
-        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
-        return vectors, nprobe, threads, allowed_ids(allow)
-
     def _space(self) -> CodeSpace:
         return CodeSpace(self._trained(), self.pq.pq_centroids, self.pq.columns, self.by_residual, self._is_l2)
 
-    def _as_metric(self, distances: FloatArray) -> FloatArray:
-        """From "smaller is nearer" to what the metric promises."""
-        if self.metric == "ip":
-            return np.negative(distances, out=distances)
-        if self.metric == "cosine":
-            distances += 1
-            return np.clip(distances, 0, None, out=distances)
-        return distances
-
-    # --- life of an index --------------------------------------------------------------------------------------------
-
-    def update(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
-
-        Raises
-        ------
-        IdError
-            If an id is not stored or is given twice; nothing is changed then.
-        """
-        with self._writing:
-            self._check_writable()
-            self._check_trained()
-            vectors = self._vectors(xb, "xb", empty_ok=True)
-            numbers = check_ids(ids, len(vectors))
-            places = self._find_stored(numbers, "update")
-            encoded = self._encode(self._inside(vectors))
-            lists = self._lists.clone()
-            lists.remove(places >> 32, places & POSITION)
-            lists.append(*encoded, numbers)
-            self._lists, self._places = lists, None
-        return self
-
-    def merge(self, other: Any, add_id: int = 0) -> Self:
-        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
-
-        Raises
-        ------
-        InputError
-            If the two do not share metric, centroids and rotation.
-        IdError
-            If an id would be stored twice; nothing is changed then.
-        """
-        shift = check_count(add_id, "add_id", 0)
-        if not isinstance(other, CodedIndex) or not self._same_space(other):
-            raise InputError("merge: expected an index trained the same way (metric, m, nbits, centroids, rotation)")
-        with self._writing:
-            self._check_writable()
-            now = other._lists.snapshot
-            numbers = np.concatenate([other._lists.rows(number, now)[2] for number in range(self.nlist)]) + shift
-            self._check_new(numbers)
-            lists = self._lists.clone()
-            for number in range(self.nlist):
-                codes, biases, ids = other._lists.rows(number, now)
-                if len(ids):
-                    lists.append(np.full(len(ids), number), codes, biases, ids + shift)
-            self._lists, self._places = lists, None
-            self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
-        return self
-
-    def split(self, ids: Any) -> Self:
-        """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
-        with self._writing:
-            self._check_writable()
-            numbers = check_ids(ids)
-            places = self._find_stored(numbers, "split")
-            part = copy.copy(self)
-            part._writing = threading.RLock()
-            part._lists, part._places = InvertedLists(self.nlist, self.m, self.pq.code_dtype), None
-            list_no, position = places >> 32, places & POSITION
-            if len(numbers):
-                part._lists.append(
-                    list_no, self._lists.codes_at(list_no, position), self._lists.biases_at(list_no, position), numbers
-                )
-            self._remove(numbers)
-        return part
-
-    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
-        """Places of distinct ids, all of them stored."""
-        if len(np.unique(ids)) != len(ids):
-            raise IdError(f"{what}: an id is given twice")
-        places = self._find(ids)
-        if (places < 0).any():
-            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
-        return places
-
-    def _same_space(self, other: CodedIndex) -> bool:
-        if (type(self), self.metric, self.nlist, self.by_residual) != (
-            type(other), other.metric, other.nlist, other.by_residual,
-        ):  # fmt: skip
-            return False
-        own = [self._trained(), self.pq_centroids]
-        theirs = [other._trained(), other.pq_centroids]
-        if (self._transform is None) != (other._transform is None):
-            return False
-        if self._transform is not None and other._transform is not None:
-            own += [self._transform.matrix, self._transform.offset]
-            theirs += [other._transform.matrix, other._transform.offset]
-        return all(np.array_equal(a, b) for a, b in zip(own, theirs, strict=True))
+    # --- the rest ----------------------------------------------------------------------------------------------------
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
         """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), the quantization error.
@@ -401,32 +307,11 @@ class CodedIndex(Index):
 
         return trace_search(self, query, k, nprobe, exact_ids)
 
-    # --- the rest ----------------------------------------------------------------------------------------------------
-
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
         with self._writing:
             self._check_writable()
             self._lists.compact()
-
-    def save(self, path: PathLike) -> None:
-        """Write the index to one file, atomically; see `lookalike.load_index`."""
-        from lookalike.index.storage import save_index
-
-        save_index(self, path)
-
-    def _remove(self, ids: IdArray) -> int:
-        places = self._find(ids)
-        places = places[places >= 0]
-        if len(places):
-            self._lists.remove(places >> 32, places & POSITION)
-            self._places = None
-        return len(places)
-
-    def _find(self, ids: IdArray) -> IdArray:
-        if self._places is None:
-            self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
-        return self._places.find(ids)
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
         list_no, position = places >> 32, places & POSITION
@@ -434,10 +319,6 @@ class CodedIndex(Index):
         if self.by_residual:
             decoded += self._trained()[list_no]
         return decoded if self._transform is None else self._transform.inverse(decoded)
-
-    @property
-    def _is_l2(self) -> bool:
-        return self.metric == "l2"
 
     def _trained(self) -> FloatArray:
         if self._centroids is None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray, PathLike, RangeResult, SearchResult
-from lookalike._validate import MAX_K, check_count, check_ids, check_radius
-from lookalike.errors import DimensionError, IdError, InputError, NotTrainedError
-from lookalike.index.base import Index, allowed_ids, gather_ranges, missing, passes
+from lookalike._threads import run_all
+from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
+from lookalike._validate import MAX_K, check_count, check_radius
+from lookalike.errors import DimensionError, InputError, NotTrainedError
+from lookalike.index.base import gather_ranges, missing, passes
 from lookalike.index.coarse import CoarseQuantizer, check_coarse_metric
-from lookalike.index.idmap import IdMap
+from lookalike.index.listed import ListedIndex, Stored
+from lookalike.index.preassigned import split_filter
 from lookalike.index.vectorlists import VectorLists
-from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans, train_centroids
+from lookalike.quantizers.kmeans import KMeansChoice, train_centroids
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
 
 __all__ = ["IVFFlatIndex"]
@@ -25,10 +23,9 @@ __all__ = ["IVFFlatIndex"]
 QUERIES = 1024  # of one pass over the lists
 KEPT = 2_000_000  # candidates of one pass at the most
 SPARE = 64  # candidates beyond 2 k that a query gathers before they are cut back to k
-NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
 
-class IVFFlatIndex(Index):
+class IVFFlatIndex(ListedIndex):
     """Inverted file of float32 vectors: as `IVFPQIndex`, without the loss of codes and with 4d + 8 bytes a vector.
 
     Parameters
@@ -58,6 +55,7 @@ class IVFFlatIndex(Index):
     """
 
     kind = "ivfflat"
+    _lists: VectorLists
 
     def __init__(
         self,
@@ -68,19 +66,14 @@ class IVFFlatIndex(Index):
         seed: int = 0,
         coarse_metric: str | None = None,
     ) -> None:
-        super().__init__(metric)
-        get_kmeans(kmeans)
+        super().__init__(nlist, metric, kmeans, rotation, seed)
         if parse_rotation(rotation)[0] == "opq":
             raise InputError(
                 f'rotation: expected None or "pca:128", got {rotation!r}; OPQ prepares vectors for codes, this index has none'
             )
-        self.nlist = check_count(nlist, "nlist")
-        self.kmeans, self.rotation, self.seed = kmeans, rotation, seed
         self.coarse_metric = check_coarse_metric(coarse_metric, metric)
-        self._transform: LinearTransform | None = None
         self._coarse: CoarseQuantizer | None = None
         self._lists = VectorLists.empty(nlist, 0)
-        self._places: IdMap | None = None
 
     @property
     def ntotal(self) -> int:
@@ -89,10 +82,6 @@ class IVFFlatIndex(Index):
     @property
     def is_trained(self) -> bool:
         return self._coarse is not None
-
-    @property
-    def ids(self) -> IdArray:
-        return self._lists.all_ids()
 
     @property
     def coarse_centroids(self) -> FloatArray:
@@ -141,9 +130,26 @@ class IVFFlatIndex(Index):
         x = xt if transform is None else transform.apply(xt)
         self._set_trained(train_centroids(x, self.nlist, self.kmeans, self.seed, "coarse quantizer"), transform)
 
-    def _inside(self, x: FloatArray) -> FloatArray:
-        """Vectors as the lists know them: reduced, if there is a rotation."""
-        return x if self._transform is None else self._transform.apply(x)
+    def _encode(self, x: FloatArray) -> Stored:
+        return self._trained().assign(x), x
+
+    def _empty_lists(self) -> VectorLists:
+        return VectorLists.empty(self.nlist, self.coarse_centroids.shape[1])
+
+    def _changed(self, lists: VectorLists, without: IdArray | None, more: Stored | None) -> VectorLists:
+        if without is not None:
+            lists = lists.remove(without)
+        return lists if more is None else lists.append(*more)[0]
+
+    def _stored_at(self, places: IdArray) -> Stored:
+        return places >> 32, self._lists.at(places)
+
+    def _all_stored(self) -> Stored:
+        lists = self._lists
+        return np.repeat(np.arange(self.nlist), lists.sizes), lists.flat()["vectors"], lists.all_ids()
+
+    def _space_arrays(self) -> list[Array]:
+        return [self.coarse_centroids]
 
     def _add(self, xb: FloatArray, ids: IdArray) -> None:
         x = self._inside(xb)
@@ -192,13 +198,7 @@ class IVFFlatIndex(Index):
             self._scan(queries[rows], probes[rows], lists, permitted, distances[rows], ids[rows])
 
         step = max(1, min(QUERIES, KEPT // k, -(-len(queries) // threads)))
-        parts = [slice(at, at + step) for at in range(0, len(queries), step)]
-        if threads == 1 or len(parts) == 1:
-            for part in parts:
-                run(part)
-        else:
-            with ThreadPoolExecutor(min(threads, len(parts))) as pool:
-                list(pool.map(run, parts))
+        run_all(run, [slice(at, at + step) for at in range(0, len(queries), step)], threads)
         return SearchResult(self._as_metric(distances), ids)
 
     def range_search(
@@ -233,17 +233,7 @@ class IVFFlatIndex(Index):
             order = np.lexsort((ids, -distances if self.metric == "ip" else distances))
             return distances[order], ids[order]
 
-        with ThreadPoolExecutor(threads) as pool:
-            return gather_ranges(list(pool.map(run, range(len(queries)))), len(queries))
-
-    def _check_request(
-        self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
-    ) -> tuple[FloatArray, int, int, Array | None]:
-        self._check_trained()
-        vectors = self._vectors(xq, "xq", empty_ok=True)
-        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
-        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
-        return vectors, nprobe, threads, allowed_ids(allow)
+        return gather_ranges(run_all(run, range(len(queries)), threads), len(queries))
 
     def _scan(
         self,
@@ -258,8 +248,7 @@ class IVFFlatIndex(Index):
         from lookalike.kernels.flat_scan import best_of_each, scan_list
 
         nq, k = out_ids.shape
-        mask = permitted if permitted is not None and permitted.dtype == np.bool_ else NO_MASK
-        chosen = permitted if permitted is not None and permitted.dtype != np.bool_ else NO_IDS
+        mask, chosen = split_filter(permitted)
         capacity = min(2 * k, lists.ntotal) + SPARE
         distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
         places = np.zeros((nq, capacity), np.int64)
@@ -275,90 +264,7 @@ class IVFFlatIndex(Index):
             )  # fmt: skip
         best_of_each(distances, ids, places, counts, k, out_distances, out_ids)
 
-    def _as_metric(self, distances: FloatArray) -> FloatArray:
-        """From "smaller is nearer" to what the metric promises."""
-        if self.metric == "ip":
-            return np.negative(distances, out=distances)
-        if self.metric == "cosine":
-            distances += 1
-            return np.clip(distances, 0, None, out=distances)
-        return distances
-
-    # --- life of an index --------------------------------------------------------------------------------------------
-
-    def update(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
-
-        Raises
-        ------
-        IdError
-            If an id is not stored or is given twice; nothing is changed then.
-        """
-        with self._writing:
-            self._check_writable()
-            self._check_trained()
-            vectors = self._vectors(xb, "xb", empty_ok=True)
-            numbers = check_ids(ids, len(vectors))
-            places = self._find_stored(numbers, "update")
-            x = self._inside(vectors)
-            self._lists = self._lists.remove(places).append(self._trained().assign(x), x, numbers)[0]
-            self._places = None
-        return self
-
-    def merge(self, other: Any, add_id: int = 0) -> Self:
-        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
-
-        Raises
-        ------
-        InputError
-            If the two do not share metric, centroids and rotation.
-        IdError
-            If an id would be stored twice; nothing is changed then.
-        """
-        shift = check_count(add_id, "add_id", 0)
-        if not isinstance(other, IVFFlatIndex) or not self._same_space(other):
-            raise InputError("merge: expected an index trained the same way (metric, centroids, rotation)")
-        with self._writing:
-            self._check_writable()
-            theirs = other._lists
-            numbers = theirs.all_ids() + shift
-            self._check_new(numbers)
-            list_no = np.repeat(np.arange(self.nlist), theirs.sizes)
-            self._lists, self._places = self._lists.append(list_no, theirs.flat()["vectors"], numbers)[0], None
-            self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
-        return self
-
-    def split(self, ids: Any) -> Self:
-        """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
-        with self._writing:
-            self._check_writable()
-            self._check_trained()
-            numbers = check_ids(ids)
-            places = self._find_stored(numbers, "split")
-            part = copy.copy(self)
-            part._writing, part._places = threading.RLock(), None
-            empty = VectorLists.empty(self.nlist, self.coarse_centroids.shape[1])
-            part._lists = empty.append(places >> 32, self._lists.at(places), numbers)[0]
-            self._lists, self._places = self._lists.remove(places), None
-        return part
-
-    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
-        """Places of distinct ids, all of them stored."""
-        if len(np.unique(ids)) != len(ids):
-            raise IdError(f"{what}: an id is given twice")
-        places = self._find(ids)
-        if (places < 0).any():
-            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
-        return places
-
-    def _same_space(self, other: IVFFlatIndex) -> bool:
-        if (self.metric, self.nlist) != (other.metric, other.nlist):
-            return False
-        own, theirs = [self.coarse_centroids], [other.coarse_centroids]
-        for index, parts in ((self, own), (other, theirs)):
-            if index._transform is not None:
-                parts += [index._transform.matrix, index._transform.offset]
-        return len(own) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(own, theirs, strict=True))
+    # --- the rest ----------------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Memory by part and balance of the lists.
@@ -393,24 +299,6 @@ class IVFFlatIndex(Index):
         with self._writing:
             self._check_writable()
             self._lists = self._lists.compacted()
-
-    def save(self, path: PathLike) -> None:
-        """Write the index to one file, atomically; see `lookalike.load_index`."""
-        from lookalike.index.storage import save_index
-
-        save_index(self, path)
-
-    def _remove(self, ids: IdArray) -> int:
-        places = self._find(ids)
-        places = places[places >= 0]
-        if len(places):
-            self._lists, self._places = self._lists.remove(places), None
-        return len(places)
-
-    def _find(self, ids: IdArray) -> IdArray:
-        if self._places is None:
-            self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
-        return self._places.find(ids)
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
         vectors = self._lists.at(places)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lookalike._typing import FloatArray, IdArray
+from lookalike._typing import FloatArray, IdArray, SearchResult
+from lookalike._validate import check_count, is_plain
 from lookalike.errors import DimensionError, InputError
+from lookalike.index.base import LARGEST_NORM
 from lookalike.index.coarse import CoarseQuantizer, assign_lists, check_centroids, check_coarse_metric
 from lookalike.index.coded import CodedIndex
 from lookalike.quantizers.kmeans import KMeansChoice, train_centroids
@@ -116,6 +118,34 @@ class IVFPQIndex(CodedIndex):
                 raise DimensionError(f"pq_centroids: expected m · dsub = {coarse.shape[1]}, got {self.pq.d}")
             self._set_centroids(coarse)
         return self
+
+    def _search_alone(
+        self, xq: Any, k: int, nprobe: int | None, threads: int | None, allow: Any
+    ) -> SearchResult | None:
+        """What `search` gives for one query in the common case, by one call of one kernel; None in any other case."""
+        coarse, now = self._coarse, self._lists.snapshot
+        if (
+            coarse is None
+            or not is_plain(xq, self.d)
+            or len(xq) != 1
+            or allow is not None
+            or self._transform is not None
+            or self.metric == "cosine"
+            or self.coarse_metric != self.metric
+            or self.nbits > 8
+            or not now.ntotal
+        ):
+            return None
+        from lookalike.kernels.ivf import search_one
+
+        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
+        check_count(1 if threads is None else threads, "threads")
+        distances, ids = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
+        norm = search_one(
+            xq, coarse.tiles, coarse.offsets, coarse.largest, nprobe, now.table, now.longest, *self._space(), now.wide_ids, k,
+            distances, ids,
+        )  # fmt: skip
+        return SearchResult(self._as_metric(distances), ids) if norm < LARGEST_NORM else None
 
     def _train_coarse(self, xt: FloatArray) -> FloatArray:
         return train_centroids(xt, self.nlist, self.kmeans, self.seed, "coarse quantizer")

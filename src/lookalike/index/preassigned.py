@@ -10,9 +10,10 @@ from lookalike._threads import run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.invlists import Snapshot
 
-__all__ = ["CodeSpace", "range_preassigned", "search_preassigned"]
+__all__ = ["CodeSpace", "range_preassigned", "search_preassigned", "split_filter"]
 
-QUERIES = 128  # of one call of the kernel: their tables stay in the L2 cache
+QUERIES = 64  # of one call of the kernel: as many as share lists without their tables leaving the L2 cache for long
+TABLES = 16 << 20  # bytes of the tables of one call, at the most
 KEPT = 2_000_000  # candidates of one call at the most
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
@@ -61,7 +62,7 @@ def search_preassigned(
     """
     from lookalike.kernels.ivf import search_lists, search_lists_wide
 
-    mask, chosen = _split_filter(permitted)
+    mask, chosen = split_filter(permitted)
     distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
     search = search_lists if space.codebook.shape[1] <= 256 else search_lists_wide
 
@@ -74,7 +75,8 @@ def search_preassigned(
     if len(xq) == 1:  # every microsecond counts
         run(slice(0, 1))
         return distances, ids
-    step = max(1, min(QUERIES, KEPT // k, -(-len(xq) // threads)))
+    one = len(space.codebook) * 256 * 5  # bytes of a query's tables
+    step = max(1, min(QUERIES, KEPT // k, TABLES // one, -(-len(xq) // threads)))
     run_all(run, [slice(at, at + step) for at in range(0, len(xq), step)], threads)
     return distances, ids
 
@@ -92,7 +94,7 @@ def range_preassigned(
     """Distances and ids of all vectors nearer than `radius`, for each query; arguments as in `search_preassigned`."""
     from lookalike.kernels.ivf import range_lists
 
-    mask, chosen = _split_filter(permitted)
+    mask, chosen = split_filter(permitted)
 
     def run(i: int) -> tuple[FloatArray, IdArray]:
         found: tuple[FloatArray, IdArray] = range_lists(
@@ -104,7 +106,7 @@ def range_preassigned(
     return run_all(run, range(len(xq)), threads)
 
 
-def _split_filter(permitted: Array | None) -> tuple[Array, Array]:
+def split_filter(permitted: Array | None) -> tuple[Array, Array]:
     """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids."""
     if permitted is None:
         return NO_MASK, NO_IDS

@@ -5,18 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import numpy as np
-
 from lookalike._typing import FloatArray, IdArray, PathLike, SearchResult
 from lookalike._validate import MAX_K, check_count
 from lookalike.errors import InputError, LookalikeError
 from lookalike.index.base import Index
-from lookalike.index.exact import direct_distances, worst
 from lookalike.index.flat import FlatIndex
+from lookalike.index.rerank import Rows, order_candidates
 
 __all__ = ["RefinedIndex"]
-
-BYTES = 64 << 20  # of candidates gathered at a time
 
 
 class RefinedIndex(Index):
@@ -94,29 +90,10 @@ class RefinedIndex(Index):
         wanted = int(k * self.k_factor) if candidates is None else check_count(candidates, "candidates", 1, MAX_K)
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, threads=threads).ids
-        distances = np.full((len(queries), k), worst(self.metric), np.float32)
-        ids = np.full((len(queries), k), -1, np.int64)
-        group = max(1, BYTES // (4 * count * max(1, queries.shape[1])))
-        for first in range(0, len(queries), group):
-            rows = slice(first, first + group)
-            self._order(queries[rows], found[rows], distances[rows], ids[rows])
-        return SearchResult(distances, ids)
-
-    def _order(self, xq: FloatArray, found: IdArray, distances: FloatArray, ids: IdArray) -> None:
-        """Write the k best of `found`, (nq, candidates), to `distances` and `ids`."""
-        unique, where = np.unique(found, return_inverse=True)
         with self._storing:
-            places = self._store._find(unique)
-            vectors = np.zeros((len(unique), xq.shape[1]), np.float32)
-            vectors[places >= 0] = self._store._reconstruct(places[places >= 0])
-        where = where.reshape(found.shape)
-        gone = (places < 0)[where]  # no result, or removed since `base` was searched
-        exact = direct_distances(xq, vectors[where], self.metric)
-        exact[gone] = worst(self.metric)
-        ties = np.where(gone, np.iinfo(np.int64).max, found)
-        order = np.lexsort((ties, -exact if self.metric == "ip" else exact), axis=1)[:, : ids.shape[1]]
-        distances[:] = np.take_along_axis(exact, order, 1)
-        ids[:] = np.take_along_axis(np.where(gone, -1, found), order, 1)
+            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._stored.vectors
+        # what is in no place was removed since `base` was searched, or is no result
+        return order_candidates(queries, found, places, Rows.of(vectors) or vectors, k, self.metric, threads)
 
     def save(self, path: PathLike) -> None:
         """Not available: `write_faiss` stores such an index, or save `base` and keep the vectors for `Reranked`.

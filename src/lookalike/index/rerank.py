@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, SearchResult
-from lookalike._validate import MAX_K, check_count, check_vectors, unit_rows
+from lookalike._threads import run_all
+from lookalike._typing import Array, FloatArray, IdArray, SearchResult
+from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.base import Index, missing
-from lookalike.index.exact import direct_distances, worst
+from lookalike.index.base import Index
 
-__all__ = ["Reranked"]
+__all__ = ["Reranked", "order_candidates"]
 
-BYTES = 64 << 20  # of vectors gathered at a time
+GROUP = 64  # queries of one call of the kernel
+BYTES = 64 << 20  # of vectors gathered at a time, where they have to be
 
 
 class Reranked:
@@ -44,6 +46,7 @@ class Reranked:
         if index.d is not None and shape[1] != index.d:
             raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
         self.index, self.vectors = index, vectors
+        self._rows = Rows.of(vectors) or vectors
 
     @property
     def metric(self) -> str:
@@ -86,34 +89,97 @@ class Reranked:
         """
         k = check_count(k, "k", 1, MAX_K)
         count = max(k, check_count(min(10 * k, MAX_K) if candidates is None else candidates, "candidates", 1, MAX_K))
-        found = self.index.search(xq, count, nprobe=nprobe, allow=allow, threads=threads).ids
-        queries = check_vectors(xq, self.index.d, "xq", empty_ok=True)
-        if self.metric == "cosine":
-            queries = unit_rows(queries)
-        if found.size and found.max() >= len(self.vectors):
-            raise InputError(f"id {found.max()} is not a row of the {len(self.vectors)} vectors to re-rank with")
-        distances, ids = missing(len(queries), k, self.metric)
-        if found.max(initial=-1) < 0:
-            return SearchResult(distances, ids)
-        group = max(1, BYTES // (4 * count * max(1, queries.shape[1])))
-        for first in range(0, len(queries), group):
-            rows = slice(first, first + group)
-            self._order(queries[rows], found[rows], distances[rows], ids[rows])
-        return SearchResult(distances, ids)
+        queries = xq if is_plain(xq, self.index.d) else check_vectors(xq, self.index.d, "xq", empty_ok=True)
+        found = self.index.search(queries, count, nprobe=nprobe, allow=allow, threads=threads).ids
+        return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
 
-    def _order(self, xq: FloatArray, found: Array, distances: FloatArray, ids: Array) -> None:
-        """Write the k best of `found`, (nq, candidates), to `distances` and `ids`."""
-        exact = direct_distances(xq, self._gather(found), self.metric)
-        exact[found < 0] = worst(self.metric)
-        ties = np.where(found < 0, np.iinfo(np.int64).max, found)
-        order = np.lexsort((ties, -exact if self.metric == "ip" else exact), axis=1)[:, : ids.shape[1]]
-        distances[:] = np.take_along_axis(exact, order, 1)
-        ids[:] = np.take_along_axis(found, order, 1)
 
-    def _gather(self, found: Array) -> FloatArray:
-        """Vectors of the candidates, float32 (nq, candidates, d); each row is read once, in the order of storage."""
-        rows, where = np.unique(np.maximum(found, 0), return_inverse=True)
-        gathered = np.asarray(self.vectors[rows], np.float32)
-        if self.metric == "cosine":
-            gathered = unit_rows(gathered)
-        return gathered[where.reshape(found.shape)]
+class Rows(NamedTuple):
+    """Vectors that compiled code reads where they lie."""
+
+    vectors: Array  # keeps the memory alive
+    address: int
+    stride: int
+    is_half: bool
+
+    @classmethod
+    def of(cls, vectors: Array) -> Rows | None:
+        """Rows of a numpy array of float32 or float16; None for anything else."""
+        if (
+            not isinstance(vectors, np.ndarray)
+            or vectors.dtype not in (np.float32, np.float16)
+            or not vectors.dtype.isnative
+            or not vectors.flags.aligned
+            or vectors.strides[1] != vectors.itemsize
+        ):
+            return None
+        return cls(vectors, vectors.ctypes.data, vectors.strides[0], vectors.dtype == np.float16)
+
+
+def order_candidates(
+    xq: FloatArray,
+    ids: IdArray,
+    places: IdArray,
+    vectors: Rows | Array,
+    k: int,
+    metric: str,
+    threads: int | None = None,
+) -> SearchResult:
+    """The k nearest of each query's candidates by exact distance, equal distances by id.
+
+    Parameters
+    ----------
+    xq : ndarray of float32, shape (nq, d)
+    ids, places : ndarray of int64, shape (nq, candidates)
+        Places are row numbers of `vectors`, −1 where there is no candidate.
+    vectors : Rows, or anything of shape (n, d) that gives rows for an array of row numbers
+    k : int
+    metric : {"l2", "ip", "cosine"}
+    threads : int, optional
+
+    Raises
+    ------
+    InputError
+        If a place is not a row of `vectors`.
+    """
+    from lookalike.kernels.rerank import rerank
+
+    d = (vectors.vectors if isinstance(vectors, Rows) else vectors).shape[1]
+    if d != xq.shape[1]:
+        raise DimensionError(f"vectors: expected d={xq.shape[1]} of the index, got {d}")
+    queries = unit_rows(xq) if metric == "cosine" else xq
+    distances, out = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    group = GROUP if isinstance(vectors, Rows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
+
+    def order(first: int) -> None:
+        part = slice(first, first + group)
+        rows, where = (vectors, places[part]) if isinstance(vectors, Rows) else _gathered(vectors, places[part])
+        outside = rerank(
+            queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
+            METRICS.index(metric), distances[part], out[part],
+        )  # fmt: skip
+        if outside >= 0:
+            raise _not_a_row(outside, rows.vectors)
+
+    if len(queries) <= group:  # every microsecond counts
+        order(0)
+    else:
+        run_all(order, range(0, len(queries), group), threads or os.cpu_count() or 1)
+    return SearchResult(distances, out)
+
+
+def _gathered(vectors: Array, places: IdArray) -> tuple[Rows, IdArray]:
+    """The rows that `places` name, each read once and in the order of storage, and the places among them."""
+    if places.size and places.max() >= len(vectors):
+        raise _not_a_row(places.max(), vectors)
+    rows, where = np.unique(places[places >= 0], return_inverse=True)
+    renamed = np.full(places.shape, -1)
+    renamed[places >= 0] = where
+    gathered = np.empty((len(rows), vectors.shape[1]), np.float32)
+    if len(rows):
+        gathered[:] = vectors[rows]
+    return Rows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
+
+
+def _not_a_row(place: int, vectors: Array) -> InputError:
+    return InputError(f"id {place} is not a row of the {len(vectors)} vectors to re-rank with")

@@ -16,13 +16,17 @@ from lookalike.kernels._jit import inlined, kernel
 from lookalike.kernels.simd import (
     available,
     fma,
+    fma_f32x8,
     load_f32x16,
     load_u8,
     load_u16,
+    loadu_f32x8,
     splat_f32x16,
     store_f32x16,
+    sum_f32x8,
+    zero_f32x8,
 )
-from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candidates
+from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, quickselect, sort_candidates
 
 ROUNDING = np.float32(4e-6)  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
 
@@ -104,13 +108,15 @@ def select_probes(xq, scores, centroids, largest, nprobe, is_l2, probes, coarse)
     """
     nlist, padded = centroids.shape[0], scores.shape[1]
     values, numbers, places = np.empty(padded, np.float32), np.empty(padded, np.int64), np.empty(padded, np.int64)
-    minima = np.empty(LANES, np.float32)
+    minima, counts = np.empty(LANES, np.float32), np.empty(BINS, np.int32)
     for i in range(xq.shape[0]):
         row = scores[i]
         slack = np.float32(2) * ROUNDING * (inner_product(xq[i], xq[i]) + largest)
         bound = np.float32(np.inf)
-        if nprobe <= 32 and nlist >= 4 * LANES:
-            bound = bound_of_kth(row, padded, nprobe, minima) + slack
+        if nlist >= 4 * LANES:
+            few = nprobe <= LANES // 2
+            bound = bound_of_kth(row, padded, nprobe, minima) if few else bound_by_bins(row, nlist, nprobe, counts)
+            bound += slack
         count = 0
         for c in range(nlist):
             if not row[c] > bound:  # NaN, where a damaged centroid overflows, is kept: nprobe lists have to come out
@@ -170,9 +176,35 @@ def code_product(query, codebook, codes):
     return total
 
 
+@inlined
+def table_sum(table, codes):
+    """Σ_j table[j, code_j] of a vector with codes of a byte each: scale · ⟨q, r̂⟩ from the float table (`lut.py`)."""
+    total = np.float32(0)
+    for j in range(table.shape[0]):
+        total += table[j, load_u8(codes + j * 64)]
+    return total
+
+
+@kernel
+def direct_distance_simd(query, centroid, codebook, codes, is_l2):
+    """‖q − c − r̂‖², or −⟨q, c + r̂⟩, element by element, eight at a time; dsub is a multiple of 8."""
+    m, ksub, dsub = codebook.shape
+    q, c, total = query.ctypes.data, centroid.ctypes.data, zero_f32x8()
+    for j in range(m):
+        p = codebook.ctypes.data + (j * ksub + code_at(codes, j, ksub)) * dsub * 4
+        for end in range(p + 32, p + dsub * 4 + 32, 32):
+            if is_l2:
+                difference = loadu_f32x8(q) - loadu_f32x8(c) - loadu_f32x8(end - 32)
+                total = fma_f32x8(difference, difference, total)
+            else:
+                total = total - loadu_f32x8(q) * (loadu_f32x8(c) + loadu_f32x8(end - 32))
+            q, c = q + 32, c + 32
+    return sum_f32x8(total)
+
+
 @kernel(fast=True)
-def direct_distance(query, centroid, codebook, codes, is_l2):
-    """‖q − c − r̂‖², or −⟨q, c + r̂⟩, summed element by element."""
+def direct_distance_plain(query, centroid, codebook, codes, is_l2):
+    """The same distance up to rounding, for any dsub."""
     m, ksub, dsub = codebook.shape
     total = np.float32(0)
     for j in range(m):
@@ -187,6 +219,17 @@ def direct_distance(query, centroid, codebook, codes, is_l2):
             for e in range(dsub):
                 total -= q[e] * (c[e] + p[e])
     return total
+
+
+SIMD = available()
+
+
+@inlined
+def direct_distance(query, centroid, codebook, codes, is_l2):
+    """‖q − c − r̂‖², or −⟨q, c + r̂⟩, in eights where dsub allows it."""
+    if SIMD and codebook.shape[2] % 8 == 0:
+        return direct_distance_simd(query, centroid, codebook, codes, is_l2)
+    return direct_distance_plain(query, centroid, codebook, codes, is_l2)
 
 
 @kernel(fast=True)

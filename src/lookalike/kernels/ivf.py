@@ -7,13 +7,14 @@ out as in `scan.py`; ids are int32 or int64.
 import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.distances import code_product, direct_distance
+from lookalike.kernels.distances import code_product, direct_distance, inner_product, probe_few, table_sum
 from lookalike.kernels.lut import build_tables, quantize_tables
 from lookalike.kernels.scan import BLOCK, lane_byte, masks_below, scan_estimates, scan_masks
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
-from lookalike.kernels.topk import LANES, bound_of_kth, quickselect, sort_candidates
+from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, quickselect, sort_candidates
 
 CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `lists`
+AHEAD = 4  # candidates between asking for a code and reading it
 SEEDED = 32  # up to this k, lane minima give the first threshold
 INFINITY = np.float32(np.inf)
 ROUNDING = np.float32(1e-6)  # of a sum of a few float32 numbers, relative to the largest
@@ -41,6 +42,14 @@ def aligned_bytes(count):
     return memory[start : start + count]
 
 
+@inlined
+def code_address(lists, place, m, width):
+    """Where the first code of a place, list_no << 32 | position, lies; rows are `width` bytes."""
+    position = place & 0xFFFFFFFF
+    block = lists[place >> 32, CODES] + (position // BLOCK) * m * width
+    return block + lane_byte(position % BLOCK) * (width // BLOCK)
+
+
 @kernel
 def visiting_order(probes, first, last, nlist, order):
     """Pairs (query, probe) with first <= probe < last, grouped by list, as query · nprobe + probe; returns how many.
@@ -63,11 +72,11 @@ def visiting_order(probes, first, last, nlist, order):
 
 
 @kernel
-def first_masks(codes, biases, size, m, table, step, slack, k, estimates, values, masks):
+def first_masks(codes, biases, size, m, table, step, slack, k, estimates, minima, masks):
     """Masks of the first list that a query visits, where no threshold is known: the k best estimates set it.
 
-    estimates: aligned float32; values: float32 of as many. True distances are within `slack` of the estimates, so what may be among
-    the k nearest lies below the k-th estimate plus twice the slack.
+    estimates: aligned float32 (64 blocks,); minima: float32 (64,). True distances are within `slack` of the estimates, so what may
+    be among the k nearest lies below the k-th estimate plus twice the slack.
     """
     blocks = (size + BLOCK - 1) // BLOCK
     scan_estimates(codes, blocks, m, table, biases, step, estimates.ctypes.data)
@@ -75,10 +84,9 @@ def first_masks(codes, biases, size, m, table, step, slack, k, estimates, values
         estimates[i] = INFINITY
     bound = INFINITY
     if k <= min(SEEDED, size):
-        bound = bound_of_kth(estimates, blocks * BLOCK, k, values)
+        bound = bound_of_kth(estimates, blocks * BLOCK, k, minima)
     elif k < size:
-        values[:size] = estimates[:size]
-        bound = np.partition(values[:size], k - 1)[k - 1]
+        bound = bound_by_bins(estimates, size, k, np.empty(BINS, np.int32))
     bound += np.float32(2) * slack + ROUNDING * abs(bound)
     masks_below(estimates.ctypes.data, blocks, bound, masks)
 
@@ -97,6 +105,7 @@ def score_survivors(
     lists,
     size,
     codebook,
+    table,
     scale,
     masks,
     wide_ids,
@@ -126,9 +135,8 @@ def score_survivors(
             if filtered and not is_allowed(number, mask, chosen):
                 continue
             code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
-            distance = (
-                load_f32(lists[list_no, BIASES] + 4 * position) + coarse + scale * code_product(query, codebook, code)
-            )
+            product = table_sum(table, code) if table.shape[0] else scale * code_product(query, codebook, code)
+            distance = load_f32(lists[list_no, BIASES] + 4 * position) + coarse + product
             if distance <= limit:
                 distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
                 count += 1
@@ -147,11 +155,14 @@ def finish(query, lists, centroids, codebook, is_l2, by_residual, distances, ids
         quickselect(distances, ids, places, count, k)
         count = k
     zero = np.zeros(query.shape[0], np.float32)
-    for c in range(count):
-        list_no, position = places[c] >> 32, places[c] & 0xFFFFFFFF
-        code = lists[list_no, CODES] + (position // BLOCK) * m * width + lane_byte(position % BLOCK) * (width // BLOCK)
-        origin = centroids[list_no] if by_residual else zero
-        distances[c] = direct_distance(query, origin, codebook, code, is_l2)
+    for c in range(-AHEAD, count):
+        if c + AHEAD < count:  # a code lies in m cache lines: they are asked for some candidates before they are read
+            code = code_address(lists, places[c + AHEAD], m, width)
+            for j in range(m):
+                prefetch(code + j * width)
+        if c >= 0:
+            origin = centroids[places[c] >> 32] if by_residual else zero
+            distances[c] = direct_distance(query, origin, codebook, code_address(lists, places[c], m, width), is_l2)
     sort_candidates(distances, ids, places, count)
     for c in range(count):
         out_d[c], out_i[c] = distances[c], ids[c]
@@ -191,18 +202,18 @@ def search_lists(
     capacity = 2 * k + LANES
     blocks = (longest + BLOCK - 1) // BLOCK
     tables = aligned_bytes(nq * m * 256).reshape(nq, m, 256)
-    table = np.empty((m, 256), np.float32)
+    exact = np.empty((nq, m, 256), np.float32)
     steps, floors = np.empty(nq, np.float32), np.empty(nq, np.float32)
     distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
     places, counts = np.empty((nq, capacity), np.int64), np.zeros(nq, np.int64)
     limits = np.full(nq, INFINITY, np.float32)
     masks = np.empty(blocks, np.uint64)
     estimates = aligned_bytes(blocks * BLOCK * 4).view(np.float32)
-    values = np.empty(max(LANES, blocks * BLOCK), np.float32)
+    minima = np.empty(LANES, np.float32)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
     for i in range(nq):
-        build_tables(xq[i], columns, scale, table)
-        steps[i], floors[i] = quantize_tables(table, largest, tables[i])
+        build_tables(xq[i], columns, scale, exact[i])
+        steps[i], floors[i] = quantize_tables(exact[i], largest, tables[i])
     order = np.empty(nq * nprobe, np.int64)
     for phase in range(2):
         pairs = (
@@ -223,14 +234,14 @@ def search_lists(
             # half a step for each sub-quantizer, and the rounding of float sums of this size
             slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
             if limits[i] == INFINITY and not filtered:
-                first_masks(codes, biases, size, m, tables[i].ctypes.data, steps[i], slack, k, estimates, values, masks)
+                first_masks(codes, biases, size, m, tables[i].ctypes.data, steps[i], slack, k, estimates, minima, masks)
             else:
                 threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i])
                 scan_masks(
                     codes, (size + BLOCK - 1) // BLOCK, m, tables[i].ctypes.data, biases, steps[i], threshold, masks
                 )
             count, limit = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, codebook, scale, masks, wide_ids, mask, chosen,
+                xq[i], list_no, coarse[i, p], lists, size, codebook, exact[i], scale, masks, wide_ids, mask, chosen,
                 distances[i], ids[i], places[i], counts[i], limits[i], k,
             )  # fmt: skip
             if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
@@ -242,6 +253,40 @@ def search_lists(
             xq[i], lists, centroids, codebook, is_l2, by_residual,
             distances[i], ids[i], places[i], counts[i], k, out_d[i], out_i[i],
         )  # fmt: skip
+
+
+@kernel
+def search_one(
+    xq,
+    tiles,
+    offsets,
+    largest,
+    nprobe,
+    lists,
+    longest,
+    centroids,
+    codebook,
+    columns,
+    by_residual,
+    is_l2,
+    wide_ids,
+    k,
+    out_d,
+    out_i,
+):
+    """One query from its coarse search to its results, as a call costs as much as a list; xq (1, d), out_d (1, k), out_i (1, k).
+
+    Lists are chosen by the metric of the search. Returns ‖q‖²: what is written holds if that is neither NaN nor too large.
+    """
+    probes, coarse = probe_few(xq, tiles, offsets, centroids, largest, nprobe, is_l2)
+    norm = inner_product(xq[0], xq[0])
+    if not by_residual:
+        coarse[:] = norm if is_l2 else np.float32(0)
+    search_lists(
+        xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, is_l2, wide_ids,
+        np.empty(0, np.bool_), np.empty(0, np.int64), k, out_d, out_i,
+    )  # fmt: skip
+    return norm
 
 
 @kernel
@@ -268,6 +313,7 @@ def search_lists_wide(
     capacity = 2 * k + LANES
     scale = np.float32(-2 if is_l2 else -1)
     masks = np.full((longest + BLOCK - 1) // BLOCK, ~np.uint64(0))
+    no_table = np.empty((0, 0), np.float32)
     for i in range(nq):
         distances, ids = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
         places, count, limit = np.empty(capacity, np.int64), 0, INFINITY
@@ -275,7 +321,7 @@ def search_lists_wide(
             list_no = probes[i, p]
             size = lists[list_no, SIZE]
             count, limit = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, codebook, scale, masks, wide_ids, mask, chosen,
+                xq[i], list_no, coarse[i, p], lists, size, codebook, no_table, scale, masks, wide_ids, mask, chosen,
                 distances, ids, places, count, limit, k,
             )  # fmt: skip
         finish(

@@ -8,12 +8,49 @@ each vector (`distances.py`).
 
 import numpy as np
 
-from lookalike.kernels._jit import kernel
+from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels.simd import (
+    available,
+    fma,
+    largest_lane,
+    loadu_f32x16,
+    maximum,
+    minimum,
+    smallest_lane,
+    splat_f32x16,
+    storeu_f32x16,
+    zero_f32x16,
+)
+
+
+@kernel
+def build_tables_simd(query, columns, scale, table):
+    """table[j, c] = scale · ⟨q_j, p_jc⟩, table (m, width).
+
+    columns: float32 (m, dsub, width), the codebook by columns, width a multiple of 64.
+    """
+    m, dsub, width = columns.shape
+    for j in range(m):
+        for first in range(0, 4 * width, 256):
+            at = columns.ctypes.data + j * dsub * width * 4 + first
+            a, b, g, h = zero_f32x16(), zero_f32x16(), zero_f32x16(), zero_f32x16()
+            for e in range(j * dsub, (j + 1) * dsub):
+                q = splat_f32x16(scale * query[e])
+                a = fma(q, loadu_f32x16(at), a)
+                b = fma(q, loadu_f32x16(at + 64), b)
+                g = fma(q, loadu_f32x16(at + 128), g)
+                h = fma(q, loadu_f32x16(at + 192), h)
+                at += 4 * width
+            out = table.ctypes.data + j * width * 4 + first
+            storeu_f32x16(out, a)
+            storeu_f32x16(out + 64, b)
+            storeu_f32x16(out + 128, g)
+            storeu_f32x16(out + 192, h)
 
 
 @kernel(fast=True)
-def build_tables(query, columns, scale, table):
-    """table[j, c] = scale · ⟨q_j, p_jc⟩; columns: float32 (m, dsub, width), the codebook by columns; table (m, width)."""
+def build_tables_plain(query, columns, scale, table):
+    """The same table up to rounding, by loops that Numba vectorises as far as the CPU goes."""
     m, dsub, width = columns.shape
     for j in range(m):
         row = table[j]
@@ -36,7 +73,32 @@ def build_tables(query, columns, scale, table):
             e += 1
 
 
+build_tables = build_tables_simd if available() else build_tables_plain
+
 SMALLEST_STEP = np.float32(1e-30)  # whose inverse is finite; also where all entries of each row are equal
+
+
+@inlined
+def row_range_simd(row):
+    """Smallest and largest of a row of floats whose length is a multiple of 16."""
+    at = row.ctypes.data
+    low = high = loadu_f32x16(at)
+    for here in range(at + 64, at + 4 * row.shape[0], 64):
+        v = loadu_f32x16(here)
+        low, high = minimum(low, v), maximum(high, v)
+    return smallest_lane(low), largest_lane(high)
+
+
+@inlined
+def row_range_plain(row):
+    """The same, one by one."""
+    low = high = row[0]
+    for value in row[1:]:
+        low, high = min(low, value), max(high, value)
+    return low, high
+
+
+row_range = row_range_simd if available() else row_range_plain
 
 
 @kernel
@@ -50,10 +112,7 @@ def quantize_tables(table, largest, quantized):
     minima = np.empty(m, np.float32)
     span, floor = np.float32(0), np.float32(0)
     for j in range(m):
-        low = high = table[j, 0]
-        for c in range(1, width):
-            low = min(low, table[j, c])
-            high = max(high, table[j, c])
+        low, high = row_range(table[j])
         minima[j] = low
         floor += low
         span = max(span, high - low)

@@ -51,7 +51,7 @@ def instructions() -> str:
     features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
     if wish != "avx2" and "+avx512vbmi" in features and "+avx512bw" in features:
         return "avx512vbmi"
-    return "avx2" if "+avx2" in features and "+fma" in features else ""
+    return "avx2" if {"+avx2", "+fma", "+f16c"} <= set(features) else ""
 
 
 def available() -> bool:
@@ -90,6 +90,7 @@ class RegisterModel(models.PrimitiveModel):
 
 u8x64 = Register("u8x64", I8, 64, np.uint8)
 u16x32 = Register("u16x32", I16, 32, np.uint16)
+f32x8 = Register("f32x8", F32, 8, np.float32)
 f32x16 = Register("f32x16", F32, 16, np.float32)
 table256 = Table()
 
@@ -108,8 +109,10 @@ def _operator(register, build, *operators):
 
 _operator(u16x32, lambda b, x, y: b.add(x, y), operator.add, operator.iadd)
 _operator(u16x32, lambda b, x, y: b.sub(x, y), operator.sub)
-_operator(f32x16, lambda b, x, y: b.fadd(x, y), operator.add, operator.iadd)
-_operator(f32x16, lambda b, x, y: b.fmul(x, y), operator.mul)
+for _floats in (f32x8, f32x16):
+    _operator(_floats, lambda b, x, y: b.fadd(x, y), operator.add, operator.iadd)
+    _operator(_floats, lambda b, x, y: b.fsub(x, y), operator.sub)
+    _operator(_floats, lambda b, x, y: b.fmul(x, y), operator.mul)
 
 # --- operations ------------------------------------------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ def _scalar_store(numba_type, element, ctype, align):
 # Memory. Blocks of codes and their biases are 64-byte aligned; everything else may lie anywhere.
 load_u8x64 = _vector_load(u8x64, ctypes.c_uint8, 64)
 load_f32x16 = _vector_load(f32x16, ctypes.c_float, 64)
+loadu_f32x8 = _vector_load(f32x8, ctypes.c_float, 4)
 loadu_f32x16 = _vector_load(f32x16, ctypes.c_float, 4)
 load_u8 = _scalar_load(types.uint8, I8, ctypes.c_uint8, 1)
 load_u16 = _scalar_load(types.uint16, I16, ctypes.c_uint16, 2)
@@ -184,6 +188,23 @@ store_u16 = _scalar_store(types.uint16, I16, ctypes.c_uint16, 2)
 store_f32 = _scalar_store(types.float32, F32, ctypes.c_float, 4)
 store_i32 = _scalar_store(types.int32, I32, ctypes.c_int32, 4)
 store_i64 = _scalar_store(types.int64, I64, ctypes.c_int64, 8)
+
+
+def _halves_python(address):
+    return _at(address, ctypes.c_uint16, 8).view(np.float16).astype(np.float32)
+
+
+@operation(f32x8, types.intp, python=_halves_python)
+def halves_as_f32x8(b, address):
+    """Eight float16 from any address, as float32."""
+    halves = ir.VectorType(ir.HalfType(), 8)
+    return b.fpext(b.load(_pointer(b, address, halves), typ=halves, align=2), f32x8.llvm)
+
+
+@operation(types.float32, types.uint32, python=lambda bits: np.uint32(bits).view(np.float32))
+def bits_as_f32(b, bits):
+    """The float32 with these bits."""
+    return b.bitcast(bits, F32)
 
 
 def _store_python(address, value):
@@ -228,6 +249,7 @@ def to_high_bytes(b, v):
 
 
 # Floats.
+zero_f32x8 = operation(f32x8, python=lambda: np.zeros(8, np.float32))(lambda b: ir.Constant(f32x8.llvm, [0.0] * 8))
 zero_f32x16 = operation(f32x16, python=lambda: np.zeros(16, np.float32))(lambda b: ir.Constant(f32x16.llvm, [0.0] * 16))
 
 
@@ -249,15 +271,33 @@ def fma(b, x, y, z):
     return _intrinsic_call(b, "llvm.fma.v16f32", x, y, z)
 
 
+@operation(f32x8, f32x8, f32x8, f32x8, python=lambda x, y, z: x * y + z)
+def fma_f32x8(b, x, y, z):
+    """x · y + z on 8 lanes, rounded once (twice with the JIT off)."""
+    return _intrinsic_call(b, "llvm.fma.v8f32", x, y, z)
+
+
 @operation(f32x16, f32x16, f32x16, python=np.minimum)
 def minimum(b, x, y):
     """The smaller of each pair of lanes; no NaN."""
     return b.select(b.fcmp_ordered("<", x, y), x, y)
 
 
+@operation(f32x16, f32x16, f32x16, python=np.maximum)
+def maximum(b, x, y):
+    """The larger of each pair of lanes; no NaN."""
+    return b.select(b.fcmp_ordered(">", x, y), x, y)
+
+
 @operation(types.float32, f32x16, python=lambda v: v.sum(dtype=np.float32))
 def sum_lanes(b, v):
     """The sum of the 16 lanes, by halves."""
+    return _fold(b, v, b.fadd)
+
+
+@operation(types.float32, f32x8, python=lambda v: v.sum(dtype=np.float32))
+def sum_f32x8(b, v):
+    """The sum of the 8 lanes, by halves."""
     return _fold(b, v, b.fadd)
 
 
@@ -276,6 +316,12 @@ def _fold(b, v, combine):
 def smallest_lane(b, v):
     """The smallest of the 16 lanes; no NaN."""
     return _fold(b, v, lambda x, y: b.select(b.fcmp_ordered("<", x, y), x, y))
+
+
+@operation(types.float32, f32x16, python=lambda v: v.max())
+def largest_lane(b, v):
+    """The largest of the 16 lanes; no NaN."""
+    return _fold(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 
 
 def _half_as_f32(first_lane):

@@ -4,6 +4,8 @@ A candidate is a distance, an id and a place. Order is by distance, then by id, 
 answer whatever the order in which lists are visited and however queries are split among threads.
 """
 
+import numpy as np
+
 from lookalike.kernels._jit import inlined, kernel
 
 LANES = 64
@@ -91,3 +93,30 @@ def bound_of_kth(values, n, k, minima):
                 best = j
         minima[i], minima[best] = minima[best], minima[i]
     return minima[k - 1]
+
+
+BINS = 256
+
+
+@kernel
+def bound_by_bins(values, n, k, counts):
+    """A number that at least k of ``values[:n]`` do not exceed, for any k up to n, in two passes; no more than a bin too high.
+
+    Values are counted in `BINS` equal bins of their range. counts: scratch, int32 (BINS,).
+    """
+    low = high = values[0]
+    for i in range(1, n):
+        low, high = min(low, values[i]), max(high, values[i])
+    if not low < high:
+        return high
+    scale = np.float32(BINS - 1) / (high - low)
+    counts[:] = 0
+    for i in range(n):
+        x = (values[i] - low) * scale
+        counts[np.int64(x) if 0 <= x < BINS else BINS - 1] += 1  # NaN, of a damaged file, is not below either
+    total = 0
+    for number in range(BINS):
+        total += counts[number]
+        if total >= k:
+            return low + (np.float32(number) + np.float32(1.01)) / scale  # what is rounded off is much less than 0.01
+    return high

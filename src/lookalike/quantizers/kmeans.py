@@ -135,6 +135,11 @@ def kmeans_native(
     -------
     centroids : ndarray of float32, shape (k, d)
 
+    Raises
+    ------
+    TrainingError
+        With fewer points than clusters.
+
     Notes
     -----
     An empty cluster takes over a share of a large one: it is put beside the centroid of a cluster drawn with a probability
@@ -142,6 +147,8 @@ def kmeans_native(
     """
     from lookalike.kernels.assign import cluster_sums
 
+    if len(x) < k:
+        raise TrainingError(f"k-means: expected at least k={k} points, got {len(x)}")
     rng = np.random.default_rng(seed)
     centroids = _plus_plus(x, k, rng) if init == "k-means++" else x[rng.choice(len(x), k, replace=False)].copy()
     previous = np.inf

@@ -19,6 +19,7 @@ from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans, train_centroid
 
 __all__ = ["ProductQuantizer"]
 
+MAX_M = 65_535  # so many bytes of 1 still add up in the 16 bits of the scan
 ROWS = 4096  # vectors encoded by one call of the kernel
 
 
@@ -50,7 +51,7 @@ class ProductQuantizer:
     """
 
     def __init__(self, m: int, nbits: int = 8, kmeans: KMeansChoice = "native", seed: int = 0) -> None:
-        self.m, self.nbits = check_count(m, "m"), check_count(nbits, "nbits", 4, 16)
+        self.m, self.nbits = check_count(m, "m", 1, MAX_M), check_count(nbits, "nbits", 4, 16)
         get_kmeans(kmeans)
         self.kmeans, self.seed = kmeans, seed
         self._centroids: FloatArray | None = None

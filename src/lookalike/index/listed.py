@@ -1,0 +1,194 @@
+"""What indexes with inverted lists share: the checks of a request, and the life of what is stored."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from abc import abstractmethod
+from typing import Any, Self
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray, PathLike
+from lookalike._validate import check_count, check_ids
+from lookalike.errors import IdError, InputError
+from lookalike.index.base import Index, allowed_ids
+from lookalike.index.idmap import IdMap
+from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
+from lookalike.quantizers.rotation import LinearTransform, parse_rotation
+
+__all__ = ["POSITION", "ListedIndex", "Stored"]
+
+POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
+
+Stored = tuple[Any, ...]
+"""What lists hold of some vectors, row by row: (list_no, …, ids), without the ids (list_no, …)."""
+
+
+class ListedIndex(Index):
+    """Base of indexes whose vectors lie in one or many lists, in whatever form.
+
+    An optional rotation (`quantizers.rotation`) stands at the public door: what lies behind it lives in the rotated space.
+    """
+
+    _lists: Any
+
+    def __init__(self, nlist: int, metric: str, kmeans: KMeansChoice, rotation: str | None, seed: int) -> None:
+        super().__init__(metric)
+        get_kmeans(kmeans)
+        parse_rotation(rotation)
+        self.nlist = check_count(nlist, "nlist")
+        self.kmeans, self.rotation, self.seed = kmeans, rotation, seed
+        self._transform: LinearTransform | None = None
+        self._places: IdMap | None = None
+
+    # --- what differs ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _encode(self, x: FloatArray) -> Stored:
+        """What lists hold of these vectors: (list_no, …)."""
+
+    @abstractmethod
+    def _empty_lists(self) -> Any:
+        """Lists that hold nothing."""
+
+    @abstractmethod
+    def _changed(self, lists: Any, without: IdArray | None, more: Stored | None) -> Any:
+        """New lists: `lists` without what stands at these places, then with (list_no, …, ids) appended."""
+
+    @abstractmethod
+    def _stored_at(self, places: IdArray) -> Stored:
+        """What stands at these places: (list_no, …)."""
+
+    @abstractmethod
+    def _all_stored(self) -> Stored:
+        """What all lists hold, list by list: (list_no, …, ids)."""
+
+    @abstractmethod
+    def _space_arrays(self) -> list[Array]:
+        """The centroids that give meaning to what is stored; two indexes can be merged where theirs are equal."""
+
+    # --- one request -------------------------------------------------------------------------------------------------
+
+    @property
+    def ids(self) -> IdArray:
+        ids: IdArray = self._lists.all_ids()
+        return ids
+
+    @property
+    def _is_l2(self) -> bool:
+        return self.metric == "l2"
+
+    def _inside(self, x: FloatArray) -> FloatArray:
+        """Vectors as the lists know them: rotated, if there is a rotation."""
+        return x if self._transform is None else self._transform.apply(x)
+
+    def _check_request(
+        self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
+    ) -> tuple[FloatArray, int, int, Array | None]:
+        self._check_trained()
+        vectors = self._vectors(xq, "xq", empty_ok=True)
+        nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
+        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
+        return vectors, nprobe, threads, allowed_ids(allow)
+
+    def _as_metric(self, distances: FloatArray) -> FloatArray:
+        """From "smaller is nearer" to what the metric promises."""
+        if self.metric == "ip":
+            return np.negative(distances, out=distances)
+        if self.metric == "cosine":
+            distances += 1
+            return np.clip(distances, 0, None, out=distances)
+        return distances
+
+    # --- life of an index --------------------------------------------------------------------------------------------
+
+    def update(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
+
+        Raises
+        ------
+        IdError
+            If an id is not stored or is given twice; nothing is changed then.
+        """
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            vectors = self._vectors(xb, "xb", empty_ok=True)
+            numbers = check_ids(ids, len(vectors))
+            places = self._find_stored(numbers, "update")
+            more = (*self._encode(self._inside(vectors)), numbers)
+            self._lists, self._places = self._changed(self._lists, places, more), None
+        return self
+
+    def merge(self, other: Any, add_id: int = 0) -> Self:
+        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
+
+        Raises
+        ------
+        InputError
+            If the two do not share metric, centroids and rotation.
+        IdError
+            If an id would be stored twice; nothing is changed then.
+        """
+        shift = check_count(add_id, "add_id", 0)
+        if not isinstance(other, ListedIndex) or not self._same_space(other):
+            raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
+        with self._writing:
+            self._check_writable()
+            *stored, numbers = other._all_stored()
+            numbers = numbers + shift
+            self._check_new(numbers)
+            self._lists, self._places = self._changed(self._lists, None, (*stored, numbers)), None
+            self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
+        return self
+
+    def split(self, ids: Any) -> Self:
+        """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
+        with self._writing:
+            self._check_writable()
+            self._check_trained()
+            numbers = check_ids(ids)
+            places = self._find_stored(numbers, "split")
+            part = copy.copy(self)
+            part._writing, part._places = threading.RLock(), None
+            part._lists = self._changed(self._empty_lists(), None, (*self._stored_at(places), numbers))
+            self._lists, self._places = self._changed(self._lists, places, None), None
+        return part
+
+    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
+        """Places of distinct ids, all of them stored."""
+        if len(np.unique(ids)) != len(ids):
+            raise IdError(f"{what}: an id is given twice")
+        places = self._find(ids)
+        if (places < 0).any():
+            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
+        return places
+
+    def _same_space(self, other: ListedIndex) -> bool:
+        if (type(self), self.metric, self.nlist) != (type(other), other.metric, other.nlist):
+            return False
+        own, theirs = self._space_arrays(), other._space_arrays()
+        for index, parts in ((self, own), (other, theirs)):
+            if index._transform is not None:
+                parts += [index._transform.matrix, index._transform.offset]
+        return len(own) == len(theirs) and all(np.array_equal(a, b) for a, b in zip(own, theirs, strict=True))
+
+    def _remove(self, ids: IdArray) -> int:
+        places = self._find(ids)
+        places = places[places >= 0]
+        if len(places):
+            self._lists, self._places = self._changed(self._lists, places, None), None
+        return len(places)
+
+    def _find(self, ids: IdArray) -> IdArray:
+        if self._places is None:
+            self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
+        return self._places.find(ids)
+
+    def save(self, path: PathLike) -> None:
+        """Write the index to one file, atomically; see `lookalike.load_index`."""
+        from lookalike.index.storage import save_index
+
+        save_index(self, path)
