@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Answer:
     """What a path gives.
 
-    `cut` says after how many bytes each of the next answers breaks off; `length` is what it claims instead of the truth.
+    `cut` says after how many bytes each of the next answers breaks off; `length` is what it claims instead of the truth. With
+    `hold`, half of the body is sent, and the rest when that is set.
     """
 
     body: bytes = b""
@@ -25,6 +26,7 @@ class Answer:
     chunked: bool = False
     length: int | None = None
     cut: list[int] = field(default_factory=list)
+    hold: threading.Event | None = None
 
 
 class FileHost:
@@ -87,6 +89,11 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
     else:
         handler.send_header("Content-Length", str(len(body) if answer.length is None else answer.length))
     handler.end_headers()
+    if answer.hold is not None:
+        handler.wfile.write(body[: len(body) // 2])
+        handler.wfile.flush()
+        answer.hold.wait(60)
+        body = body[len(body) // 2 :]
     handler.wfile.write(body[: answer.cut.pop(0)] if answer.cut else body)
 
 

@@ -226,10 +226,12 @@ def _transfer(job: _Job, file: BinaryIO) -> None:
         file.seek(have)
         _note(job, response)
         job.progress(have, total)
-        while chunk := response.read(CHUNK):
+        while (total is None or have < total) and (
+            chunk := response.read1(CHUNK)
+        ):  # what is there, however slow it comes
             have += len(chunk)
-            if have > (limit := job.max_bytes if total is None else total):
-                raise FetchError(f"{job.target.name}: expected at most {limit:,} bytes, the server sends more")
+            if have > job.max_bytes:
+                raise FetchError(f"{job.target.name}: expected at most {job.max_bytes:,} bytes, the server sends more")
             _write(job, file, chunk)
             job.progress(have, total)
         if total is not None and have < total:

@@ -2,9 +2,82 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Command
+from tests.data.test_published import VOC, card, tar_of
+from tests.filehost import FileHost, file_host
+
+
+@pytest.fixture
+def host() -> Iterator[FileHost]:
+    with file_host() as running:
+        yield running
+
+
+def fetch_voc(lookalike: Command, host: FileHost, hold: threading.Event | None = None) -> subprocess.Popen[str]:
+    """The command in a process where VOC 2012 is a small archive on this machine; `hold` as in `Answer`."""
+    small = card(host, "voc2012", tar_of(VOC))
+    host.answers["/archive"].hold = hold
+    code = f"""
+import sys
+from lookalike._files import Checksum
+from lookalike.cli import main
+from lookalike.data import datasets
+from lookalike.data.datasets import Archive, DatasetCard, Licence
+datasets.DATASETS = {{"voc2012": {small!r}}}
+sys.argv = ["lookalike", "datasets", "fetch", "voc2012"]
+main()
+"""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code], env=lookalike.environ, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_a_data_set_from_its_authors(lookalike: Command, host: FileHost) -> None:
+    with fetch_voc(lookalike, host) as process:
+        out, err = process.communicate(timeout=120)
+    folder = lookalike.home / "datasets" / "voc2012"
+    assert (process.returncode, out) == (0, f"{folder}\n"), err
+    assert (folder / "labels.tsv").is_file()
+    for words in (
+        "fetching VOCtrainval_11-May-2012.tar",
+        "checked: its MD5",
+        "fetched: 3 pictures",
+        "cite: Everingham",
+    ):
+        assert words in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one process on Windows")
+def test_ctrl_c_keeps_what_was_fetched(lookalike: Command, host: FileHost) -> None:
+    release = threading.Event()
+    try:
+        with fetch_voc(lookalike, host, release) as process:
+            part = lookalike.home / "datasets" / "VOCtrainval_11-May-2012.tar.part"
+            while not (part.exists() and part.stat().st_size):
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=120)
+    finally:
+        release.set()
+    assert (process.returncode, out) == (1, ""), err
+    assert err.splitlines()[-2:] == [
+        "lookalike: what was fetched is kept; the same command goes on",
+        "lookalike: stopped",
+    ]
+    with fetch_voc(lookalike, host) as again:
+        assert "fetched: 3 pictures" in again.communicate(timeout=120)[1]
+    assert host.requests[-1][1] is not None
 
 
 def test_bundled_pictures_need_no_fetching(lookalike: Command) -> None:

@@ -89,7 +89,8 @@ def _download(
         part = file.with_name(f"{file.name}.part")
         have = part.stat().st_size if part.exists() else 0
         check_room(file.parent, 2 * archive.size - have, f"{archive.file}, packed and unpacked,")
-        say(f"fetching {archive.file}, {archive.size / 1e6:,.0f} MB, from {urlsplit(archive.url).hostname}")
+        there = f", of which {have / 1e6:,.0f} are there" if have else ""
+        say(f"fetching {archive.file}, {archive.size / 1e6:,.0f} MB{there}, from {urlsplit(archive.url).hostname}")
     try:
         done = download(
             archive.url,
