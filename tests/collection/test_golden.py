@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection
-from lookalike.collection.catalog import SCHEMA_VERSION
+from lookalike.collection.catalog import PLAIN_VERSION
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -30,7 +30,7 @@ def write(path: Path) -> None:
         collection.remove("/pictures/c.jpg")
 
 
-@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+@pytest.mark.parametrize("version", range(1, PLAIN_VERSION + 1))
 def test_collection_of_each_version(tmp_path: Path, version: int) -> None:
     shutil.copytree(GOLDEN / f"version-{version}", tmp_path / "c")
     with Collection.open(tmp_path / "c") as collection:
@@ -49,4 +49,4 @@ def test_collection_of_each_version(tmp_path: Path, version: int) -> None:
 
 
 if __name__ == "__main__":
-    write(GOLDEN / f"version-{SCHEMA_VERSION}")
+    write(GOLDEN / f"version-{PLAIN_VERSION}")

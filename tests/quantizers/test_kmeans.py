@@ -132,7 +132,6 @@ def test_native_itself_says_that_points_are_too_few() -> None:
         kmeans.kmeans_native(np.eye(3, dtype=np.float32), 4)
 
 
-
 def test_few_points_are_warned_about_with_what_to_change(points) -> None:
     with pytest.warns(la.LookalikeWarning, match=r"100 training points for 16 centroids; give at least 624") as caught:
         kmeans.train_centroids(points[:100], 16, "native", 0, "test")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import bench, catalogues, evaluating, fetching, models
+from lookalike.cli import adapting, bench, catalogues, evaluating, fetching, models
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
@@ -35,6 +35,7 @@ app.add_typer(models.models, name="models")
 app.add_typer(bench.bench, name="bench")
 catalogues.datasets.command("fetch")(fetching.fetch_dataset)
 app.command("eval")(evaluating.eval_collection)
+models.models.command("adapt")(adapting.adapt)
 
 Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; another than loopback needs --auth.")]
 Port = Annotated[
@@ -192,6 +193,8 @@ def status(into: In = None, json: Json = False) -> None:
             (key, f"{facts[key]:,}" if isinstance(facts[key], int) else str(facts[key]))
             for key in ("pictures", "model")
         ]
+        if facts["transform"] is not None:
+            rows.append(("transform", f"{facts['transform']['kind']}, {facts['transform']['d']:,} dimensions"))
         rows += [
             ("index", f"{facts['index']} ({facts['spec']})"),
             ("recall@10", _recall(recall)),

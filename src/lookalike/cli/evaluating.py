@@ -69,15 +69,20 @@ def _write(measured: Evaluation, out: Path) -> None:
 
 def _print(measured: Evaluation) -> None:
     asked = "" if measured.queries == measured.pictures else f", {measured.queries:,} of them asked"
-    emit(f"{count(measured.pictures, 'picture')} with {count(measured.labels, 'label')}{asked}; model {measured.model}")
+    changed = f", {measured.transform}" if measured.transform else ""
+    emit(
+        f"{count(measured.pictures, 'picture')} with {count(measured.labels, 'label')}{asked}; model {measured.model}{changed}"
+    )
     if measured.left_out:
         say(f"{count(measured.left_out, 'picture')} left out: without a label, or too few share it")
     columns = ("p_at_1", "p_at_5", "p_at_10", "map", "recall_at_10")
     rows: list[tuple[str, ...]] = [("", "P@1", "P@5", "P@10", "mAP", "recall@10")]
     names = {"cosine": "cosine", "euclidean": "Euclidean", "dot": "dot product"}
-    for distance, name in names.items():
+    adapted = {"transformed": measured.transform} if measured.transform else {}
+    for distance, name in (adapted | names).items():
         rows.append((name, *(f"{measured.overall[distance][column]:.3f}" for column in columns)))
-    rows.append(("cosine, mean over labels", *(f"{measured.by_label['cosine'][column]:.3f}" for column in columns)))
+    first, name = next(iter((adapted | names).items()))
+    rows.append((f"{name}, mean over labels", *(f"{measured.by_label[first][column]:.3f}" for column in columns)))
     table(rows)
     _print_labels(measured)
     _print_separation(measured, names)

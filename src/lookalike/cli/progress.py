@@ -26,6 +26,7 @@ _VERBS = {
     "comparing": "comparing pictures",
     "ranking": "asking with every picture",
     "spoiling": "spoiling pictures",
+    "adapting": "learning, and checking on held-out pictures",
 }
 
 
@@ -74,7 +75,7 @@ class ProgressDisplay:
 def pace(progress: Progress) -> str:
     """``1,200 of 40,000, 85 a second, 7 min 36 s left``, as far as it is known."""
     parts = [f"{progress.done:,} of {progress.total:,}" if progress.total else f"{progress.done:,} so far"]
-    if progress.rate > 0:
+    if progress.rate >= 0.05:
         parts.append(f"{progress.rate:,.0f} a second" if progress.rate >= 10 else f"{progress.rate:.1f} a second")
     if progress.seconds_left is not None and progress.done < progress.total:
         parts.append(f"{duration(progress.seconds_left)} left")

@@ -28,7 +28,8 @@ __all__ = ["CATALOG", "Catalog", "bump", "check_folder", "create_catalog", "get_
 
 CATALOG = "catalog.sqlite"
 APPLICATION_ID = 0x6C6B616C  # "lkal", in the header of the SQLite file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # with a transform; the tables are the same
+PLAIN_VERSION = 1  # without, so that those who know no transforms can read it
 BUSY_SECONDS = 30.0
 
 # Paths and labels are blobs of the file system's bytes: a name need not be UTF-8.
@@ -70,7 +71,7 @@ def create_catalog(folder: Path, meta: dict[str, str]) -> None:
             connection = sqlite3.connect(temporary, isolation_level=None)
             try:
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA user_version = {PLAIN_VERSION}")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(_SCHEMA)
                 values = {"changes": "1", "next_file": "1", "next_feature": "0", "created": str(time.time())} | meta

@@ -35,7 +35,9 @@ from lookalike.errors import CollectionError, IdError
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 
 if TYPE_CHECKING:
+    from lookalike.collection.adaptation import Adaptation
     from lookalike.collection.evaluate import Evaluation
+    from lookalike.features.transforms import Transform
 
 __all__ = ["Collection"]
 
@@ -204,8 +206,10 @@ class Collection:
         xq = resolver.vector()
         embedded = time.perf_counter()
         with self._view() as (connection, snapshot):
-            if snapshot.card.d != len(xq):
-                raise CollectionError(f"{self._path}: the collection's model changed meanwhile; search again")
+            if snapshot.store.d != len(xq) or snapshot.store.transform is not resolver.transform:
+                raise CollectionError(
+                    f"{self._path}: the collection's model or transform changed meanwhile; search again"
+                )
             mask = snapshot.select(allowed)
             ids, distances = snapshot.rank(xq, k, mask=mask, exclude=resolver.exclude, exact=exact)
             hits = listing.hits(connection, snapshot.card, ids, distances)
@@ -519,6 +523,67 @@ class Collection:
         """
         with self._writer() as writer:
             return writer.add_vectors(x, paths, labels, model)
+
+    def adapt(
+        self,
+        labels: Labels = "folders",
+        *,
+        at_least: int = 2,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Adaptation:
+        """Learn from labels which differences between vectors do not matter, and measure what that gains; nothing is changed yet.
+
+        Parameters
+        ----------
+        labels, at_least
+            As in `evaluate`.
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+
+        Returns
+        -------
+        Adaptation
+            With the gain on held-out pictures and labels; if it `helps`, give its `transform` to `set_transform`.
+
+        Raises
+        ------
+        InputError
+            If there are too few labelled pictures to learn from, or to check on.
+        """
+        from lookalike.collection.adaptation import adapt_snapshot
+
+        at_least, pace = check_count(at_least, "at_least", 2), Pace(progress)
+        with self._view() as (connection, snapshot):
+            card = read_card(connection)
+            pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
+        return adapt_snapshot(card, snapshot, pictures, pace)
+
+    def fit_transform(self, d: int, *, whiten: bool = False) -> Transform:
+        """Principal components of the vectors, to `d` dimensions; needs no labels. Nothing is changed yet.
+
+        Raises
+        ------
+        InputError
+            If `d` is more than the vectors have, or there are fewer than two pictures.
+        """
+        from lookalike.collection.adaptation import principal_components
+
+        with self._view() as (connection, snapshot):
+            card = read_card(connection)
+        return principal_components(card, snapshot, check_count(d, "d", 1, card.d), whiten)
+
+    def set_transform(self, transform: Transform | None) -> None:
+        """Search transformed vectors from now on, or, with None, vectors as the model made them again.
+
+        What is stored of each picture does not change. The index is made anew.
+
+        Raises
+        ------
+        ModelError, DimensionError
+            If it was fitted to vectors of another model.
+        """
+        with self._writer() as writer:
+            writer.set_transform(transform)
 
     def remove(self, paths: PathLike | Iterable[PathLike]) -> int:
         """Forget pictures: those at these paths and below these folders. Returns how many.

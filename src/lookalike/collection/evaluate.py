@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,14 @@ from lookalike.errors import ImageError, InputError
 from lookalike.features.metrics import DISTANCES, Scores, macro, pair_order, score_queries, separation
 from lookalike.features.models import ModelCard
 
-__all__ = ["Evaluation", "NearDuplicates", "evaluate_snapshot", "near_duplicates"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Evaluation", "NearDuplicates", "evaluate_snapshot", "near_duplicates", "spoilt_vectors"]
 
 MAX_QUERIES = 10_000
 WORST = 10
-SIDE = 640  # pictures are decoded to this longer side before they are spoilt
+SIDE = 512  # longer side to which pictures are brought before they are spoilt
 TIE = 1e-5
 
 
@@ -65,7 +68,8 @@ class Evaluation:
     pictures, left_out, labels, queries : int
         Pictures that took part, and that did not; different labels; pictures that asked.
     overall, by_label : dict
-        By name of the distance, mean over all queries and mean over the labels' means: P@k, mAP and recall@k.
+        By name of the distance, mean over all queries and mean over the labels' means: P@k, mAP and recall@k. All are of vectors
+        as the model made them, but "transformed", which is there where a transform is on: the cosine that search uses then.
     labelled : dict
         For each label its number of pictures, and P@k, mAP and recall@k of its queries.
     confusions : list of (label, label found first, how often)
@@ -131,11 +135,17 @@ def _is_nearer(distance: str, within: float, between: float) -> bool:
 
 def evaluate_snapshot(snapshot: Snapshot, pictures: Labelled, queries: int, pace: Pace) -> Evaluation:
     """Everything that the stored vectors tell."""
+    plain = StoredRows(snapshot.store.plain(), pictures.features)
     rows = StoredRows(snapshot.store, pictures.features)
     asked = _choose(len(pictures), queries)
-    found = score_queries(
-        rows, pictures.groups, asked, DISTANCES, pictures.norms, lambda done, total: pace.tell("ranking", done, total)
-    )
+
+    def tell(done: int, total: int) -> None:
+        pace.tell("ranking", done, total)
+
+    found = score_queries(plain, pictures.groups, asked, DISTANCES, pictures.norms, tell)
+    best = found["cosine"]
+    if snapshot.store.transform is not None:
+        best = found["transformed"] = score_queries(rows, pictures.groups, asked, step=tell)["cosine"]
     names = Scores.columns()
     overall, by_label, by_name = {}, {}, {}
     for distance, scores in found.items():
@@ -143,13 +153,12 @@ def evaluate_snapshot(snapshot: Snapshot, pictures: Labelled, queries: int, pace
         mean, each = macro(table, pictures.groups, asked)
         overall[distance] = _row(names, table.mean(axis=0))
         by_label[distance] = _row(names, mean)
-        if distance == "cosine":
+        if scores is best:
             by_name = {name: _row(names, values) for name, values in each.items()}
-    best = found["cosine"]
     counts = {name: len(members) for name, members in zip(pictures.groups.names, pictures.groups.members, strict=True)}
     return Evaluation(
         model=snapshot.card.name,
-        transform="",
+        transform="" if snapshot.store.transform is None else snapshot.store.transform.kind,
         pictures=len(pictures),
         left_out=pictures.left_out,
         labels=len(pictures.groups.names),
@@ -158,7 +167,7 @@ def evaluate_snapshot(snapshot: Snapshot, pictures: Labelled, queries: int, pace
         by_label=by_label,
         labelled={name: {"pictures": counts[name]} | by_name[name] for name in by_name},
         confusions=_confusions(pictures, best),
-        separation=separation(rows, pictures.norms, pictures.groups),
+        separation=separation(plain, pictures.norms, pictures.groups),
         pair_order=pair_order(rows, pictures.groups),
         worst=_worst(pictures, best),
     )
@@ -215,9 +224,9 @@ def near_duplicates(snapshot: Snapshot, pictures: Labelled, count: int, pace: Pa
         if len(found) == count:
             break
         pace.tell("spoiling", len(found), min(count, len(pictures)))
-        copies = _copies(snapshot.card, pictures.paths[at])
+        copies = spoilt_vectors(snapshot.card, pictures.paths[at])
         if copies is not None:
-            found.append(_finds(snapshot, copies, int(pictures.features[at])))
+            found.append(_finds(snapshot, snapshot.store.transformed(copies), int(pictures.features[at])))
     if not found:
         raise InputError("near-duplicates: none of the pictures' files can be read now; are they unplugged or moved?")
     pace.tell("spoiling", len(found), len(found), last=True)
@@ -226,16 +235,27 @@ def near_duplicates(snapshot: Snapshot, pictures: Labelled, count: int, pace: Pa
     return NearDuplicates(len(found), float(shares.mean()), by_way)
 
 
-def _copies(card: ModelCard, path: Path) -> FloatArray | None:
-    """Vectors of the spoilt copies of a picture; None where it cannot be read."""
+def spoilt_vectors(card: ModelCard, path: Path) -> FloatArray | None:
+    """Vectors of the copies of a picture, spoilt in each way of the battery; None where it cannot be read."""
     from lookalike.features.images import open_picture
     from lookalike.features.spoil import BATTERY, SPOILERS
 
     try:
-        picture = open_picture(path, max_side=SIDE)
+        picture = _of_side(open_picture(path, max_side=SIDE))
         return embedder_for(card).embed([SPOILERS[name](picture) for name in BATTERY])
     except (ImageError, OSError):
         return None
+
+
+def _of_side(picture: Image) -> Image:
+    """A small picture made larger, so that a blur or noise is as strong for a stamp as for a photo."""
+    from PIL import Image as PillowImage
+
+    factor = SIDE / max(picture.size)
+    if factor <= 1:
+        return picture
+    w, h = (max(round(side * factor), 1) for side in picture.size)
+    return picture.resize((w, h), PillowImage.Resampling.BICUBIC)
 
 
 def _finds(snapshot: Snapshot, copies: FloatArray, own: int) -> Array:

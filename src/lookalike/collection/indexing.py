@@ -21,6 +21,7 @@ from lookalike.collection.models import read_card
 from lookalike.collection.pace import Pace
 from lookalike.collection.segments import FeatureStore
 from lookalike.collection.snapshot import INDEX_FOLDER, Generation, read_generation, read_segments
+from lookalike.collection.transforms import read_transform
 from lookalike.collection.tune import Measured, Spec, choose_nprobe, choose_spec
 from lookalike.errors import FormatError, LookalikeWarning
 
@@ -39,7 +40,10 @@ GROWTH = 2.0  # since training, after which centroids are learnt anew
 
 def refresh_index(connection: sqlite3.Connection, folder: Path, pace: Pace, *, anew: bool = False) -> None:
     """Make the index fit the features, if it does not."""
-    store = FeatureStore(folder, read_segments(connection), read_card(connection).d, strict=False)
+    known = read_transform(connection, folder)
+    transform = None if known is None else known[1]
+    d = read_card(connection).d
+    store = FeatureStore(folder, read_segments(connection), d, strict=False, transform=transform)
     live = _ids(connection, store, "SELECT DISTINCT feature FROM entries")
     generation = None if anew else read_generation(connection)
     pictures = int(connection.execute("SELECT count(*) FROM entries").fetchone()[0])

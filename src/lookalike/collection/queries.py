@@ -44,7 +44,9 @@ class Resolver:
     def __init__(self, connection: sqlite3.Connection, card: ModelCard, store: FeatureStore) -> None:
         self._connection = connection
         self._card = card
-        self._store = store
+        self._store = store.plain()
+        self._transformed = store.transformed
+        self.transform = store.transform
         self._vectors: list[FloatArray | None] = []
         self._pictures: list[Any] = []
         self.exclude: list[int] = []
@@ -76,7 +78,7 @@ class Resolver:
             )
 
     def vectors(self) -> FloatArray:
-        """Unit vectors of all that was collected, in order, shape (n, d)."""
+        """Unit vectors of all that was collected, in order, as the model made them, shape (n, d)."""
         if self._pictures:
             embedded = iter(np.asarray(embedder_for(self._card).embed(self._pictures), np.float32))
             self._vectors = [next(embedded) if vector is None else vector for vector in self._vectors]
@@ -84,8 +86,9 @@ class Resolver:
         return np.stack([vector for vector in self._vectors if vector is not None])
 
     def vector(self) -> FloatArray:
-        """The mean of all that was collected, as a unit vector, shape (d,)."""
-        mean: FloatArray = unit_rows(self.vectors().mean(axis=0, keepdims=True))[0]
+        """The mean of all that was collected, each transformed as the store's rows are, as a unit vector, shape (d,)."""
+        rows = self._transformed(self.vectors())
+        mean: FloatArray = unit_rows(rows.mean(axis=0, keepdims=True))[0]
         return mean
 
     def _picture(self, picture: Any) -> None:

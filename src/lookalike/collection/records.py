@@ -13,7 +13,7 @@ __all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "TextAns
 
 _FEW_LABELS = 5  # named in an explanation
 
-Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing", "ranking", "spoiling"]
+Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Progress:
         Files (or, while indexing or ranking, vectors) dealt with in this phase.
     total : int
         Of how many; 0 while that is not known.
-    phase : {"scanning", "embedding", "indexing", "comparing", "ranking", "spoiling"}
+    phase : {"scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting"}
     rate : float
         Per second, over the last half minute; 0 while that is not known.
     seconds_left : float or None

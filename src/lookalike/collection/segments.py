@@ -6,12 +6,13 @@ header is padded to 64 bytes, so that the rows can be mapped aligned, and holds 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import unit_rows
 from lookalike.errors import FormatError
+
+if TYPE_CHECKING:
+    from lookalike.features.transforms import Transform
 
 __all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "write_segment"]
 
@@ -28,6 +32,7 @@ MAX_HEADER = 4096
 BLOCK = 1 << 20
 CACHED_ELEMENTS = 16_000_000  # of float32: 64 MB
 CACHED_FROM = 512  # rows asked for at once
+FILLED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
 
 
 class FeatureStore:
-    """All features of a collection by id, as float32 unit rows, mapped from their segments.
+    """All features of a collection by id, as float32 unit rows, mapped from their segments, and transformed if asked.
 
     ``store[ids]`` gathers rows; `exact_search` takes a store as its base. Segments never change, so a store can be
     shared by threads and outlives the writer's deleting of old files.
@@ -135,8 +140,10 @@ class FeatureStore:
         previous: FeatureStore | None = None,
         *,
         strict: bool = True,
+        transform: Transform | None = None,
     ) -> None:
-        self.d = d
+        self._stored_d = d
+        self.transform = transform
         self.broken: list[str] = []
         self._maps: dict[str, Array] = {}
         self._segments: list[Segment] = []
@@ -161,6 +168,21 @@ class FeatureStore:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     @property
+    def d(self) -> int:
+        """Dimension of the rows that come out."""
+        return self._stored_d if self.transform is None else self.transform.d_out
+
+    def transformed(self, x: FloatArray) -> FloatArray:
+        """Unit rows as the model made them, as this store gives its own."""
+        return x if self.transform is None else self.transform.apply(x)
+
+    def plain(self) -> FeatureStore:
+        """The same features without the transform."""
+        store = copy.copy(self)
+        store.transform = store._cache = None
+        return store if self.transform is not None else self
+
+    @property
     def shape(self) -> tuple[int, int]:
         """(one past the largest id, d)."""
         return len(self), self.d
@@ -178,7 +200,7 @@ class FeatureStore:
     @property
     def nbytes(self) -> int:
         """Bytes of all rows on disk."""
-        return sum(segment.rows for segment in self._segments) * self.d * 2
+        return sum(segment.rows for segment in self._segments) * self._stored_d * 2
 
     def holds(self, ids: IdArray) -> Array:
         """Which of `ids` can be read."""
@@ -203,14 +225,14 @@ class FeatureStore:
             self._cache = self._filled(base)
         if self._cache is not None:
             return self._cache[_as_slice(ids - base)]
-        return _unit(self.raw(ids))
+        return self.transformed(_unit(self.raw(ids)))
 
     def raw(self, ids: IdArray) -> Array:
         """The rows of ids that it holds, as they are stored, float16, shape (n, d)."""
         if len(self._segments) == 1:
             segment = self._segments[0]
             return self._maps[segment.file][_as_slice(ids - segment.first)]
-        out = np.empty((len(ids), self.d), np.float16)
+        out = np.empty((len(ids), self._stored_d), np.float16)
         at = np.searchsorted(self._firsts, ids, side="right") - 1
         for number in np.unique(at):
             segment = self._segments[number]
@@ -221,7 +243,11 @@ class FeatureStore:
     def _filled(self, base: int) -> FloatArray:
         cache = np.zeros((len(self) - base, self.d), np.float32)
         for segment in self._segments:
-            cache[segment.first - base : segment.end - base] = _unit(self._maps[segment.file])
+            rows = self._maps[segment.file]
+            for at in range(0, len(rows), FILLED_AT_ONCE):
+                first = segment.first - base + at
+                part = self.transformed(_unit(rows[at : at + FILLED_AT_ONCE]))
+                cache[first : first + len(part)] = part
         return cache
 
 

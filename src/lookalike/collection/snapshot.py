@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.collection.catalog import get_meta
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FeatureStore, Segment
+from lookalike.collection.transforms import read_transform
 from lookalike.errors import FormatError, LookalikeWarning
 from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
+    from lookalike.features.transforms import Transform
     from lookalike.index.base import Index
 
 __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
@@ -120,12 +122,19 @@ class Snapshot:
     """Entries and features at one instant. It never changes, so threads share it."""
 
     def __init__(
-        self, changes: int, card: ModelCard, store: FeatureStore, pairs: IdArray, loaded: LoadedIndex | None
+        self,
+        changes: int,
+        card: ModelCard,
+        store: FeatureStore,
+        pairs: IdArray,
+        loaded: LoadedIndex | None,
+        transform: tuple[str, Transform] | None = None,
     ) -> None:
         readable = store.holds(pairs[:, 1])
         self.changes = changes
         self.card = card
         self.store = store
+        self.transform = transform  # with its SHA-256
         self.loaded = loaded
         self.hidden = int(len(pairs) - readable.sum())
         pairs = pairs[readable]
@@ -280,15 +289,26 @@ def load_snapshot(
     """
     changes = int(get_meta(connection, "changes") or 0)
     card = read_card(connection)
-    store = FeatureStore(folder, read_segments(connection), card.d, previous.store if previous else None, strict=strict)
+    known = read_transform(connection, folder, previous.transform if previous is not None else None)
+    transform = None if known is None else known[1]
+    if transform is not None:
+        card = replace(card, calibration=transform.calibration)
+    store = FeatureStore(
+        folder,
+        read_segments(connection),
+        card.d,
+        previous.store if previous else None,
+        strict=strict,
+        transform=transform,
+    )
     rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
     pairs = np.array(rows, np.int64).reshape(len(rows), 2)
     generation = read_generation(connection)
     loaded = None
     if generation is not None and generation.file is not None:
-        known = previous.loaded if previous is not None else None
-        loaded = known if known is not None and known.generation == generation else LoadedIndex(folder, generation)
-    snapshot = Snapshot(changes, card, store, pairs, loaded)
+        before = previous.loaded if previous is not None else None
+        loaded = before if before is not None and before.generation == generation else LoadedIndex(folder, generation)
+    snapshot = Snapshot(changes, card, store, pairs, loaded, known)
     if snapshot.hidden:
         warnings.warn(
             f"{snapshot.hidden:,} pictures are hidden, because their features on disk are damaged; "

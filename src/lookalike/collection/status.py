@@ -13,6 +13,7 @@ from lookalike.collection.models import read_card
 from lookalike.collection.scan import below
 from lookalike.collection.segments import FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
+from lookalike.collection.transforms import describe_transform
 
 __all__ = ["describe"]
 
@@ -46,6 +47,7 @@ def describe(connection: sqlite3.Connection, folder: Path) -> dict[str, Any]:
         "model": card.name,
         "recall_at_10": recall,
         "d": card.d,
+        "transform": describe_transform(connection),
         "nprobe": generation.nprobe if generation else None,
         "candidates": generation.candidates if generation else None,
         "missing": number("SELECT count(*) FROM entries WHERE missing"),

@@ -14,6 +14,7 @@ from lookalike._typing import Array, IdArray
 from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
 from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
+from lookalike.collection.transforms import forget_transform, transform_file
 from lookalike.errors import CollectionError
 
 __all__ = ["OUR_FILES", "compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
@@ -29,6 +30,8 @@ def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
     """Delete files that the catalogue does not name: of a killed writer, or replaced."""
     for name, table in ((FOLDER, "segments"), (INDEX_FOLDER, "generations")):
         named = {row[0] for row in connection.execute(f"SELECT file FROM {table}")}
+        if name == FOLDER and (transform := transform_file(connection)) is not None:
+            named.add(transform[0])
         (folder / name).mkdir(exist_ok=True)
         for file in (folder / name).iterdir():
             if file.name not in named and OUR_FILES.fullmatch(file.name):
@@ -53,6 +56,7 @@ def forget_features(connection: sqlite3.Connection) -> None:
     """Drop all features and the index, when no entry is left. The caller commits."""
     for table in ("generations", "features", "segments"):
         connection.execute(f"DELETE FROM {table}")
+    forget_transform(connection)  # it was fitted to them
 
 
 def tidy(connection: sqlite3.Connection, folder: Path, d: int) -> None:

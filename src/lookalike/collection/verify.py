@@ -9,6 +9,9 @@ from lookalike.collection.indexing import check_index_file
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER, check_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
+from lookalike.collection.transforms import transform_file
+from lookalike.errors import LookalikeError
+from lookalike.features.transforms import load_transform
 
 __all__ = ["problems"]
 
@@ -39,6 +42,11 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
     ).fetchone()[0]
     if lost:
         found.append(f"catalog.sqlite: {lost:,} features are in no segment")
+    if (named := transform_file(connection)) is not None:
+        try:
+            load_transform(folder / FOLDER / named[0], named[1])
+        except LookalikeError as error:
+            found.append(f"{FOLDER}/{error}; `lookalike models adapt --undo` takes the transform off")
     generation = read_generation(connection)
     if generation is not None and (wrong := check_index_file(folder, generation)):
         found.append(f"{INDEX_FOLDER}/{wrong}; the next `lookalike index` makes a new one")

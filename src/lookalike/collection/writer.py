@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,11 @@ from lookalike.collection.pace import Pace
 from lookalike.collection.queries import absolute
 from lookalike.collection.records import AddReport, Progress
 from lookalike.collection.scan import Scan, below
+from lookalike.collection.transforms import write_transform
 from lookalike.errors import InputError, ModelError
+
+if TYPE_CHECKING:
+    from lookalike.features.transforms import Transform
 
 __all__ = ["Writer"]
 
@@ -134,6 +139,12 @@ class Writer:
             (label, feature, size, mtime_ns, known[0]),
         )
         return "changed"
+
+    def set_transform(self, transform: Transform | None) -> None:
+        """See `Collection.set_transform`."""
+        write_transform(self.connection, self.folder, transform)
+        upkeep.delete_orphans(self.connection, self.folder)
+        refresh_index(self.connection, self.folder, Pace(None), anew=True)
 
     def remove(self, paths: list[Path]) -> int:
         """See `Collection.remove`."""
