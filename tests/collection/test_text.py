@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tools import measure_words
 
 from lookalike.collection import Collection
 from lookalike.collection.text import is_words, label_word
@@ -130,6 +131,20 @@ def test_what_cannot_be_searched(animals: Collection, tmp_path: Path) -> None:
         mine.add_vectors(np.eye(3), ["a", "b", "c"], model="mine")
         with pytest.raises(ModelError, match="'mine' knows pictures only, no words"):
             mine.search_text("dog")
+
+
+def test_the_measurement_counts_folders_of_that_name(animals: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_words, "AT_LEAST", 1)
+    labels = dict.fromkeys(animals.ids().tolist(), "noise/of_nothing")
+    for name, label in (("dog", "my/dogs"), ("dog again", "dogs"), ("cat", "my/Cat"), ("bicycle", "dogs")):
+        number = animals.find(f"/p/{name}.jpg")
+        assert number is not None
+        labels[number] = label
+    rows, unknown = measure_words.measure(animals, labels)
+    assert unknown == 3  # my, noise, of nothing
+    assert [(name, count) for name, count, _, _ in rows] == [("cat", 1), ("dogs", 3)]
+    assert rows[0][2] == 0.1
+    assert 0.66 < rows[1][3] < 1.0  # the bicycle is not among the first
 
 
 def test_a_model_with_a_text_tower_reads_the_words_itself(
