@@ -34,8 +34,8 @@ async function call(path, options = {}) {
 
 const inside = (collection) => `in=${encodeURIComponent(collection)}`;
 
-/** Search a collection; `query` is {file}, {url} or {id, collection}. */
-export async function search(query, collection, k, signal) {
+/** What `search` sends; `query` is {file}, {url} or {id, collection}. */
+export function searchForm(query, collection, k) {
   const form = new FormData();
   if (query.file) form.append("image", query.file, query.file.name || "picture");
   else if (query.url) form.append("url", query.url);
@@ -45,11 +45,17 @@ export async function search(query, collection, k, signal) {
   }
   form.append("in", collection);
   form.append("k", k);
-  const answer = await call("page/search", { method: "POST", body: form, signal });
+  return form;
+}
+
+export async function search(query, collection, k, signal) {
+  const body = searchForm(query, collection, k);
+  const answer = await call("page/search", { method: "POST", body, signal });
   if (answer.error) throw new ApiError(answer.error.type, answer.error.message);
   return answer;
 }
 
+export const picture = (id, collection) => call(`pictures/${id}?${inside(collection)}`);
 export const status = (collection) => call(`status?${inside(collection)}`);
 export const examples = (collection, n) => call(`examples?${inside(collection)}&n=${n}`);
 export const thumbnailUrl = (id, collection, side) =>

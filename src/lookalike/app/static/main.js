@@ -112,6 +112,13 @@ export function start(shell) {
     setCollection(name) {
       if (name && name !== state.collection) open(name);
     },
+    /** Search with a picture of a collection. */
+    async searchWith(id, collection = state.collection) {
+      const { name, credit } = await api.picture(id, collection);
+      fromResults({ id, collection, name, credit });
+    },
+    /** The form of the search that is shown; null where there is none. */
+    queryForm: () => state.query && api.searchForm(state.query, state.collection, state.k),
     setCount(k) {
       if (!(k >= 1) || k === state.k) return;
       state.k = k;
