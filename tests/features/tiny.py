@@ -22,6 +22,7 @@ def tiny(
     d: int = D,
     factor: float = 1.0,
     seed: int = 0,
+    pool: str = "GlobalAveragePool",
 ) -> Path:
     """A convolution of 4 × 4 patches and, with rank 2, the mean over them; rank 3 gives tokens, rank 4 the map."""
     weights = np.random.default_rng(seed).normal(size=(d, 3, 4, 4)).astype(np.float32) * np.float32(factor)
@@ -32,7 +33,8 @@ def tiny(
     nodes.append(make_node("Conv", [x, "weights"], ["conv"], strides=[4, 4]))
     nodes.append(make_node("Relu", ["conv"], [output if rank == 4 else "map"]))
     if rank == 2:
-        nodes += [make_node("GlobalAveragePool", ["map"], ["pooled"]), make_node("Flatten", ["pooled"], [output])]
+        nodes.append(make_node(pool, ["map"] if "Global" in pool else ["map", "sides"], ["pooled"]))
+        nodes.append(make_node("Flatten", ["pooled"], [output]))
     if rank == 3:
         nodes += [
             make_node("Reshape", ["map", "flat"], ["positions"]),
@@ -52,6 +54,7 @@ def tiny(
         [
             numpy_helper.from_array(weights, "weights"),
             numpy_helper.from_array(np.array([0, d, -1], np.int64), "flat"),
+            numpy_helper.from_array(np.array([2, 3], np.int64), "sides"),
         ],
     )
     return _save(graph, path)

@@ -1,7 +1,7 @@
 """Wide features of real pictures: the default model's last layer, pooled by average and by maximum, side by side.
 
-The model in the package puts out the average only. Its graph is extended in memory: one more node pools the same layer by maximum.
-The file and the average stay as they are.
+The model in the package puts out the average only. Its graph is extended in memory by one output, the layer that is averaged, of
+which the maximum is taken here. The file and the average stay as they are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.bench.ahead import ahead
-from lookalike.errors import DatasetError, ImageError, MissingExtraError, ModelError
+from lookalike.errors import DatasetError, ImageError
 from lookalike.features.embedder import default_threads
+from lookalike.features.graph import exposing
 from lookalike.features.images import decode, open_picture
 from lookalike.features.models import DEFAULT_MODEL, get_model, load_model
+from lookalike.features.pooling import pooled, with_pooling
 
 __all__ = ["CROPS", "MaxAndAverage", "pooled_features"]
 
@@ -35,13 +37,7 @@ _SIDE = 640  # pictures are decoded to this longer side before they are cropped
 
 
 class MaxAndAverage:
-    """Embeds pictures as (2 d,): d averages, then d maxima, as the model puts them out, not scaled.
-
-    Raises
-    ------
-    MissingExtraError
-        Without the package onnx.
-    """
+    """Embeds pictures as (2 d,): d averages, then d maxima, as the model puts them out, not scaled."""
 
     def __init__(self) -> None:
         import onnxruntime
@@ -50,8 +46,9 @@ class MaxAndAverage:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        data = _with_maximum(load_model(card))
+        data = exposing(load_model(card), card.positions)
         self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._card = card
         self._size = card.input_size
         self.d = 2 * card.d
 
@@ -65,24 +62,9 @@ class MaxAndAverage:
             pixels = decode(picture if crop == WHOLE else picture.crop(box), self._size)
         except (ImageError, OSError):
             return None
-        average, maximum = self._session.run(["avg", "max"], {"image": pixels[None]})
-        return np.concatenate([average[0], maximum.reshape(-1)]).astype(np.float32)
-
-
-def _with_maximum(data: bytes) -> bytes:
-    """The same model with one more output, ``max``, shape (n, d, 1, 1)."""
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtraError('maximum pooling needs onnx; pip install "lookalike[bench]"') from None
-    model = onnx.load_from_string(data)
-    pools = [node for node in model.graph.node if node.op_type == "GlobalAveragePool"]
-    if len(pools) != 1:
-        raise ModelError(f"expected one GlobalAveragePool in {DEFAULT_MODEL}, got {len(pools)}")
-    model.graph.node.append(onnx.helper.make_node("GlobalMaxPool", [pools[0].input[0]], ["max"]))
-    model.graph.output.append(onnx.helper.make_tensor_value_info("max", onnx.TensorProto.FLOAT, None))
-    extended: bytes = model.SerializeToString()
-    return extended
+        average, last = self._session.run([self._card.output, self._card.positions], {self._card.input: pixels[None]})
+        maximum = pooled(last, with_pooling(self._card, "max"))
+        return np.concatenate([average[0], maximum[0]]).astype(np.float32)
 
 
 def pooled_features(

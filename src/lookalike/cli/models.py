@@ -78,7 +78,7 @@ def _facts(card: ModelCard, state: str) -> list[tuple[str, ...]]:
         ("state", f"{state}: {how[state]} {card.name}" if state in how else state),
         ("vectors", f"{card.d} numbers"),
         ("pictures", f"{card.input_size} × {card.input_size}: {card.preprocessing}"),
-        ("pooling", card.pooling),
+        ("pooling", f"{card.pooling}; others: --model {card.name}+avg, +max, +gem" if card.positions else card.pooling),
         ("size", f"{card.size:,} bytes"),
         ("licence", f"{card.licence or 'not known'} {card.licence_url}"),
         ("source", card.source or "not known"),
@@ -107,7 +107,7 @@ def fetch(
     ] = "",
     output: Annotated[str, typer.Option(metavar="NAME", help="For a file: which output is the vector.")] = "",
     pooling: Annotated[
-        str, typer.Option(metavar="HOW", help="For an output with positions: average, max, gem or cls.")
+        str, typer.Option(metavar="HOW", help="How a file's last layer becomes a vector: avg, max, gem or cls.")
     ] = "",
     licence: Annotated[str, typer.Option(metavar="NAME", help="For a file: its licence, if you know it.")] = "",
     words: Annotated[bool, typer.Option(help="Fetch the half for words too, where a model has one.")] = True,

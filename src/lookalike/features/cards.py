@@ -133,6 +133,9 @@ class ModelCard:
     text : TextTower or None
     weights : str
         Name of the file beside it from which training can go on; empty where there is none.
+    positions : str
+        Name of what is pooled inside the graph: a map (n, d, height, width) or tokens (n, tokens, d); empty where there is
+        nothing that could be pooled otherwise.
     """
 
     name: str
@@ -157,6 +160,7 @@ class ModelCard:
     timm: str = ""
     text: TextTower | None = None
     weights: str = ""
+    positions: str = ""
 
     def __post_init__(self) -> None:
         if self.file is not None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import ModelError
+from lookalike.features.graph import fields
 from lookalike.features.models import MODELS, ModelCard, load_model
 
 __all__ = ["Classifier", "load_classifier"]
@@ -71,6 +72,8 @@ def load_classifier(card: ModelCard) -> Classifier | None:
     ModelError
         If the file is missing or damaged.
     """
+    if card.positions and card.output == card.positions:
+        return None  # pooled in another way than what the classifier was trained on
     found = {}
     card = MODELS.get(_READ_BY.get(card.name, ""), card)
     for name, tensor in _initializers(load_model(card)):
@@ -87,18 +90,18 @@ def load_classifier(card: ModelCard) -> Classifier | None:
 
 def _initializers(model: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Name and message of each of the graph's constants."""
-    for field, graph in _fields(memoryview(model)):
+    for field, graph in fields(memoryview(model)):
         if field == _GRAPH and isinstance(graph, memoryview):
-            for inner, tensor in _fields(graph):
+            for inner, tensor in fields(graph):
                 if inner == _INITIALIZER and isinstance(tensor, memoryview):
-                    name = next((bytes(v) for f, v in _fields(tensor) if f == _NAME and isinstance(v, memoryview)), b"")
+                    name = next((bytes(v) for f, v in fields(tensor) if f == _NAME and isinstance(v, memoryview)), b"")
                     yield name, tensor
 
 
 def _array(tensor: memoryview) -> Array:
     shape: list[int] = []
     kind, raw = 0, memoryview(b"")
-    for field, value in _fields(tensor):
+    for field, value in fields(tensor):
         if field == _DIMS and isinstance(value, int):
             shape.append(value)
         elif field == _DATA_TYPE and isinstance(value, int):
@@ -109,32 +112,3 @@ def _array(tensor: memoryview) -> Array:
         raise ModelError(f"a classifier that cannot be read: {len(raw):,} bytes for shape {shape}")
     numbers: Array = np.frombuffer(bytes(raw), _DTYPES[kind]).reshape(shape)
     return numbers
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Fields of a protobuf message: numbers, and everything else as bytes."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        size, at = _varint(message, at) if kind == 2 else ({1: 8, 5: 4}.get(kind, len(message)), at)
-        if at + size > len(message):
-            raise ModelError("a model file that cannot be read: it is cut short or no ONNX")
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(message) and shift < 64:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise ModelError("a model file that cannot be read: it is cut short or no ONNX")

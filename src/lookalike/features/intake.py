@@ -15,8 +15,10 @@ from lookalike.errors import ImageError, InputError, ModelError
 from lookalike.features import store
 from lookalike.features.cards import LAYOUTS, Calibration, ModelCard
 from lookalike.features.embedder import Embedder
+from lookalike.features.graph import before_pooling
 from lookalike.features.known import NORMALISATIONS, SQUASHED
-from lookalike.features.network import POOLINGS, describe, open_session
+from lookalike.features.network import describe, open_session
+from lookalike.features.pooling import CHOICES, POOLINGS
 
 __all__ = ["Described", "card_of_file", "normalisation", "take_in"]
 
@@ -85,7 +87,8 @@ def card_of_file(path: Path, described: Described) -> ModelCard:
     InputError, ModelError
         If it is no picture model, or something has to be said about it that the file does not say.
     """
-    session = open_session(_read(path), described.name)
+    data = _read(path)
+    session = open_session(data, described.name)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     layouts = {"tensor(uint8)": LAYOUTS[0], "tensor(float)": LAYOUTS[1]}
     if len(inputs) != 1 or inputs[0].type not in layouts or len(inputs[0].shape) != 4:
@@ -100,12 +103,20 @@ def card_of_file(path: Path, described: Described) -> ModelCard:
         raise InputError(
             f"{path}: its input is float, so say how it was trained: --normalise {'|'.join(NORMALISATIONS)} or six numbers"
         )
-    if len(output.shape) in (3, 4) and described.pooling not in POOLINGS:
+    if described.pooling not in {*CHOICES, ""} - {"model"}:
+        raise InputError(f"pooling: expected {', '.join(POOLINGS)}, got {described.pooling!r}")
+    pooling = CHOICES.get(described.pooling, "")
+    if len(output.shape) in (3, 4) and not pooling:
         raise InputError(
             f"{path}: output {output.name!r} has positions (shape {tuple(output.shape)}); say --pooling "
             f"{'|'.join(POOLINGS)}, or --output with one of {', '.join(x.name for x in outputs)}"
         )
     mean, std = normalisation(described.normalise) if layout == LAYOUTS[1] else ((), ())
+    inside = before_pooling(data, output.name) if len(output.shape) == 2 else output.name
+    if pooling and not inside:
+        raise InputError(
+            f"{path}: output {output.name!r} is of vectors, and nothing that could be pooled leads to it; leave out --pooling"
+        )
     return ModelCard(
         name=described.name,
         title=described.title or path.stem,
@@ -115,10 +126,11 @@ def card_of_file(path: Path, described: Described) -> ModelCard:
         licence=described.licence,
         file="model.onnx",
         input_size=_side(inputs[0], layout, described.input_size, path),
-        pooling=described.pooling or "in the graph",
+        pooling=pooling or "in the graph",
         preprocessing=SQUASHED,
         input=inputs[0].name,
-        output=output.name,
+        output=inside if pooling else output.name,
+        positions=inside,
         layout=layout,
         mean=mean,
         std=std,
@@ -143,7 +155,10 @@ def take_in(
         If it does not work.
     """
     store.check_name(card.name, replacing)
-    embedder = Embedder(card, data=_read(files["model"]))
+    data = _read(files["model"])
+    if not card.positions:
+        card = replace(card, positions=before_pooling(data, card.output))
+    embedder = Embedder(card, data=data)
     _try(embedder)
     if calibrating:
         from lookalike.features.calibration import calibrate

@@ -53,6 +53,7 @@ MODELS: Mapping[str, ModelCard] = MappingProxyType(
                 measured="random pairs and spoilt copies of the starter pictures: python tools/calibrate.py",
             ),
             timm="tf_efficientnet_lite0",
+            positions="head.relu6",
         ),
         "fast": ModelCard(
             name="fast",
@@ -72,6 +73,7 @@ MODELS: Mapping[str, ModelCard] = MappingProxyType(
                 similarities=(0.0, 50.0, 75.0, 90.0, 100.0),
                 measured="random pairs and lightly changed copies of the starter pictures",
             ),
+            positions="head.relu6_DequantizeLinear_Output",
         ),
     }
 )
@@ -180,6 +182,7 @@ def _dinov2() -> ModelCard:
         size=88_500_000,
         input_size=224,
         pooling="cls",
+        positions="last_hidden_state",
         preprocessing=SQUASHED,
         input="pixel_values",
         output="last_hidden_state",

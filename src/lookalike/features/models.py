@@ -11,6 +11,7 @@ from lookalike.errors import ModelError
 from lookalike.features import store
 from lookalike.features.cards import WORDS, Calibration, ModelCard, TextTower, word
 from lookalike.features.known import DEFAULT_MODEL, KNOWN, MODELS
+from lookalike.features.pooling import base_name, with_pooling
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -32,8 +33,14 @@ _MAX_BYTES = 1 << 30
 
 
 def find_model(name: str) -> ModelCard | None:
-    """The card of a model that can be used now: in the package or in the user's folder; None if it is in neither."""
-    return MODELS.get(name) or store.read(name)
+    """The card of a model that can be used now: in the package or in the user's folder; None if it is in neither.
+
+    ``"NAME+max"`` is a model pooled in another way, see `lookalike.features.pooling`.
+    """
+    card = MODELS.get(name) or store.read(name)
+    if card is None and (plain := base_name(name)) != name and (card := find_model(plain)) is not None:
+        return with_pooling(card, name.removeprefix(plain + "+"))
+    return card
 
 
 def get_model(name: str) -> ModelCard:
@@ -52,9 +59,10 @@ def get_model(name: str) -> ModelCard:
 
 def unknown_model(name: str) -> ModelError:
     """The error for a name that no usable model has."""
-    if name in KNOWN:
-        verb = "fetch" if KNOWN[name].url else "export"
-        return ModelError(f"model {name!r} is not on this computer yet: lookalike models {verb} {name}")
+    plain = base_name(name)
+    if plain in KNOWN:
+        verb = "fetch" if KNOWN[plain].url else "export"
+        return ModelError(f"model {plain!r} is not on this computer yet: lookalike models {verb} {plain}")
     names = [*MODELS, *store.names(), *KNOWN]
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "lookalike models list names all"
@@ -84,8 +92,9 @@ def load_file(card: ModelCard, file: str, sha256: str | None) -> bytes:
     ModelError
         If it is missing, unreadable or damaged.
     """
-    bundled = card.name in MODELS
-    folder = Path(str(resources.files("lookalike.features"))) / "weights" if bundled else store.folder() / card.name
+    name = card.name if (store.folder() / card.name).is_dir() else base_name(card.name)
+    bundled = name in MODELS
+    folder = Path(str(resources.files("lookalike.features"))) / "weights" if bundled else store.folder() / name
     path = folder / file
     again = "install lookalike again" if bundled else "fetch, export or fine-tune it again"
     try:

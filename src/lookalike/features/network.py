@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import ModelError
 from lookalike.features.cards import LAYOUTS, ModelCard
+from lookalike.features.graph import exposing
+from lookalike.features.pooling import check_pooling, pooled
 
-__all__ = ["POOLINGS", "Network", "describe", "first_line", "open_session", "runtime_errors"]
+__all__ = ["Network", "describe", "first_line", "open_session", "runtime_errors"]
 
 _TYPES = MappingProxyType({"tensor(uint8)": LAYOUTS[0], "tensor(float)": LAYOUTS[1]})
 _ERRORS = (
@@ -23,17 +24,6 @@ _ERRORS = (
 )
 _NOWHERE = Path(__file__).parent / "weights" / "none"
 _FLOATS = ("tensor(float)", "tensor(float16)")
-
-# Maps of shape (n, d, height, width), or tokens of shape (n, tokens, d) of which the first sums up the picture; see `_positions`.
-POOLINGS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
-    {
-        "average": lambda x: x.mean(axis=1),
-        "max": lambda x: x.max(axis=1),
-        "gem": lambda x: np.cbrt((np.maximum(x, 1e-6) ** 3).mean(axis=1)),  # Radenović et al. 2018, p = 3
-        "cls": lambda x: x[:, 0],
-    }
-)
-"""What can be done with an output that still has positions; each takes (n, positions, d)."""
 
 
 class Network:
@@ -47,7 +37,7 @@ class Network:
 
     def __init__(self, card: ModelCard, data: bytes) -> None:
         self._card = card
-        self._session = open_session(data, card.name)
+        self._session = open_session(exposing(data, card.output) if card.output == card.positions else data, card.name)
         _check(card, self._session)
         if card.layout == LAYOUTS[1]:
             self._mean = np.array(card.mean, np.float32)[:, None, None]
@@ -73,25 +63,6 @@ class Network:
         if vector.shape != (self._card.d,):
             raise ModelError(f"model {self._card.name!r}: expected vectors with d={self._card.d}, got {vector.shape}")
         return vector
-
-
-def pooled(output: Array, card: ModelCard) -> Array:
-    """(n, d) of an output: as it is where it has no positions, else pooled as the card says."""
-    if output.ndim == 2:
-        return output
-    if card.pooling not in POOLINGS or (card.pooling == "cls" and output.ndim == 4):
-        raise ModelError(
-            f"model {card.name!r}: output {card.output!r} has shape {output.shape}; expected a pooling of "
-            f"{', '.join(POOLINGS if output.ndim == 3 else list(POOLINGS)[:3])}, got {card.pooling!r}"
-        )
-    return POOLINGS[card.pooling](_positions(output, card))
-
-
-def _positions(output: Array, card: ModelCard) -> Array:
-    """(n, positions, d). Only `cls` looks at the first token, which is of no position."""
-    if output.ndim == 4:
-        return output.reshape(*output.shape[:2], -1).transpose(0, 2, 1)
-    return output if card.pooling == "cls" else output[:, 1:]
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
@@ -155,6 +126,8 @@ def _check(card: ModelCard, session: Any) -> None:
             f"model {card.name!r}: expected {card.layout} input {card.input!r} of (n, {', '.join(map(str, shape))}) and "
             f"output {card.output!r} with d={d}, got {describe(session)}"
         )
+    if len(outputs[card.output].shape) > 2:
+        check_pooling(card, outputs[card.output].shape)
 
 
 def _agrees(got: list[int | str | None], expected: tuple[int, ...]) -> bool:
