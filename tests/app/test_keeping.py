@@ -103,9 +103,13 @@ def test_a_folder_without_pictures_makes_no_collection(own: httpx.Client, tmp_pa
 def test_folders_can_be_looked_through(own: httpx.Client, tmp_path: Path) -> None:
     for name in ("b", "A", ".secret", "<b>bold"):
         (tmp_path / name).mkdir()
-    (tmp_path / "file").touch()
+    for file in ("file", "one.JPG", ".hidden.jpg"):
+        (tmp_path / file).touch()
     seen = own.get("/api/folders", params={"path": str(tmp_path)}).json()
-    assert seen == {"path": str(tmp_path), "parent": str(tmp_path.parent), "folders": ["<b>bold", "A", "b"]}
+    assert seen["crumbs"][-1] == {"name": tmp_path.name, "path": str(tmp_path)}
+    assert Path(seen["crumbs"][0]["path"]) == Path(tmp_path.anchor)
+    assert (seen["path"], seen["parent"]) == (str(tmp_path), str(tmp_path.parent))
+    assert (seen["folders"], seen["pictures"]) == (["<b>bold", "A", "b"], 1)
     assert Path(own.get("/api/folders").json()["path"]).is_absolute()
     error(own.get("/api/folders", params={"path": "relative"}), 422)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import anyio.to_thread
@@ -19,7 +20,19 @@ from lookalike.app.guard import error_body
 from lookalike.app.keeping_api import add_keeping
 from lookalike.app.metrics import CONTENT_TYPE, Counting, Metrics
 from lookalike.app.pictures import Picture
-from lookalike.app.schemas import ErrorResponse, FoldedResult, Result, SearchResponse, Timing
+from lookalike.app.schemas import (
+    ErrorResponse,
+    Examples,
+    FoldedResult,
+    Health,
+    Labels,
+    Page,
+    Result,
+    SearchResponse,
+    Timing,
+    Why,
+)
+from lookalike.app.schemas import Picture as PictureFacts
 from lookalike.app.searching import Answer, Found
 from lookalike.app.service import Query, Service, describe
 from lookalike.collection.records import printable
@@ -35,6 +48,8 @@ from lookalike.errors import (
 from lookalike.features.images import thumbnail
 
 __all__ = ["create_api"]
+
+FETCHES: Final = 8  # addresses that are read at once
 
 # The first class that fits decides. What is not listed is no fault of the request.
 STATUS: Final = (
@@ -89,16 +104,35 @@ class _Line:
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
 
-    async def search(self, query: Query, name: str | None) -> Answer:
-        self._limiter = self._limiter or CapacityLimiter(os.cpu_count() or 1)
-        with self._metrics.waiting.track_inprogress():
-            # A slow address must not hold up those who wait.
-            query = await anyio.to_thread.run_sync(self._service.fetched, query)
-            answer = await anyio.to_thread.run_sync(self._service.search, query, name, limiter=self._limiter)
+    async def search(self, query: Query, name: str | None) -> tuple[Answer, Query]:
+        """The answer, and the query with tags in place of its pictures."""
+        query = await self._fetched(query)
+        answer: Answer = await self._wait(self._service.search, query, name)
         self._metrics.count_search(answer)
-        return answer
+        return answer, query
+
+    async def why(self, query: Query, result: int, name: str | None) -> dict[str, Any]:
+        """The reasons, which take about two searches."""
+        query = await self._fetched(query)
+        found: dict[str, Any] = await self._wait(self._service.why, query, result, name)
+        return found
+
+    async def _fetched(self, query: Query) -> Query:
+        """Slow addresses wait for each other; nobody else waits for them."""
+        limiter = self._limits()[1] if any(part.url is not None for part in query.parts) else None
+        return await anyio.to_thread.run_sync(self._service.fetched, query, limiter=limiter)
+
+    async def _wait(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        with self._metrics.waiting.track_inprogress():
+            return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limits()[0])
+
+    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
+        """For searches and for addresses; made in the event loop that they belong to."""
+        if self._limiters is None:
+            self._limiters = CapacityLimiter(os.cpu_count() or 1), CapacityLimiter(FETCHES)
+        return self._limiters
 
 
 def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
@@ -108,7 +142,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
     @forms.post("/search", tags=["search"], response_model_exclude_none=True)
     async def search(query: Asked, name: FormIn = None) -> SearchResponse:
         """Search with any mix of pictures, parts of pictures, words, and pictures to be more or less like."""
-        answer = await line.search(query, name or None)
+        answer, query = await line.search(query, name or None)
         return SearchResponse(
             results=[_result(found, query.fold) for found in answer.found],
             timing_ms=Timing(**answer.timing_ms),
@@ -122,8 +156,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
         That a picture is refused is an answer here: browsers report a failed request as an error of the page.
         """
         try:
-            query = await anyio.to_thread.run_sync(service.fetched, query)
-            answer = await line.search(query, name or None)
+            answer, query = await line.search(query, name or None)
         except (ImageError, FetchError, IdError, InputError) as error:
             return error_body(type(error).__name__, str(error))
         return {
@@ -133,10 +166,10 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
             "queries": [part.kept for part in query.parts if part.kept is not None],
         }
 
-    @forms.post("/why", tags=["search"])
+    @forms.post("/why", tags=["search"], response_model=Why)
     async def why(query: Asked, result: Annotated[int, Form(ge=0, le=ID_LIMIT)], name: FormIn = None) -> dict[str, Any]:
         """Why a picture is, or is not, among the results of a search."""
-        return await anyio.to_thread.run_sync(service.why, query, result, name or None)
+        return await line.why(query, result, name or None)
 
     api.include_router(forms)
 
@@ -174,12 +207,12 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
         """A small JPEG of a picture."""
         return _picture(request, service.thumbnail(id, side, name), FOR_A_MINUTE)
 
-    @api.get("/pictures/{id}", tags=["pictures"])
+    @api.get("/pictures/{id}", tags=["pictures"], response_model=PictureFacts)
     def picture(id: Id, name: In = None) -> dict[str, Any]:
         """Name, folder, size, and for starter pictures the author and licence."""
         return service.details(id, name)
 
-    @api.get("/pictures", tags=["pictures"])
+    @api.get("/pictures", tags=["pictures"], response_model=Page)
     def pictures(
         name: In = None,
         offset: Annotated[int, Parameter(ge=0, le=ID_LIMIT)] = 0,
@@ -200,7 +233,7 @@ def _picture(request: Request, picture: Picture, caching: str) -> Response:
 
 
 def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
-    @api.get("/health", tags=["server"])
+    @api.get("/health", tags=["server"], response_model=Health)
     def health() -> dict[str, Any]:
         """Whether the server can search its collection."""
         return {"status": "ok", "version": lookalike.__version__, "pictures": len(service.collection())}
@@ -215,17 +248,12 @@ def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
         """What `lookalike status --json` prints, with paths of skipped files relative to nothing outside."""
         return service.status(name)
 
-    @api.get("/collections", tags=["collections"])
-    def collections() -> dict[str, Any]:
-        """Names of the collections that can be searched, the default first."""
-        return {"collections": [{"name": name, "default": name == service.default} for name in service.names()]}
-
-    @api.get("/labels", tags=["collections"])
+    @api.get("/labels", tags=["collections"], response_model=Labels)
     def labels(name: In = None) -> dict[str, Any]:
         """The folders of a collection, with the pictures in and below each."""
         return {"labels": service.labels(name)}
 
-    @api.get("/examples", tags=["collections"])
+    @api.get("/examples", tags=["collections"], response_model=Examples)
     def examples(
         name: In = None,
         n: Annotated[int, Parameter(ge=1, le=60)] = 12,

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lookalike.collection import AddReport, Progress
-from lookalike.collection.records import printable
+from lookalike.collection.records import Skipped, printable
 from lookalike.errors import CollectionLockedError, IdError, LookalikeError
 
-__all__ = ["Job", "Jobs"]
+__all__ = ["Job", "Jobs", "reasons"]
 
 State: TypeAlias = Literal["running", "done", "stopped", "failed"]
 REMEMBERED = 20
 NAMED = 200  # skipped files that are named
+NAMED_EACH = 50  # for each reason
+OF_NO_INTEREST = ("other", "hidden")  # no pictures, and not meant to be found: last
 
 
 @dataclass
@@ -34,6 +37,8 @@ class Job:
         Once it is done or was stopped.
     error : str or None
         Why it failed, in one line.
+    roots : tuple of Path
+        The folders that are looked at; skipped files are named from there.
     """
 
     id: int
@@ -42,6 +47,7 @@ class Job:
     progress: Progress | None = None
     report: AddReport | None = None
     error: str | None = None
+    roots: tuple[Path, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event)
     begun: float = field(default_factory=time.time)
 
@@ -81,10 +87,32 @@ class Job:
                 "seconds": report.seconds,
                 "skipped_count": len(report.skipped),
                 "skipped": [
-                    {"path": printable(item.path.name), "reason": item.reason} for item in report.skipped[:NAMED]
+                    {"path": _shown(item.path, self.roots), "reason": item.reason} for item in report.skipped[:NAMED]
                 ],
+                "reasons": reasons(report.skipped, self.roots),
             },
         }
+
+
+def reasons(skipped: Iterable[Skipped], roots: Sequence[Path]) -> list[dict[str, Any]]:
+    """Skipped files by their reason, those that could have been pictures first; some of each are named."""
+    found: dict[str, list[Skipped]] = {}
+    for item in skipped:
+        found.setdefault(item.reason, []).append(item)
+    ordered = sorted(found.values(), key=lambda items: (items[0].kind in OF_NO_INTEREST, -len(items)))
+    return [
+        {
+            "reason": items[0].reason,
+            "count": len(items),
+            "files": [_shown(item.path, roots) for item in items[:NAMED_EACH]],
+        }
+        for items in ordered
+    ]
+
+
+def _shown(path: Path, roots: Sequence[Path]) -> str:
+    root = next((root for root in roots if path.is_relative_to(root) and path != root), path.parent)
+    return printable(path.relative_to(root).as_posix())
 
 
 class Jobs:
@@ -95,7 +123,9 @@ class Jobs:
         self._jobs: dict[int, Job] = {}
         self._threads: list[threading.Thread] = []
 
-    def start(self, collection: str, work: Callable[[Callable[[Progress], None]], AddReport]) -> Job:
+    def start(
+        self, collection: str, work: Callable[[Callable[[Progress], None]], AddReport], roots: Sequence[Path] = ()
+    ) -> Job:
         """Begin; ``work(progress)`` runs in a thread.
 
         Raises
@@ -104,12 +134,8 @@ class Jobs:
             While another piece of work runs.
         """
         with self._guard:
-            running = next((job for job in self._jobs.values() if job.state == "running"), None)
-            if running is not None:
-                raise CollectionLockedError(
-                    f"{running.collection} is being indexed; wait until that is done, or stop it"
-                )
-            job = Job(max(self._jobs, default=0) + 1, collection)
+            self._check_idle()
+            job = Job(max(self._jobs, default=0) + 1, collection, roots=tuple(roots))
             self._jobs[job.id] = job
             for old in sorted(self._jobs)[:-REMEMBERED]:
                 del self._jobs[old]
@@ -117,6 +143,22 @@ class Jobs:
             self._threads = [*(each for each in self._threads if each.is_alive()), thread]
             thread.start()
         return job
+
+    def check_idle(self) -> None:
+        """See that nothing runs.
+
+        Raises
+        ------
+        CollectionLockedError
+            If something does.
+        """
+        with self._guard:
+            self._check_idle()
+
+    def _check_idle(self) -> None:
+        running = next((job for job in self._jobs.values() if job.state == "running"), None)
+        if running is not None:
+            raise CollectionLockedError(f"{running.collection} is being indexed; wait until that is done, or stop it")
 
     def all(self) -> list[Job]:
         """The latest first."""

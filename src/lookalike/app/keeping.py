@@ -2,31 +2,78 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lookalike.app import jobs
 from lookalike.app.jobs import Job
 from lookalike.app.service import Service, describe
 from lookalike.collection import AddReport, Collection, Progress, home
 from lookalike.collection.duplicates import SAME, Decision
-from lookalike.collection.records import printable
-from lookalike.errors import CollectionError, CollectionLockedError, CollectionNotFoundError, InputError
+from lookalike.collection.queries import absolute
+from lookalike.collection.records import Skipped, printable
+from lookalike.data.walk import SUFFIXES
+from lookalike.errors import (
+    CollectionError,
+    CollectionLockedError,
+    CollectionNotFoundError,
+    InputError,
+    LookalikeError,
+)
 
-__all__ = ["create", "delete", "duplicate_groups", "folders_in", "mark", "update"]
+__all__ = ["create", "delete", "duplicate_groups", "folders_in", "listed", "mark", "skipped", "update"]
 
 MAX_FOLDERS = 2000
-MAX_GROUPS = 200
+MAX_COPIES = 200  # of one group
+MAX_FILES = 100_000  # that are looked at, to say how many pictures a folder holds
 
 
-def create(service: Service, folder: str, name: str | None = None) -> Job:
+def listed(service: Service, details: bool = False) -> list[dict[str, Any]]:
+    """The collections by name, the default first; with `details`, what each holds."""
+    names = [{"name": name, "default": name == service.default} for name in service.names()]
+    return [{**item, **_details(service, str(item["name"]))} for item in names] if details else names
+
+
+def _details(service: Service, name: str) -> dict[str, Any]:
+    try:
+        status = service.peek(name)
+    except LookalikeError as error:
+        return {"pictures": None, "problem": str(error)}
+    found: dict[str, Any] = {key: status[key] for key in ("pictures", "missing", "labels", "bytes")}
+    found["skipped"] = len(status["skipped"])
+    if service.local:
+        found["folders"] = [{**root, "path": printable(root["path"])} for root in status["roots"]]
+    return found
+
+
+def skipped(service: Service, name: str | None) -> dict[str, Any]:
+    """The files of a collection that were passed over, by their reason."""
+    status = service.collection(name).status()
+    roots = [Path(root["path"]) for root in status["roots"]]
+    items = [Skipped(Path(item["path"]), item["reason"]) for item in status["skipped"]]
+    return {"total": len(items), "reasons": jobs.reasons(items, roots)}
+
+
+def create(service: Service, folder: str, name: str | None = None, *, join: bool = False) -> Job:
     """Index a folder of this machine into a collection, made where there is none of that name.
+
+    Parameters
+    ----------
+    service : Service
+    folder : str
+        Its full path.
+    name : str, optional
+        The folder's own, if not given.
+    join : bool
+        Add the folder to a collection that was made from others.
 
     Raises
     ------
     InputError
-        If it is no folder, or the name no name.
+        If it is no folder, the name no name, or that of a collection of other folders.
     CollectionLockedError
         While something is being indexed already.
     """
@@ -35,26 +82,40 @@ def create(service: Service, folder: str, name: str | None = None) -> Job:
     if any(separator in chosen for separator in ("/", os.sep)):
         raise InputError(f"name: expected one without a slash, got {printable(chosen)[:100]!r}")
     target = home.resolve(chosen)
+    service.jobs.check_idle()
+    is_new = chosen not in service.names()
+    if not (is_new or join or _holds(service.collection(chosen), path)):
+        raise InputError(
+            f"name: there is a collection called {printable(chosen)!r} of other folders; choose another name, "
+            "or join the two"
+        )
 
     def work(progress: Callable[[Progress], None]) -> AddReport:
-        is_new = not home.is_collection(target)
         if is_new:
             Collection.create(target).close()
-        report = service.collection(chosen).add(path, progress=progress)
-        if is_new and not report.indexed:  # nothing to search: not worth a collection
-            service.forget(chosen)
-            home.delete_collection(target)
-        return report
+        try:
+            return service.collection(chosen).add(path, progress=progress)
+        finally:
+            if is_new and not len(service.collection(chosen)):  # nothing to search: not worth a collection
+                service.forget(chosen)
+                home.delete_collection(target)
 
-    return service.jobs.start(chosen, work)
+    return service.jobs.start(chosen, work, [path])
+
+
+def _holds(collection: Collection, folder: Path) -> bool:
+    """Whether a collection was made from a folder, or from one that it lies in."""
+    roots = [Path(root["path"]) for root in collection.status()["roots"]]
+    return any(absolute(folder).is_relative_to(root) for root in roots)
 
 
 def update(service: Service, name: str) -> Job:
     """Look again at the folders of a collection."""
     collection = service.collection(name)
-    if not collection.status()["roots"]:
+    roots = [Path(root["path"]) for root in collection.status()["roots"]]
+    if not roots:
         raise InputError(f"{collection.name} has no folders to look at; `lookalike index FOLDER` adds one")
-    return service.jobs.start(collection.name, lambda progress: collection.add(progress=progress))
+    return service.jobs.start(name, lambda progress: collection.add(progress=progress), roots)
 
 
 def delete(service: Service, name: str) -> None:
@@ -80,17 +141,40 @@ def delete(service: Service, name: str) -> None:
 
 
 def folders_in(folder: str) -> dict[str, Any]:
-    """The folders in a folder of this machine, for somebody who chooses one."""
+    """The folders in a folder of this machine, and how many pictures lie beside them, for somebody who chooses one."""
     path = _folder(folder or "~")
+    found: list[str] = []
+    pictures = 0
     try:
-        found = sorted(
-            (item.name for item in os.scandir(path) if not item.name.startswith(".") and item.is_dir()),
-            key=str.casefold,
-        )
+        with os.scandir(path) as items:
+            for item in itertools.islice(items, MAX_FILES):
+                if item.name.startswith("."):
+                    continue
+                if _is_folder(item):
+                    found.append(item.name)
+                elif os.path.splitext(item.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                    pictures += 1
     except OSError as error:
         raise InputError(f"folder: {printable(path)} cannot be read: {error.strerror or error}") from None
-    shown = [name for name in found if printable(name) == name][:MAX_FOLDERS]
-    return {"path": printable(path), "parent": printable(path.parent), "folders": shown}
+    found = sorted((name for name in found if printable(name) == name), key=str.casefold)
+    return {
+        "path": printable(path),
+        "parent": printable(path.parent),
+        "name": home.name_for_folder(path),
+        "crumbs": [
+            {"name": printable(each.name or each.anchor), "path": printable(each)}
+            for each in [*reversed(path.parents), path]
+        ],
+        "folders": found[:MAX_FOLDERS],
+        "pictures": pictures,
+    }
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link that leads in circles
+        return False
 
 
 def _folder(text: str) -> Path:
@@ -100,20 +184,30 @@ def _folder(text: str) -> Path:
     return path
 
 
-def duplicate_groups(service: Service, name: str | None, similarity: float = SAME) -> dict[str, Any]:
-    """Groups of the same picture, largest first."""
-    groups = service.collection(name).duplicates(similarity)
+def duplicate_groups(
+    service: Service, name: str | None, similarity: float = SAME, offset: int = 0, limit: int = 20, ignored: bool = True
+) -> dict[str, Any]:
+    """A page of the groups of the same picture, largest first; `ignored` ones only if they are asked for."""
+    with service.comparing:  # one at a time: the next page, or the next person, is given what was found
+        groups = service.collection(name).duplicates(similarity)
+    open_ones = [group for group in groups if not group.ignored]
+    shown = groups if ignored else open_ones
     return {
-        "total": len(groups),
+        "total": len(shown),
+        "ignored": len(groups) - len(open_ones),
+        "pictures": sum(len(group.copies) for group in open_ones),
+        "spare_bytes": sum(group.spare_bytes for group in open_ones),
         "groups": [
             {
                 "ignored": group.ignored,
                 "spare_bytes": group.spare_bytes,
                 "pictures": [
-                    describe(copy.entry) | {"similarity": copy.similarity, "kept": copy.kept} for copy in group.copies
+                    describe(copy.entry) | {"similarity": copy.similarity, "kept": copy.kept}
+                    for copy in group.copies[:MAX_COPIES]
                 ],
+                "count": len(group.copies),
             }
-            for group in groups[:MAX_GROUPS]
+            for group in shown[offset : offset + limit]
         ],
     }
 

@@ -8,11 +8,10 @@ import io
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from lookalike import _fetch
@@ -49,6 +48,7 @@ class Service:
         self._fetch = fetch
         self.local = local
         self._guard = threading.Lock()
+        self.comparing = threading.Lock()
         collection = Collection.open(Path(default))
         self.default = collection.name
         self._open: dict[str, Collection] = {self.default: collection}
@@ -98,6 +98,14 @@ class Service:
                 self._open[name] = self._opened(name)
             return self._open[name]
 
+    def peek(self, name: str) -> dict[str, Any]:
+        """The status of a collection, which is not kept open for that."""
+        known = self.opened().get(name)
+        if known is not None:
+            return known.status()
+        with self._opened(name) as collection:
+            return collection.status()
+
     def forget(self, name: str) -> None:
         """Close a collection, so that it can be deleted."""
         with self._guard:
@@ -145,30 +153,9 @@ class Service:
 
     def why(self, query: Query, id: int, name: str | None = None) -> dict[str, Any]:
         """Why a picture is, or is not, among the results: how like it is to each part, and how the index met it."""
-        collection = self.collection(name)
-        query = self.fetched(query)
-        answer = self.searcher.search(replace(query, k=1, threshold=0, exact=False, fold=False), collection)
-        x = collection.vectors([id])[0]
-        groups = (
-            ("asked", self.searcher.vectors_of(query.parts, collection)),
-            *(("like", collection.vectors([other])) for other in query.like),
-            *(("unlike", collection.vectors([other])) for other in query.dislike),
-        )
-        cosine = float(x @ answer.vector)
-        closer = collection.search(answer.vector, MAX_K, exact=True)
-        rank = next((at for at, hit in enumerate(closer, 1) if hit.id == id), None)
-        return {
-            "cosine": cosine,
-            "similarity": collection.model.similarity(cosine),
-            "distance": 1 - cosine,
-            "rank": rank,
-            "parts": [
-                {"role": role, "cosine": float(value), "similarity": collection.model.similarity(float(value))}
-                for role, vectors in groups
-                for value in vectors @ x
-            ],
-            "index": asdict(collection.how_met(answer.vector, np.array([id]))[0]),
-        }
+        from lookalike.app.why import explain
+
+        return explain(self.searcher, self.fetched(query), id, self.collection(name))
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +32,7 @@ SAME: Final = 90.0
 
 BLOCK: Final = 2048  # pictures that are compared at once
 LEADERS: Final = 8192  # with so many at once: 64 MiB of scores
+REMEMBERED: Final = 4  # similarities of a snapshot
 _META: Final = "duplicates"
 
 
@@ -116,20 +119,51 @@ def find_groups(
     """
     if not 0 < similarity <= 100:
         raise InputError(f"similarity: expected more than 0 and at most 100, got {similarity}")
+    marks = read_marks(connection)
+    found = _remembered(snapshot, similarity)
+    if found is None:
+        found = _found(connection, snapshot, similarity, Pace(progress))
+        _remember(snapshot, similarity, found)
+    return [_marked(group, marks) for group in found]
+
+
+_SEEN: WeakKeyDictionary[Snapshot, dict[float, list[Group]]] = WeakKeyDictionary()
+_guard = threading.Lock()
+
+
+def _remembered(snapshot: Snapshot, similarity: float) -> list[Group] | None:
+    """What comparing all gave before: a page of groups follows another, and decisions change no group."""
+    with _guard:
+        return _SEEN.get(snapshot, {}).get(similarity)
+
+
+def _remember(snapshot: Snapshot, similarity: float, groups: list[Group]) -> None:
+    with _guard:
+        seen = _SEEN.setdefault(snapshot, {})
+        seen[similarity] = groups
+        for old in list(seen)[:-REMEMBERED]:
+            del seen[old]
+
+
+def _marked(group: Group, marks: Marks) -> Group:
+    copies = tuple(replace(copy, kept=copy.entry.id in marks.kept) for copy in group.copies)
+    return Group(copies, marks.ignores(copy.entry.id for copy in copies))
+
+
+def _found(connection: sqlite3.Connection, snapshot: Snapshot, similarity: float, pace: Pace) -> list[Group]:
     store, least = snapshot.store, _least_cosine(snapshot, similarity)
-    leader = _leaders(lambda rows: store[snapshot.features[rows]], len(snapshot.features), least, Pace(progress))
+    leader = _leaders(lambda rows: store[snapshot.features[rows]], len(snapshot.features), least, pace)
     feature_of = np.repeat(np.arange(len(leader)), snapshot.counts)  # the row of each entry's feature
     leader_of = leader[feature_of]
     order = np.argsort(leader_of, kind="stable")
     _, starts, counts = np.unique(leader_of[order], return_index=True, return_counts=True)
-    marks = read_marks(connection)
     groups = []
     for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
         if count > 1:
             members = order[start : start + count]
             vectors = store[snapshot.features[feature_of[members]]]
             found = [listing.one(connection, int(id)) for id in snapshot.entries[members]]
-            groups.append(_group(found, vectors, snapshot.card, marks))
+            groups.append(_group(found, vectors, snapshot.card))
     return sorted(groups, key=lambda group: (-len(group.copies), group.copies[0].entry.id))
 
 
@@ -163,7 +197,7 @@ def _least_cosine(snapshot: Snapshot, similarity: float) -> float:
     return float(min(enough[0] if len(enough) else 1.0, 1 - 1e-5))
 
 
-def _group(found: list[Entry], vectors: FloatArray, card: ModelCard, marks: Marks) -> Group:
+def _group(found: list[Entry], vectors: FloatArray, card: ModelCard) -> Group:
     """The copies of one group, the one with the most pixels first."""
     best = min(
         range(len(found)),
@@ -171,12 +205,12 @@ def _group(found: list[Entry], vectors: FloatArray, card: ModelCard, marks: Mark
     )
     similarities = np.asarray(card.similarity(vectors @ vectors[best])).tolist()
     copies = [
-        Copy(entry, 100.0 if at == best else value, entry.id in marks.kept)
+        Copy(entry, 100.0 if at == best else value)
         for at, (entry, value) in enumerate(zip(found, similarities, strict=True))
     ]
     first = copies.pop(best)
     copies.sort(key=lambda copy: (-copy.similarity, copy.entry.id))
-    return Group((first, *copies), marks.ignores(entry.id for entry in found))
+    return Group((first, *copies))
 
 
 def read_marks(connection: sqlite3.Connection) -> Marks:
