@@ -29,6 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     home = tempfile.mkdtemp(prefix="lookalike-tests-")
     os.environ["LOOKALIKE_HOME"] = home
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests use ONNX Runtime themselves
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 

@@ -78,6 +78,13 @@ def test_a_name_that_is_not_there() -> None:
         lookalike.IVFPQindex  # noqa: B018
 
 
+def test_onnx_runtime_has_one_door() -> None:
+    """`features/runtime.py` switches its telemetry off; whoever imports it elsewhere may be the first to."""
+    others = [path for path in PACKAGE.rglob("*.py") if path.name != "runtime.py"]
+    pattern = re.compile(r"^\s*(import onnxruntime|from onnxruntime)", re.MULTILINE)
+    assert [path.name for path in others if pattern.search(path.read_text("utf-8"))] == []
+
+
 def test_every_import_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     needed = [

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ def pictures(folder: Path, limit: int | None) -> list[Path]:
 
 def plain(paths: list[Path], threads: int) -> int:
     """The loop that one writes first; how many pictures it embedded."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from PIL import Image, UnidentifiedImageError
 

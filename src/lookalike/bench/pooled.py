@@ -20,6 +20,7 @@ from lookalike.features.graph import exposing
 from lookalike.features.images import decode, open_picture
 from lookalike.features.models import DEFAULT_MODEL, get_model, load_model
 from lookalike.features.pooling import pooled, with_pooling
+from lookalike.features.runtime import onnx_runtime
 
 __all__ = ["CROPS", "MaxAndAverage", "pooled_features"]
 
@@ -40,8 +41,7 @@ class MaxAndAverage:
     """Embeds pictures as (2 d,): d averages, then d maxima, as the model puts them out, not scaled."""
 
     def __init__(self) -> None:
-        import onnxruntime
-
+        onnxruntime = onnx_runtime()
         card = get_model(DEFAULT_MODEL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

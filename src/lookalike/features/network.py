@@ -14,6 +14,7 @@ from lookalike.errors import ModelError
 from lookalike.features.cards import LAYOUTS, ModelCard
 from lookalike.features.graph import exposing
 from lookalike.features.pooling import check_pooling, pooled
+from lookalike.features.runtime import onnx_runtime
 
 __all__ = ["Network", "describe", "first_line", "open_session", "runtime_errors"]
 
@@ -67,8 +68,7 @@ class Network:
 
 def runtime_errors() -> tuple[type[Exception], ...]:
     """What ONNX Runtime raises: classes of its own, which have no base in common."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = onnx_runtime().capi.onnxruntime_pybind11_state
     return tuple(getattr(state, name) for name in _ERRORS)
 
 
@@ -85,8 +85,7 @@ def open_session(data: bytes, name: str) -> Any:
     ModelError
         If they are no ONNX model that runs here.
     """
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
