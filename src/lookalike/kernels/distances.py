@@ -189,7 +189,7 @@ def table_sum(table, codes):
 def direct_distance_simd(query, centroid, codebook, codes, is_l2):
     """‖q − c − r̂‖², or −⟨q, c + r̂⟩, element by element, eight at a time; dsub is a multiple of 8."""
     m, ksub, dsub = codebook.shape
-    q, c, total = query.ctypes.data, centroid.ctypes.data, zero_f32x8()
+    q, c, total = np.int64(query.ctypes.data), np.int64(centroid.ctypes.data), zero_f32x8()
     for j in range(m):
         p = codebook.ctypes.data + (j * ksub + code_at(codes, j, ksub)) * dsub * 4
         for end in range(p + 32, p + dsub * 4 + 32, 32):

@@ -145,7 +145,10 @@ def below_simd(values, blocks, bound, masks):
 
 @inlined
 def _eight_sums(at, m, table):
-    """Σ_j table[j, code] of eight neighbouring bytes, each in its own scalar register."""
+    """Σ_j table[j, code] of eight neighbouring bytes, each in its own scalar register; both addresses are int64.
+
+    An address that starts as uint64, as ``array.ctypes.data`` is, and then moves, is float64 to Numba, at three times the cost.
+    """
     a = b = c = d = e = f = g = h = np.uint32(0)
     for _ in range(m):
         a += np.uint32(load_u8(table + np.int64(load_u8(at))))
@@ -164,10 +167,11 @@ def _eight_sums(at, m, table):
 @kernel
 def estimates_plain(codes, blocks, m, table, bias, step, estimates):
     """The same numbers without vector instructions: estimate(i) = step · Σ_j table[j, code_j(i)] + bias[i]."""
+    first = np.int64(table)
     for block in range(blocks):
         at, near, out = codes + block * m * BLOCK, bias + block * BLOCK * 4, estimates + block * BLOCK * 4
         for byte in range(0, BLOCK, 8):
-            sums = _eight_sums(at + byte, m, table)
+            sums = _eight_sums(at + byte, m, first)
             for i in range(4):  # even bytes are vectors 0..31, odd bytes 32..63
                 lane = 4 * (byte // 2 + i)
                 store_f32(out + lane, np.float32(sums[2 * i]) * step + load_f32(near + lane))
@@ -177,11 +181,12 @@ def estimates_plain(codes, blocks, m, table, bias, step, estimates):
 @kernel
 def masks_plain(codes, blocks, m, table, bias, step, threshold, masks):
     """The same masks without vector instructions."""
+    first = np.int64(table)
     for block in range(blocks):
         at, near = codes + block * m * BLOCK, bias + block * BLOCK * 4
         mask = np.uint64(0)
         for byte in range(0, BLOCK, 8):
-            sums = _eight_sums(at + byte, m, table)
+            sums = _eight_sums(at + byte, m, first)
             for i in range(4):
                 lane = byte // 2 + i
                 low = np.float32(sums[2 * i]) * step + load_f32(near + 4 * lane)
