@@ -22,6 +22,7 @@ __all__ = [
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def check_vectors(
@@ -112,9 +113,13 @@ def check_radius(radius: Any) -> float:
     """A finite number."""
     if isinstance(radius, bool) or not isinstance(radius, int | float | np.integer | np.floating):
         raise InputError(f"radius: expected a number, got {radius!r}")
-    if not np.isfinite(radius):
+    try:
+        value = float(radius)
+    except OverflowError:
+        value = np.inf
+    if not np.isfinite(value):
         raise InputError(f"radius: expected a finite number, got {radius}")
-    return float(radius)
+    return min(max(value, -LARGEST), LARGEST)  # no distance lies beyond
 
 
 def check_metric(metric: Any) -> str:

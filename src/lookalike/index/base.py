@@ -12,7 +12,7 @@ from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, R
 from lookalike._validate import MAX_K, check_count, check_ids, check_metric, check_vectors, unit_rows
 from lookalike.errors import DTypeError, IdError, InputError, NotTrainedError, ReadOnlyError
 
-__all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes"]
+__all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes", "shifted_ids"]
 
 LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 
@@ -200,6 +200,15 @@ class Index(ABC):
             if taken.any():
                 raise IdError(f"add: id {int(ids[taken][0])} is stored already; remove it first")
 
+    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
+        """Places of distinct ids, all of them stored."""
+        if len(np.unique(ids)) != len(ids):
+            raise IdError(f"{what}: an id is given twice")
+        places = self._find(ids)
+        if (places < 0).any():
+            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
+        return places
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} metric={self.metric!r} d={self.d} ntotal={self.ntotal}>"
 
@@ -216,6 +225,14 @@ def allowed_ids(allow: Any) -> Array | None:
     if array.size and array.dtype.kind not in "iu":
         raise DTypeError(f"allow: expected int64 ids or a boolean mask, got dtype {array.dtype}")
     return np.unique(array.astype(np.int64))
+
+
+def shifted_ids(ids: IdArray, add_id: Any) -> IdArray:
+    """`ids` of another index, shifted by `add_id`, which must leave them below 2**63."""
+    shift, largest = check_count(add_id, "add_id", 0), int(ids.max(initial=0))
+    if shift > np.iinfo(np.int64).max - largest:
+        raise IdError(f"merge: add_id {shift} would take id {largest} beyond 2**63 - 1; give a smaller one")
+    return ids + shift
 
 
 def passes(allow: Array, ids: IdArray) -> Array:

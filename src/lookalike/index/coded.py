@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,14 @@ from lookalike._validate import MAX_K, check_count, check_radius
 from lookalike.errors import NotTrainedError
 from lookalike.index.base import gather_ranges, missing
 from lookalike.index.invlists import SIZE, InvertedLists
-from lookalike.index.large import LargeArray, is_large, sample_rows
+from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import POSITION, ListedIndex, Stored
 from lookalike.index.preassigned import CodeSpace, range_preassigned, search_preassigned
 from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
-if TYPE_CHECKING:
-    from lookalike.index.trace import Trace
-
 __all__ = ["CodedIndex"]
-
-ROWS = 65_536  # vectors encoded at a time
 
 
 class CodedIndex(ListedIndex):
@@ -52,10 +47,6 @@ class CodedIndex(ListedIndex):
     @abstractmethod
     def _assign(self, x: FloatArray, centroids: FloatArray) -> IdArray:
         """The list of each vector."""
-
-    @abstractmethod
-    def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
-        """The lists to visit for each query, (nq, nprobe), nearest first, and the part of the distance they give."""
 
     def _search_alone(
         self, xq: Any, k: int, nprobe: int | None, threads: int | None, allow: Any
@@ -177,6 +168,9 @@ class CodedIndex(ListedIndex):
         list_no = np.repeat(np.arange(self.nlist), now.table[:, SIZE])
         return list_no, np.concatenate(codes), np.concatenate(biases), np.concatenate(ids)
 
+    def _coarse_space(self) -> FloatArray:
+        return self._trained()
+
     def _space_arrays(self) -> list[Array]:
         return [np.array([self.by_residual]), self._trained(), self.pq_centroids]
 
@@ -189,11 +183,8 @@ class CodedIndex(ListedIndex):
             code_biases(codes, list_no, self._trained(), self.pq.pq_centroids, self.by_residual, biases)
         return biases
 
-    def _rows(self, xb: Any) -> Any:
-        return LargeArray(self, xb) if is_large(xb) else super()._rows(xb)
-
-    def _sampled(self, xt: Any) -> Any:
-        return sample_rows(xt, 256 * max(self.nlist, self.ksub), self.seed) if is_large(xt) else xt
+    def _trains_on(self) -> int:
+        return 256 * max(self.nlist, self.ksub)
 
     def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
         lists, places = self._lists.clone(), []  # a search sees all of `xb` or nothing of it
@@ -300,12 +291,6 @@ class CodedIndex(ListedIndex):
         from lookalike.index.stats import index_stats
 
         return index_stats(self, sample)
-
-    def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Trace:
-        """One search, step by step: what was probed, computed, kept and, given the exact neighbours' ids, missed and why."""
-        from lookalike.index.trace import trace_search
-
-        return trace_search(self, query, k, nprobe, exact_ids)
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray, PathLike, RangeResult, SearchResult
-from lookalike._validate import check_radius
-from lookalike.index.base import Index, allowed_ids, gather_ranges, passes
+from lookalike._validate import check_ids, check_radius
+from lookalike.errors import InputError
+from lookalike.index.base import Index, allowed_ids, gather_ranges, passes, shifted_ids
 from lookalike.index.exact import VECTORS, direct_distances, exact_search
 from lookalike.index.idmap import IdMap
+
+if TYPE_CHECKING:
+    from lookalike.index.trace import Trace
 
 __all__ = ["FlatIndex"]
 
@@ -114,6 +118,93 @@ class FlatIndex(Index):
             order = np.argsort(-distances if self.metric == "ip" else distances, kind="stable")
             parts.append((distances[order], stored.ids[found[order]]))
         return gather_ranges(parts, len(queries))
+
+    # --- life of an index --------------------------------------------------------------------------------------------
+
+    def update(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of these ids, which must be stored; a search sees all of the old ones or all of the new.
+
+        Raises
+        ------
+        IdError
+            If an id is not stored or is given twice; nothing is changed then.
+        """
+        with self._writing:
+            self._check_writable()
+            vectors = self._vectors(xb, "xb", empty_ok=True)
+            places = self._find_stored(check_ids(ids, len(vectors)), "update")
+            changed = self._stored.vectors.copy()
+            changed[places] = vectors
+            self._stored = self._room = _Stored(changed, self._stored.ids)
+        return self
+
+    def merge(self, other: Any, add_id: int = 0) -> Self:
+        """Take over the vectors of another `FlatIndex`, their ids shifted by `add_id`. `other` is not changed.
+
+        Raises
+        ------
+        InputError
+            If the two do not share metric and dimension.
+        IdError
+            If an id would be stored twice; nothing is changed then.
+        """
+        if (
+            not isinstance(other, FlatIndex)
+            or other.metric != self.metric
+            or (self.d and other.d not in {None, self.d})
+        ):
+            raise InputError(f"merge: expected another FlatIndex of the same metric and dimension, got {other!r}")
+        with self._writing:
+            self._check_writable()
+            vectors, ids = other._stored
+            numbers = shifted_ids(ids, add_id)
+            self._check_new(numbers)
+            if len(numbers):
+                self._add(vectors, numbers)
+                self._next_id = max(self._next_id, int(numbers.max()) + 1)
+        return self
+
+    def split(self, ids: Any) -> Self:
+        """Move the vectors of these ids, which must be stored, into a new index, and return it."""
+        with self._writing:
+            self._check_writable()
+            numbers = check_ids(ids)
+            places = self._find_stored(numbers, "split")
+            part = type(self)(self.metric)
+            part._restore(self._stored.vectors[places], numbers, self.d or 0)
+            part._next_id = self._next_id
+            self._remove(numbers)
+        return part
+
+    def stats(self) -> dict[str, Any]:
+        """Memory by part.
+
+        Returns
+        -------
+        dict
+            ``memory``: bytes of vectors, ids, slack (room that growth left; `compact` gives it back) and id_map (built when ids
+            are first looked up); ``bytes_per_vector``: of the first two.
+        """
+        used = {"vectors": self._stored.vectors.nbytes, "ids": self._stored.ids.nbytes}
+        held, n = self._room.vectors.nbytes + self._room.ids.nbytes, self.ntotal
+        id_map = self._places.nbytes if self._places is not None else 0
+        return {
+            "ntotal": n,
+            "memory": {**used, "slack": held - sum(used.values()), "id_map": id_map},
+            "bytes_per_vector": sum(used.values()) / n if n else 0.0,
+        }
+
+    def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Trace:
+        """One search, written down: every distance, and what was kept. There are no cells and no codes."""
+        from lookalike.index.trace import trace_search
+
+        return trace_search(self, query, k, nprobe, exact_ids)
+
+    def compact(self) -> None:
+        """Give back the memory that growing keeps in reserve."""
+        with self._writing:
+            self._check_writable()
+            self._stored = self._room = _Stored(self._stored.vectors.copy(), self._stored.ids.copy())
 
     def save(self, path: PathLike) -> None:
         """Write the index to one file, atomically; see `lookalike.load_index`."""

@@ -12,6 +12,7 @@ from lookalike._validate import MAX_K, check_count, check_radius
 from lookalike.errors import DimensionError, InputError, NotTrainedError
 from lookalike.index.base import gather_ranges, missing, passes
 from lookalike.index.coarse import CoarseQuantizer, check_coarse_metric
+from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import ListedIndex, Stored
 from lookalike.index.preassigned import split_filter
 from lookalike.index.vectorlists import VectorLists
@@ -148,14 +149,28 @@ class IVFFlatIndex(ListedIndex):
         lists = self._lists
         return np.repeat(np.arange(self.nlist), lists.sizes), lists.flat()["vectors"], lists.all_ids()
 
+    def _coarse_space(self) -> FloatArray:
+        return self.coarse_centroids
+
     def _space_arrays(self) -> list[Array]:
         return [self.coarse_centroids]
 
-    def _add(self, xb: FloatArray, ids: IdArray) -> None:
-        x = self._inside(xb)
-        self._lists, places = self._lists.append(self._trained().assign(x), x, ids)
+    def _trains_on(self) -> int:
+        return max(256 * self.nlist, 1 << 16)  # a rotation wants some, too
+
+    def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
+        lists, all_places = self._lists, []  # a search sees all of `xb` or nothing of it
+        for first in range(0, len(xb), ROWS):
+            rows = slice(first, first + ROWS)
+            x = self._inside(xb[rows])
+            lists, places = lists.append(self._trained().assign(x), x, ids[rows])
+            all_places.append(places)
+        self._lists = lists
         if self._places is not None:
-            self._places.extend(ids, places)
+            self._places.extend(ids, np.concatenate(all_places))
+
+    def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
+        return self._trained().probe(xq, nprobe, threads)
 
     # --- search ------------------------------------------------------------------------------------------------------
 
@@ -191,7 +206,7 @@ class IVFFlatIndex(ListedIndex):
         if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
-        probes = self._trained().probe(queries, nprobe)[0]
+        probes = self._probe(queries, nprobe, threads)[0]
         distances, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
 
         def run(rows: slice) -> None:
@@ -215,7 +230,7 @@ class IVFFlatIndex(ListedIndex):
         if len(vectors) == 0 or lists.ntotal == 0:
             return gather_ranges([], len(vectors))
         queries = self._inside(vectors)
-        probes = self._trained().probe(queries, nprobe)[0]
+        probes = self._probe(queries, nprobe, threads)[0]
 
         def run(i: int) -> tuple[FloatArray, IdArray]:
             near_distances, near_ids = [], []

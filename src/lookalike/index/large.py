@@ -13,8 +13,9 @@ from lookalike.errors import InputError
 if TYPE_CHECKING:
     from lookalike.index.base import Index
 
-__all__ = ["LargeArray", "is_large", "sample_rows"]
+__all__ = ["ROWS", "LargeArray", "is_large", "sample_rows"]
 
+ROWS = 65_536  # vectors read and encoded at a time
 LARGE = 1 << 28  # elements: 1 GiB of float32
 
 

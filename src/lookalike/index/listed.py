@@ -6,17 +6,21 @@ import copy
 import os
 import threading
 from abc import abstractmethod
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_ids
-from lookalike.errors import IdError, InputError
-from lookalike.index.base import Index, allowed_ids
+from lookalike.errors import InputError
+from lookalike.index.base import Index, allowed_ids, shifted_ids
 from lookalike.index.idmap import IdMap
+from lookalike.index.large import LargeArray, is_large, sample_rows
 from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation
+
+if TYPE_CHECKING:
+    from lookalike.index.trace import Trace
 
 __all__ = ["POSITION", "ListedIndex", "Stored"]
 
@@ -66,8 +70,28 @@ class ListedIndex(Index):
         """What all lists hold, list by list: (list_no, …, ids)."""
 
     @abstractmethod
+    def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
+        """The lists to visit for each query, (nq, nprobe), nearest first, and the part of the distance they give."""
+
+    @abstractmethod
+    def _coarse_space(self) -> FloatArray:
+        """Centroids of the lists, float32, shape (nlist, d)."""
+
+    @abstractmethod
     def _space_arrays(self) -> list[Array]:
         """The centroids that give meaning to what is stored; two indexes can be merged where theirs are equal."""
+
+    # --- vectors larger than memory ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _trains_on(self) -> int:
+        """How many vectors training makes use of."""
+
+    def _rows(self, xb: Any) -> Any:
+        return LargeArray(self, xb) if is_large(xb) else super()._rows(xb)
+
+    def _sampled(self, xt: Any) -> Any:
+        return sample_rows(xt, self._trains_on(), self.seed) if is_large(xt) else xt
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -132,13 +156,12 @@ class ListedIndex(Index):
         IdError
             If an id would be stored twice; nothing is changed then.
         """
-        shift = check_count(add_id, "add_id", 0)
         if not isinstance(other, ListedIndex) or not self._same_space(other):
             raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
         with self._writing:
             self._check_writable()
             *stored, numbers = other._all_stored()
-            numbers = numbers + shift
+            numbers = shifted_ids(numbers, add_id)
             self._check_new(numbers)
             self._lists, self._places = self._changed(self._lists, None, (*stored, numbers)), None
             self._next_id = max(self._next_id, int(numbers.max(initial=-1)) + 1)
@@ -156,15 +179,6 @@ class ListedIndex(Index):
             part._lists = self._changed(self._empty_lists(), None, (*self._stored_at(places), numbers))
             self._lists, self._places = self._changed(self._lists, places, None), None
         return part
-
-    def _find_stored(self, ids: IdArray, what: str) -> IdArray:
-        """Places of distinct ids, all of them stored."""
-        if len(np.unique(ids)) != len(ids):
-            raise IdError(f"{what}: an id is given twice")
-        places = self._find(ids)
-        if (places < 0).any():
-            raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
-        return places
 
     def _same_space(self, other: ListedIndex) -> bool:
         if (type(self), self.metric, self.nlist) != (type(other), other.metric, other.nlist):
@@ -186,6 +200,12 @@ class ListedIndex(Index):
         if self._places is None:
             self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
         return self._places.find(ids)
+
+    def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Trace:
+        """One search, step by step: what was probed, computed, kept and, given the exact neighbours' ids, missed and why."""
+        from lookalike.index.trace import trace_search
+
+        return trace_search(self, query, k, nprobe, exact_ids)  # type: ignore[arg-type]  # there are two kinds of lists
 
     def save(self, path: PathLike) -> None:
         """Write the index to one file, atomically; see `lookalike.load_index`."""

@@ -1,22 +1,22 @@
-"""One search, written down: cells, tables, estimates, what was kept, and why a true neighbour was missed.
+"""One search, written down: cells, tables, distances, what was kept, and why a true neighbour was missed.
 
-Everything is computed again in plain numpy from the stored codes, by the definitions of the paper, so a trace is also an
+Everything is computed again in plain numpy from what is stored, by the definitions of the paper, so a trace is also an
 independent account of what the kernels did.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import MAX_K, check_count, check_ids
 from lookalike.errors import InputError
-
-if TYPE_CHECKING:
-    from lookalike.index.coded import CodedIndex
+from lookalike.index.coded import CodedIndex
+from lookalike.index.flat import FlatIndex
+from lookalike.index.ivfflat import IVFFlatIndex
 
 __all__ = ["Missed", "ProbedList", "Trace"]
 
@@ -34,6 +34,7 @@ class ProbedList:
         ‖q − c‖², or ⟨q, c⟩ for ``"ip"``.
     ids : ndarray of int64, shape (n,)
     codes : ndarray of uint8 or uint16, shape (n, m)
+        m is 0 where vectors are kept whole.
     distances : ndarray of float32, shape (n,)
         To the decoded vectors, in the metric.
     """
@@ -53,9 +54,10 @@ class Missed:
     Attributes
     ----------
     id : int
-    reason : {"not stored", "cell not probed", "code too coarse"}
+    reason : {"not stored", "cell not probed", "code too coarse", "beyond k"}
+        The last one where vectors are kept whole: it was seen, and k others are nearer.
     list_no : int
-        Its cell; −1 if it is not stored.
+        Its cell; −1 if it is not stored, 0 where there are no cells.
     needed_nprobe : int
         The smallest nprobe that visits its cell.
     distance : float
@@ -67,7 +69,7 @@ class Missed:
     """
 
     id: int
-    reason: Literal["not stored", "cell not probed", "code too coarse"]
+    reason: Literal["not stored", "cell not probed", "code too coarse", "beyond k"]
     list_no: int = -1
     needed_nprobe: int = 0
     distance: float = float("nan")
@@ -85,11 +87,11 @@ class Trace:
         As the lists know it: for ``"cosine"`` of unit length, rotated if the index rotates.
     metric, k, nprobe
     coarse_distances : ndarray of float32, shape (nlist,)
-        To every coarse centroid.
+        To every coarse centroid; empty where there are no cells.
     probed : tuple of ProbedList
         In the order of visit.
     lookup_table : ndarray of float32, shape (m, ksub)
-        −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code.
+        −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code; empty where vectors are kept whole.
     ids, distances : ndarray, shape (k',)
         What was kept, best first.
     missed : tuple of Missed
@@ -133,61 +135,99 @@ class Trace:
         }
 
 
-def trace_search(index: CodedIndex, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
+Traced = CodedIndex | IVFFlatIndex | FlatIndex
+
+
+class _Opened(NamedTuple):
+    """What one list holds, decoded."""
+
+    ids: IdArray
+    codes: CodeArray
+    vectors: FloatArray
+
+
+def trace_search(index: Traced, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
     """See `CodedIndex.trace`."""
-    vectors, visits, _, _ = index._check_request(query, nprobe, None, None)
+    q, order, visits = _visits(index, query, nprobe)
     k = check_count(k, "k", 1, MAX_K)
-    if len(vectors) != 1:
-        raise InputError(f"trace: expected one query, got {len(vectors)}")
-    q = index._inside(vectors)
-    snapshot = index._lists.snapshot
-    order, _ = index._probe(q, index.nlist)  # all lists, in the order in which they would be visited
-    centroids = index._trained()
-    coarse = _distances(index, q[0], centroids)
-    probed = tuple(
-        _probed_list(index, q[0], int(list_no), rank, float(coarse[list_no]), snapshot)
-        for rank, list_no in enumerate(order[0, :visits])
-    )
+    coarse = np.empty(0, np.float32) if isinstance(index, FlatIndex) else _distances(index, q, index._coarse_space())
+    probed = []
+    for rank, list_no in enumerate(order[:visits].tolist()):
+        ids, codes, vectors = _open(index, list_no)
+        near = float(coarse[list_no]) if len(coarse) else 0.0
+        probed.append(ProbedList(list_no, rank, near, ids, codes, _stored_distances(index, q, vectors)))
     found = index.search(query, k, nprobe=visits)
     kept = found.ids[0] >= 0
-    table = np.einsum("jcd,jd->jc", index.pq_centroids, q[0].reshape(index.m, index.dsub))
     return Trace(
-        query=q[0],
+        query=q,
         metric=index.metric,
         k=k,
         nprobe=visits,
         coarse_distances=coarse,
-        probed=probed,
-        lookup_table=np.asarray(-2 * table if index.metric == "l2" else table, np.float32),
+        probed=tuple(probed),
+        lookup_table=_table(index, q),
         ids=found.ids[0][kept],
         distances=found.distances[0][kept],
-        missed=_missed(index, q[0], order[0], probed, found.ids[0][kept], exact_ids),
+        missed=_missed(index, q, order, tuple(probed), found.ids[0][kept], exact_ids),
     )
 
 
-def _distances(index: CodedIndex, q: FloatArray, x: FloatArray) -> FloatArray:
+def _visits(index: Traced, query: Any, nprobe: int | None) -> tuple[FloatArray, IdArray, int]:
+    """The query as the lists know it, all lists in the order in which they would be visited, and how many are."""
+    if isinstance(index, FlatIndex):
+        vectors, visits = index._check_search(query, 1)[0], 1
+    else:
+        vectors, visits, _, _ = index._check_request(query, nprobe, None, None)
+    if len(vectors) != 1:
+        raise InputError(f"trace: expected one query, got {len(vectors)}")
+    if isinstance(index, FlatIndex):
+        return vectors[0], np.zeros(1, np.int64), visits
+    inside = index._inside(vectors)
+    return inside[0], index._probe(inside, index.nlist)[0][0], visits
+
+
+def _open(index: Traced, list_no: int) -> _Opened:
+    if isinstance(index, FlatIndex):
+        stored = index._stored
+        return _Opened(stored.ids, np.empty((len(stored.ids), 0), np.uint8), stored.vectors)
+    if isinstance(index, IVFFlatIndex):
+        whole, numbers = index._lists.rows(list_no)
+        return _Opened(numbers, np.empty((len(numbers), 0), np.uint8), whole)
+    codes, _, ids = index._lists.rows(list_no)
+    return _Opened(ids, codes, _decoded(index, list_no, codes))
+
+
+def _decoded(index: CodedIndex, list_no: int, codes: CodeArray) -> FloatArray:
+    decoded = index.pq.decode(codes)
+    if index.by_residual:
+        decoded += index._trained()[list_no]
+    return decoded
+
+
+def _table(index: Traced, q: FloatArray) -> FloatArray:
+    if not isinstance(index, CodedIndex):
+        return np.empty((0, 0), np.float32)
+    table = np.einsum("jcd,jd->jc", index.pq_centroids, q.reshape(index.m, index.dsub))
+    return np.asarray(-2 * table if index.metric == "l2" else table, np.float32)
+
+
+def _distances(index: Traced, q: FloatArray, x: FloatArray) -> FloatArray:
     """Distances of q to the rows of x in the metric; coarse distances of ``"cosine"`` are squared ones, as it assigns by them."""
     if index.metric == "ip":
         return np.asarray(x @ q, np.float32)
     return np.asarray(np.square(x - q).sum(axis=1), np.float32)
 
 
-def _code_distances(index: CodedIndex, q: FloatArray, list_no: int, codes: CodeArray) -> FloatArray:
-    decoded = index.pq.decode(codes)
-    if index.by_residual:
-        decoded += index._trained()[list_no]
+def _stored_distances(index: Traced, q: FloatArray, vectors: FloatArray) -> FloatArray:
+    if len(vectors) == 0:
+        return np.empty(0, np.float32)
     if index.metric == "cosine":
-        return np.maximum(np.asarray(1 - decoded @ q, np.float32), 0)
-    return _distances(index, q, decoded)
-
-
-def _probed_list(index: CodedIndex, q: FloatArray, list_no: int, rank: int, coarse: float, snapshot: Any) -> ProbedList:
-    codes, _, ids = index._lists.rows(list_no, snapshot)
-    return ProbedList(list_no, rank, coarse, ids, codes, _code_distances(index, q, list_no, codes))
+        return np.maximum(np.asarray(1 - vectors @ q, np.float32), 0)
+    return _distances(index, q, vectors)
 
 
 def _missed(
-    index: CodedIndex, q: FloatArray, order: IdArray, probed: tuple[ProbedList, ...], kept: IdArray, exact_ids: Any
+    index: Traced, q: FloatArray, order: IdArray, probed: tuple[ProbedList, ...], kept: IdArray, exact_ids: Any
 ) -> tuple[Missed, ...]:
     if exact_ids is None:
         return ()
@@ -204,14 +244,16 @@ def _missed(
         if place < 0:
             missed.append(Missed(number, "not stored"))
             continue
-        list_no = place >> 32
-        code = index._lists.codes_at(np.array([list_no]), np.array([place & 0xFFFFFFFF]))
-        distance = sign * float(_code_distances(index, q, list_no, code)[0])
+        list_no, vector = _at(index, place)
+        distance = sign * float(_stored_distances(index, q, vector)[0])
         needed = int(np.flatnonzero(order == list_no)[0]) + 1
+        seen: Literal["code too coarse", "beyond k"] = (
+            "code too coarse" if isinstance(index, CodedIndex) else "beyond k"
+        )
         missed.append(
             Missed(
                 number,
-                "cell not probed" if needed > len(probed) else "code too coarse",
+                "cell not probed" if needed > len(probed) else seen,
                 list_no,
                 needed,
                 sign * distance,
@@ -220,3 +262,14 @@ def _missed(
             )
         )
     return tuple(missed)
+
+
+def _at(index: Traced, place: int) -> tuple[int, FloatArray]:
+    """The list of a place, and what stands there, decoded, shape (1, d)."""
+    if isinstance(index, FlatIndex):
+        return 0, index._stored.vectors[place : place + 1]
+    list_no = place >> 32
+    if isinstance(index, IVFFlatIndex):
+        return list_no, index._lists.at(np.array([place]))
+    code = index._lists.codes_at(np.array([list_no]), np.array([place & 0xFFFFFFFF]))
+    return list_no, _decoded(index, list_no, code)
