@@ -121,6 +121,9 @@ def _exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         say("stopped")
         raise typer.Exit(1) from None
+    except MemoryError:
+        say("out of memory; what was done before is kept. Close other programs, or work on less at once")
+        raise typer.Exit(1) from None
     except BrokenPipeError:
         # The reader, such as `head`, has what it wants. Python would complain once more while it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,8 +13,9 @@ from lookalike.errors import CollectionError
 
 if TYPE_CHECKING:
     from lookalike.collection import AddReport, Collection, Skipped
+    from lookalike.data.walk import Skipped as Passed
 
-__all__ = ["add", "opened_or_created", "print_report", "run"]
+__all__ = ["add", "opened_or_created", "print_report", "print_skipped", "run"]
 
 _NAMED = 10  # skipped files that are named at once; `status` names all
 _NEVER_PICTURES = frozenset({"other", "hidden"})
@@ -79,20 +80,20 @@ def print_report(collection: Collection, report: AddReport) -> None:
     ]
     facts = ", ".join(f"{n:,} {what}" for n, what in done if n) or "nothing to do"
     emit(f"{collection.name}: {count(len(collection), 'picture')} ({facts}) in {duration(report.seconds)}")
-    _print_skipped(report.skipped)
+    print_skipped(report.skipped)
     if report.missing:
         say(f"{count(report.missing, 'picture')} cannot be found now and are hidden until back; --prune forgets them")
     if report.interrupted:
         say(f"stopped; {count(len(collection), 'picture')} are kept, run the same command to go on")
 
 
-def _print_skipped(skipped: Sequence[Skipped]) -> None:
+def print_skipped(skipped: Sequence[Skipped | Passed], where: str = "`lookalike status` names") -> None:
     """Name pictures that could not be read; only count files that never were pictures."""
     pictures = [item for item in skipped if item.kind not in _NEVER_PICTURES]
     rows = grouped((str(item.path), item.reason) for item in pictures)
     for path, reason in rows[:_NAMED]:
         say(f"skipped {path}: {reason}")
     if rest := len(rows) - min(len(rows), _NAMED):
-        say(f"skipped {rest:,} more; `lookalike status` names each with its reason")
+        say(f"skipped {rest:,} more; {where} each with its reason")
     if others := len(skipped) - len(pictures):
         say(f"skipped {count(others, 'file')} that {'is' if others == 1 else 'are'} hidden or no picture")

@@ -26,6 +26,8 @@ _VERBS = {
     "comparing": "comparing pictures",
     "ranking": "asking with every picture",
     "spoiling": "spoiling pictures",
+    "storing": "storing vectors",
+    "extracting": "turning pictures into vectors",
     "adapting": "learning, and checking on held-out pictures",
 }
 

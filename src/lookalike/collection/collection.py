@@ -501,6 +501,8 @@ class Collection:
         paths: Sequence[PathLike],
         labels: Sequence[str] | None = None,
         model: str = "mine",
+        *,
+        progress: Callable[[Progress], None] | None = None,
     ) -> AddReport:
         """Add vectors that were made elsewhere.
 
@@ -513,6 +515,8 @@ class Collection:
         labels : sequence of str, length n, optional
         model : str
             A name for what made the vectors. The first vectors of an empty collection decide it.
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
 
         Raises
         ------
@@ -522,7 +526,7 @@ class Collection:
             If `x`, `paths` and `labels` do not fit together, or the vectors not the collection.
         """
         with self._writer() as writer:
-            return writer.add_vectors(x, paths, labels, model)
+            return writer.add_vectors(x, paths, labels, model, progress)
 
     def adapt(
         self,

@@ -13,7 +13,9 @@ __all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "TextAns
 
 _FEW_LABELS = 5  # named in an explanation
 
-Phase: TypeAlias = Literal["scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting"]
+Phase: TypeAlias = Literal[
+    "scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting", "storing", "extracting"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,10 +80,15 @@ class Writer:
         )
 
     def add_vectors(
-        self, x: ArrayLike, paths: Sequence[PathLike], labels: Sequence[str] | None, model: str
+        self,
+        x: ArrayLike,
+        paths: Sequence[PathLike],
+        labels: Sequence[str] | None,
+        model: str,
+        progress: Callable[[Progress], None] | None = None,
     ) -> AddReport:
         """See `Collection.add_vectors`."""
-        start = time.monotonic()
+        start, pace = time.monotonic(), Pace(progress)
         vectors = check_vectors(x, name="x", empty_ok=True)
         names = _names(paths, len(vectors))
         if labels is not None and (isinstance(labels, str) or len(labels) != len(names)):
@@ -100,10 +105,11 @@ class Writer:
                 ids = append_features(self.connection, self.folder, features)
                 for at, feature in enumerate(ids, first):
                     counts[self._place(names[at], marks[at], feature)] += 1
+                pace.tell("storing", first + len(part), len(vectors))
             bump(self.connection)
         card = read_card(self.connection)
         upkeep.tidy(self.connection, self.folder, card.d)
-        refresh_index(self.connection, self.folder, Pace(None))
+        refresh_index(self.connection, self.folder, pace)
         return AddReport(new=counts["new"], changed=counts["changed"], seconds=time.monotonic() - start)
 
     def _settle_model(self, model: str, d: int) -> None:
