@@ -49,6 +49,9 @@ from lookalike.features.images import thumbnail
 
 __all__ = ["create_api"]
 
+# With it a refusal is an answer: browsers report a failed request as an error of the page.
+PAGE_HEADER: Final = "x-lookalike-page"
+
 FETCHES: Final = 8  # addresses that are read at once
 
 # The first class that fits decides. What is not listed is no fault of the request.
@@ -62,6 +65,7 @@ STATUS: Final = (
     (LookalikeError, 503),
 )
 HTTP_TYPES: Final = {
+    400: "BadRequest",
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
@@ -80,7 +84,7 @@ Id = Annotated[int, Path(ge=0, le=ID_LIMIT)]
 
 def create_api(service: Service) -> FastAPI:
     """The API over a service; it neither opens nor closes it."""
-    codes = (400, 401, 403, 404, 409, 413, 415, 421, 422, 503)
+    codes = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 503)
     api = FastAPI(
         title="lookalike",
         version=lookalike.__version__,
@@ -267,6 +271,8 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(LookalikeError)
     def known(request: Request, error: LookalikeError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
+        if PAGE_HEADER in request.headers:
+            status = 200
         return _error(status, type(error).__name__, str(error))
 
     @api.exception_handler(RequestValidationError)

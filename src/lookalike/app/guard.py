@@ -17,6 +17,7 @@ import hmac
 import ipaddress
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
@@ -33,6 +34,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_UPLOAD = 25_000_000
+MAX_TEXT = 2_000_000  # of a body that is no multipart form, and so no picture
+PATIENCE = 20.0  # seconds that the next piece of a body may take
+LEAST_RATE = 10_000  # bytes of a body a second, after that
 DRAIN_BYTES, DRAIN_SECONDS = 4 * MAX_UPLOAD, 10.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -117,6 +121,8 @@ class Guard:
         Serve what gradio keeps for its own components, as the simple page needs.
     max_upload : int
         Bytes of a request's body.
+    patience : float
+        Seconds that the next piece of a body may take.
 
     Raises
     ------
@@ -135,8 +141,9 @@ class Guard:
         trusted_hosts: Sequence[str] = (),
         files: bool = False,
         max_upload: int = MAX_UPLOAD,
+        patience: float = PATIENCE,
     ) -> None:
-        self._app, self._max_upload = app, max_upload
+        self._app, self._max_upload, self._patience = app, max_upload, patience
         self._trusted = frozenset(map(_host_name, trusted_hosts))
         self._secret, self._tokens = _secret(auth), tuple(map(_token, tokens))
         if self._secret is None and not self._tokens and not (is_loopback(host) and not self._trusted):
@@ -182,6 +189,8 @@ class Guard:
             foreign = any(o.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}") for o in origin)
             if foreign or headers.one(b"sec-fetch-site") == "cross-site":
                 return 403, "ForbiddenOrigin", "requests from other web pages are refused"
+        elif _is_embedded(headers):
+            return 403, "ForbiddenOrigin", "other web pages may link here, and not embed or read what is here"
         if not _is_served(scope["path"], self._files):
             return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
         return None
@@ -214,38 +223,71 @@ class Guard:
         return hmac.compare_digest(hashlib.sha256(password).digest(), self._secret or b"")
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the app, counting the body's bytes as they come; past the limit the answer is ours."""
-        seen, exceeded, started = 0, False, False
-
-        async def counted() -> Message:
-            nonlocal seen, exceeded
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max_upload:
-                exceeded = True
-                raise _TooLarge(413)
-            return message
+        """Run the app, watching the body as it comes; if it is too large or too slow, the answer is ours."""
+        headers = _Headers(scope["headers"])
+        body = _Body(receive, self._limit(headers), self._patience)
+        started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
-            if not exceeded:
+            if body.refused is None:
                 started = True
                 await send(message)
 
-        announced = _Headers(scope["headers"]).one(b"content-length") or "0"
-        if announced.isdigit() and int(announced) > self._max_upload:
-            exceeded = True
+        announced = headers.one(b"content-length") or "0"
+        if announced.isdigit() and int(announced) > body.limit:
+            body.refused = 413
         else:
-            try:
-                await self._app(scope, counted, answer)
-            except _TooLarge:
-                exceeded = True
-        if exceeded and not started:
-            message = f"expected at most {self._max_upload:,} bytes; send a smaller picture"
+            with contextlib.suppress(_Refused):
+                await self._app(scope, body.receive, answer)
+        if body.refused is None or started:
+            return
+        if body.refused == 408:
+            await _respond(send, 408, "RequestTimeout", "the request was cut off, because it came too slowly")
+        else:
+            message = f"expected at most {body.limit:,} bytes; send a smaller picture"
             await _respond(send, 413, "PayloadTooLarge", message, drain=receive)
 
+    def _limit(self, headers: _Headers) -> int:
+        is_form = (headers.one(b"content-type") or "").lower().startswith("multipart/")
+        return self._max_upload if is_form else min(self._max_upload, MAX_TEXT)
 
-class _TooLarge(HTTPException):
+
+def _is_embedded(headers: _Headers) -> bool:
+    """Whether a page of another site asks for a part of itself; following a link is fine."""
+    return headers.one(b"sec-fetch-site") == "cross-site" and headers.one(b"sec-fetch-mode") != "navigate"
+
+
+class _Body:
+    """A request's body on its way to the app, counted and timed."""
+
+    def __init__(self, receive: Receive, limit: int, patience: float) -> None:
+        self._receive, self.limit, self._patience = receive, limit, patience
+        self._seen, self._is_complete, self._begun = 0, False, time.monotonic()
+        self.refused: int | None = None
+
+    async def receive(self) -> Message:
+        if self._is_complete:  # from here on it only tells that the client went away
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._patience):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._refuse(408) from None
+        self._seen += len(message.get("body", b""))
+        self._is_complete = not message.get("more_body", False)
+        if self._seen > self.limit:
+            raise self._refuse(413)
+        if not self._is_complete and time.monotonic() - self._begun > self._patience + self._seen / LEAST_RATE:
+            raise self._refuse(408)
+        return message
+
+    def _refuse(self, status: int) -> _Refused:
+        self.refused = status
+        return _Refused(status)
+
+
+class _Refused(HTTPException):
     """Raised out of `receive`; FastAPI passes HTTP exceptions on while it reads a form, and hides others."""
 
 

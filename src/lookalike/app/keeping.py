@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,9 +181,16 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
 
 def _folder(text: str) -> Path:
     path = Path(text).expanduser()
-    if "\0" in text or not path.is_absolute() or not path.is_dir():
-        raise InputError(f"folder: expected the full path of a folder on this machine, got {text[:200]!r}")
-    return path
+    shown = printable(text)[:200]
+    if "\0" in text or not path.is_absolute():
+        raise InputError(f"folder: expected a full path, as in {Path.home() / 'Pictures'}, got {shown!r}")
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return path
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise InputError(f"folder: {shown} cannot be looked into: {error.strerror or error}") from None
+    raise InputError(f"folder: there is no folder {shown!r} on this machine; check the path")
 
 
 def duplicate_groups(

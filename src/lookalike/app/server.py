@@ -107,6 +107,8 @@ class AppServer:
         Replaces how pictures at URLs are fetched; for tests.
     max_upload : int, optional
         Bytes of a request's body.
+    patience : float, optional
+        Seconds that the head of a request, or the next piece of its body, may take to arrive.
 
     Attributes
     ----------
@@ -129,6 +131,7 @@ class AppServer:
         auth: str | None = None,
         fetch: Callable[[str], bytes] | None = None,
         max_upload: int | None = None,
+        patience: float | None = None,
         on_ready: Callable[[str], None] | None = None,
         threaded: bool = True,
         tokens: Sequence[str] = (),
@@ -145,6 +148,9 @@ class AppServer:
         }
         if max_upload is not None:
             self._options["max_upload"] = max_upload
+        if patience is not None:
+            self._options["patience"] = patience
+        self._patience = patience
         self._fetch: dict[str, Any] = {"fetch": fetch} if fetch is not None else {}
         self._host, self._port = host, port
         self._cleanup = contextlib.ExitStack()
@@ -186,7 +192,7 @@ class AppServer:
             if self._on_ready is not None:
                 self._on_ready(self.url)
 
-        self._server = _uvicorn(app, ready)
+        self._server = _uvicorn(app, ready, self._patience)
         warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)
         warming.start()
         stack.callback(warming.join)
@@ -254,8 +260,10 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _uvicorn(app: Any, ready: Callable[[], None]) -> uvicorn.Server:
+def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvicorn.Server:
     import uvicorn
+
+    from lookalike.app.connections import HEAD_SECONDS, MAX_CONNECTIONS, patient_protocol
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -286,6 +294,8 @@ def _uvicorn(app: Any, ready: Callable[[], None]) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,  # nobody's word is taken for where a request comes from
         ws="none",
+        http=patient_protocol(HEAD_SECONDS if patience is None else patience),
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,  # open pages keep a stream each
     )
     return Server(config)
@@ -301,9 +311,10 @@ def _gradio_folder() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop("GRADIO_TEMP_DIR")
-        if before is not None:
-            os.environ["GRADIO_TEMP_DIR"] = before
+        if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
+            del os.environ["GRADIO_TEMP_DIR"]
+            if before is not None and Path(before).is_dir():
+                os.environ["GRADIO_TEMP_DIR"] = before
         shutil.rmtree(folder, ignore_errors=True)
 
 

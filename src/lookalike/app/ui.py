@@ -40,11 +40,15 @@ _PASTE: Final = _icon("M9 4h6v3H9z", "M9 5.5H6V20h12V5.5h-3")
 _CAMERA: Final = _icon("M4 8h4l1.5-2.5h5L16 8h4v11H4z", "M12 16.5a3.2 3.2 0 1 0 0-6.4 3.2 3.2 0 0 0 0 6.4z")
 _CLOSE: Final = _icon("M6 6l12 12", "M18 6L6 18")
 _MOON: Final = _icon("M19 14.5A7.5 7.5 0 0 1 9.5 5a7.5 7.5 0 1 0 9.5 9.5z")
+_FOLDERS: Final = _icon("M4 7h6l2 2h8v10H4z", "M7 4h5l2 2h6")
+_COPIES: Final = _icon("M4 4h11v11H4z", "M9 15v5h11V9h-5")
 _SEARCH: Final = _icon("M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13z", "M15.5 15.5L20 20")
 
 HEADER: Final = f"""
 <header class="lk-header" id="lk-top">
   {LOGO}<h1>lookalike</h1><p>Search your pictures with a picture. Nothing leaves this machine.</p>
+  <button type="button" class="lk-button is-quiet" id="lk-duplicates">{_COPIES}<span>Duplicates</span></button>
+  <button type="button" class="lk-button is-quiet" id="lk-collections">{_FOLDERS}<span>Collections</span></button>
   <button type="button" class="lk-button is-quiet" id="lk-theme" aria-label="Light or dark" title="Light or dark">
   {_MOON}</button>
 </header>"""
@@ -79,6 +83,7 @@ RESULTS: Final = """
 # The stylesheet and the scripts have their own addresses, so that browsers cache them.
 HEAD: Final = """
 <link rel="stylesheet" href="lookalike/page.css">
+<link rel="stylesheet" href="lookalike/keeping.css">
 <link rel="icon" type="image/svg+xml" href="lookalike/icon.svg">
 <link rel="modulepreload" href="lookalike/main.js">"""
 

@@ -109,6 +109,8 @@ export function start(shell) {
   }
 
   window.lookalike = {
+    collection: () => state.collection,
+    refresh: () => open(state.collection),
     setCollection(name) {
       if (name && name !== state.collection) open(name);
     },
@@ -134,6 +136,7 @@ export function start(shell) {
   if (theme && !new URLSearchParams(location.search).has("__theme")) {
     document.body.classList.toggle("dark", theme === "dark");
   }
+  import("./keeping.js").then(({ wireKeeping }) => wireKeeping(window.lookalike));
   shell.dataset.ready = "true";
   open(state.collection);
 }

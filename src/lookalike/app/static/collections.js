@@ -1,0 +1,184 @@
+// The dialog in which collections are chosen, made from folders of this machine, brought up to date and deleted.
+
+import { ApiError } from "./api.js";
+import { el } from "./dom.js";
+import { followJob, showJob, runningJob } from "./jobs.js";
+import { newCollection } from "./folders.js";
+import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
+
+const NOT_HERE =
+  "New collections are made, brought up to date and deleted on the server's own machine only, " +
+  "because that needs to look into its folders. There the command is: lookalike index FOLDER";
+
+/** Open the dialog; `current` is the collection shown, `setCollection(name)` shows another, `refresh()` re-reads names. */
+export function openCollections({ current, setCollection, refresh }) {
+  const page = { current, setCollection, refresh };
+  const sheet = openSheet("collections");
+  const context = {
+    sheet,
+    page,
+    list: () => list(context),
+    /** Watch a job in this dialog for as long as it is open. */
+    watch: (job) => watch(context, job),
+    choose(name) {
+      page.current = name;
+      page.setCollection(name);
+      sheet.close();
+    },
+  };
+  sheet.show("Collections", el("p", { class: "lk-lead" }, "Loading…"));
+  begin(context);
+}
+
+async function begin(context) {
+  const job = await runningJob().catch(() => null);
+  if (job) context.watch(job);
+  else context.list();
+}
+
+async function list(context) {
+  const { sheet, page } = context;
+  let answer;
+  let jobs;
+  try {
+    [answer, jobs] = await Promise.all([ask("collections?details=true"), ask("jobs")]);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    sheet.show("Collections", alertBox(error.message));
+    return;
+  }
+  const rows = answer.collections.map((item) => row(context, item, jobs.local));
+  const foot = jobs.local
+    ? el("div", { class: "lk-sheet-foot" }, button("New collection", () => newCollection(context, answer.collections), { class: "is-primary" }))
+    : el("p", { class: "lk-note" }, NOT_HERE);
+  sheet.show("Collections", el("ul", { class: "lk-collections" }, rows), foot);
+  focusOn(sheet.body.querySelector(`[data-name="${CSS.escape(page.current)}"] button`) ?? sheet.heading);
+}
+
+const focusOn = (node) => node.focus({ preventScroll: false });
+
+function row(context, item, isLocal) {
+  const { page } = context;
+  const isCurrent = item.name === page.current;
+  const folders = item.folders ?? [];
+  const facts = item.problem
+    ? [el("span", { class: "lk-problem" }, item.problem)]
+    : [
+        many(item.pictures, "picture"),
+        item.missing ? `${many(item.missing, "picture")} missing` : null,
+        item.skipped ? `${many(item.skipped, "file")} skipped` : null,
+        item.bytes ? `index ${size(item.bytes)}` : null,
+      ].filter(Boolean);
+  const choose = el(
+    "button",
+    { type: "button", class: "lk-choose", "aria-current": isCurrent ? "true" : null, disabled: Boolean(item.problem), onclick: () => context.choose(item.name) },
+    el("strong", {}, item.name),
+    isCurrent ? el("span", { class: "lk-tag" }, "shown now") : null,
+    el("span", { class: "lk-facts" }, item.problem ? facts : facts.join(" · ")),
+    folders.map((folder) => el("span", { class: "lk-path", title: folder.path }, folder.missing ? `${folder.path} (not there now)` : folder.path)),
+  );
+  const named = (text) => ({ "aria-label": `${text} ${item.name}`, class: "is-quiet" });
+  const actions = [
+    item.skipped ? button("Skipped", () => skipped(context, item), { ...named("Skipped files of") }) : null,
+    isLocal && folders.length && !item.problem ? button("Update", () => update(context, item), named("Update")) : null,
+    isLocal && !item.default ? button("Delete", () => confirmDeletion(context, item), named("Delete")) : null,
+  ].filter(Boolean);
+  return el("li", { class: `lk-collection${isCurrent ? " is-current" : ""}`, "data-name": item.name }, choose, actions.length ? el("div", { class: "lk-actions" }, actions) : null);
+}
+
+async function skipped(context, item) {
+  const { sheet } = context;
+  const back = button("Back", context.list);
+  sheet.show(`Skipped in ${item.name}`, el("p", { class: "lk-lead" }, "Loading…"));
+  try {
+    const { total, reasons } = await ask(`skipped?in=${encodeURIComponent(item.name)}`);
+    sheet.show(
+      `Skipped in ${item.name}`,
+      el("p", { class: "lk-lead" }, `${many(total, "file was", "files were")} passed over. They are looked at again with each update.`),
+      reasonList(reasons),
+      el("div", { class: "lk-sheet-foot" }, back),
+    );
+    back.focus();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    sheet.show(`Skipped in ${item.name}`, alertBox(error.message), el("div", { class: "lk-sheet-foot" }, back));
+  }
+}
+
+/** Skipped files under their reasons, each to be opened. */
+export function reasonList(reasons) {
+  return el(
+    "div",
+    { class: "lk-reasons" },
+    reasons.map(({ reason, count, files }) =>
+      el(
+        "details",
+        { open: reasons.length === 1 && count <= 8 },
+        el("summary", {}, el("span", {}, reason), el("b", {}, count.toLocaleString("en"))),
+        el("ul", {}, files.map((file) => el("li", {}, file)), count > files.length ? el("li", { class: "lk-more" }, `and ${many(count - files.length, "more", "more")}`) : null),
+      ),
+    ),
+  );
+}
+
+async function update(context, item) {
+  try {
+    context.watch(await ask(`collections/${encodeURIComponent(item.name)}/update`, { method: "POST" }));
+  } catch (error) {
+    failed(context, error);
+  }
+}
+
+function failed(context, error) {
+  if (!(error instanceof ApiError)) throw error;
+  const { sheet } = context;
+  sheet.body.querySelector(".lk-alert")?.remove();
+  sheet.body.prepend(alertBox(error.message));
+  sheet.body.scrollTo({ top: 0 });
+}
+
+function confirmDeletion(context, item) {
+  const { sheet, page } = context;
+  const cancel = button("Cancel", context.list);
+  const go = async () => {
+    try {
+      await ask(`collections/${encodeURIComponent(item.name)}`, { method: "DELETE" });
+    } catch (error) {
+      failed(context, error);
+      return;
+    }
+    if (item.name === page.current) {
+      const { collections } = await ask("collections");
+      page.current = collections[0].name;
+      page.setCollection(page.current);
+    }
+    page.refresh();
+    context.list();
+  };
+  sheet.show(
+    `Delete ${item.name}?`,
+    el("p", { class: "lk-lead" }, item.pictures === null ? "Its index goes. " : `What lookalike knows about ${many(item.pictures, "picture")} goes. `, el("b", {}, "The pictures themselves stay where they are.")),
+    el("div", { class: "lk-sheet-foot" }, cancel, button("Delete the collection", go, { class: "is-danger" })),
+  );
+  cancel.focus();
+}
+
+function watch(context, job) {
+  const { sheet, page } = context;
+  const view = el("div", { class: "lk-job" });
+  sheet.show(job.collection, view);
+  const draw = (latest) => {
+    if (!view.isConnected) return;
+    showJob(view, latest, {
+      show: () => context.choose(latest.collection),
+      again: () => update(context, { name: latest.collection }),
+      back: context.list,
+      isCurrent: latest.collection === page.current,
+    });
+  };
+  draw(job);
+  followJob(job, draw, () => {
+    page.refresh();
+    if (job.collection === page.current) page.setCollection(job.collection);
+  });
+}

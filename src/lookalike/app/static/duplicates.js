@@ -1,0 +1,188 @@
+// Groups of the same picture: looked through page by page, with what was decided about each.
+
+import { ApiError, thumbnailUrl } from "./api.js";
+import { el } from "./dom.js";
+import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
+
+const PAGE = 10;
+const SHOWN = 12; // copies of a group, until more are asked for
+const LEAST = 70;
+const SAME = 90; // from here on the word is "same picture"
+const PAUSE = 250; // ms that the slider rests before it counts
+
+/** Open the view; `searchWith(id)` searches with a picture and is called after the dialog was closed. */
+export function openDuplicates({ collection, searchWith }) {
+  const sheet = openSheet("duplicates", { wide: true });
+  const state = { similarity: SAME, offset: 0, ignored: false, turn: 0 };
+  const summary = el("p", { class: "lk-lead", role: "status" });
+  const groups = el("ol", { class: "lk-groups" });
+  const pages = el("nav", { class: "lk-pages", "aria-label": "Pages of groups" });
+  const ignored = el("input", { type: "checkbox", id: "lk-ignored", onchange: () => load({ ignored: ignored.checked, offset: 0 }) });
+  const ignoredText = el("label", { htmlFor: "lk-ignored" }, "Show ignored");
+  const output = el("output", { htmlFor: "lk-alike" });
+  let timer = 0;
+  const slider = el("input", {
+    type: "range",
+    id: "lk-alike",
+    min: LEAST,
+    max: 100,
+    step: 1,
+    value: SAME,
+    oninput: () => {
+      sayAlike();
+      clearTimeout(timer);
+      timer = setTimeout(() => load({ similarity: Number(slider.value), offset: 0 }), PAUSE);
+    },
+  });
+  const sayAlike = () => {
+    const value = Number(slider.value);
+    const word = value >= 100 ? "identical" : value >= SAME ? "same picture" : "very alike";
+    output.textContent = `${value}% · ${word}`;
+    slider.setAttribute("aria-valuetext", output.textContent);
+  };
+  const tools = el(
+    "div",
+    { class: "lk-tools" },
+    el("label", { htmlFor: "lk-alike" }, "At least this alike"),
+    slider,
+    output,
+    el("span", { class: "lk-check" }, ignored, ignoredText),
+  );
+  sheet.show(`Duplicates in ${collection}`, tools, summary, groups, pages);
+  sayAlike();
+
+  const inside = `in=${encodeURIComponent(collection)}`;
+
+  async function load(change = {}) {
+    Object.assign(state, change);
+    const mine = (state.turn += 1);
+    groups.setAttribute("aria-busy", "true");
+    const waiting = setTimeout(() => (summary.textContent = "Comparing every picture with every other…"), 300);
+    try {
+      const wanted = `similarity=${state.similarity}&offset=${state.offset}&limit=${PAGE}&ignored=${state.ignored}`;
+      const answer = await ask(`duplicates?${inside}&${wanted}`);
+      if (mine !== state.turn || !groups.isConnected) return;
+      clearTimeout(waiting);
+      if (!answer.groups.length && state.offset) return void load({ offset: Math.max(0, state.offset - PAGE) });
+      draw(answer);
+    } catch (error) {
+      clearTimeout(waiting);
+      if (!(error instanceof ApiError)) throw error;
+      if (mine === state.turn) tell(error);
+    } finally {
+      if (mine === state.turn) groups.removeAttribute("aria-busy");
+    }
+  }
+
+  function tell(error) {
+    summary.textContent = "";
+    groups.replaceChildren(el("li", { class: "lk-plain" }, alertBox(error.message)));
+    pages.replaceChildren();
+  }
+
+  function draw(answer) {
+    const open = answer.total - (state.ignored ? answer.ignored : 0);
+    summary.textContent = open
+      ? `${many(open, "group")}, ${many(answer.pictures, "picture")}; ${size(answer.spare_bytes)} lie in the copies. Nothing is deleted here.`
+      : answer.ignored
+        ? "Every group is ignored."
+        : "No picture is there twice.";
+    ignored.disabled = !answer.ignored && !state.ignored;
+    ignoredText.textContent = answer.ignored ? `Show ignored (${answer.ignored})` : "Show ignored";
+    groups.start = state.offset + 1;
+    groups.replaceChildren(...answer.groups.map(groupItem));
+    drawPages(answer.total);
+  }
+
+  function drawPages(total) {
+    const last = Math.max(1, Math.ceil(total / PAGE));
+    const at = state.offset / PAGE + 1;
+    pages.hidden = last === 1;
+    const turn = (by) => async () => {
+      await load({ offset: state.offset + by * PAGE });
+      sheet.body.scrollTo({ top: 0 });
+      sheet.heading.focus();
+    };
+    pages.replaceChildren(
+      button("Previous", turn(-1), { disabled: at <= 1 }),
+      el("span", {}, `Page ${at} of ${last}`),
+      button("Next", turn(1), { disabled: at >= last }),
+    );
+  }
+
+  function groupItem(group, index) {
+    const ids = group.pictures.map((picture) => picture.id);
+    const title = `${many(group.count, "picture")} · ${size(group.spare_bytes)} in the copies`;
+    const isMarked = group.ignored || group.pictures.some((picture) => picture.kept);
+    const row = el("ul", { class: "lk-copies" }, group.pictures.slice(0, SHOWN).map(copyItem));
+    if (group.pictures.length > SHOWN) {
+      const more = button(`Show ${group.pictures.length - SHOWN} more`, () => {
+        row.append(...group.pictures.slice(SHOWN).map((picture, at) => copyItem(picture, at + SHOWN)));
+        row.children[SHOWN].querySelector("button").focus();
+        holder.remove();
+      });
+      const holder = el("li", { class: "lk-copies-more" }, more);
+      row.append(holder);
+    }
+    const name = group.pictures[0].name;
+    return el(
+      "li",
+      { class: `lk-group${group.ignored ? " is-ignored" : ""}${group.count > 3 ? " is-wide" : ""}`, "data-at": index },
+      el(
+        "header",
+        {},
+        el("h3", {}, title, group.ignored ? el("span", { class: "lk-tag" }, "ignored") : null),
+        isMarked ? button("Reset", () => decide(ids, "reset", index), { class: "is-quiet", "aria-label": `Reset the group of ${name}` }) : null,
+        group.ignored ? null : button("Ignore", () => decide(ids, "ignore", index), { class: "is-quiet", title: "Leave this group alone", "aria-label": `Ignore the group of ${name}` }),
+      ),
+      row,
+    );
+  }
+
+  function copyItem(picture, at) {
+    const pixels = picture.width ? `${picture.width} × ${picture.height}` : "";
+    const alike = at === 0 ? "largest" : `${Math.floor(picture.similarity)}%`;
+    const keep = button(picture.kept ? "Kept" : "Keep", () => decide([picture.id], picture.kept ? "reset" : "keep", null, picture.id), {
+      class: picture.kept ? "is-kept" : "",
+      "aria-pressed": String(picture.kept),
+      "aria-label": `Keep ${picture.name}`,
+      "data-keep": picture.id,
+    });
+    return el(
+      "li",
+      {},
+      el(
+        "button",
+        { type: "button", class: "lk-copy", title: picture.path, "aria-label": `Search with ${picture.path}`, onclick: () => choose(picture.id) },
+        el("img", { src: thumbnailUrl(picture.id, collection, 320), alt: "", loading: "lazy", draggable: false, onerror: ({ target }) => target.classList.add("is-gone") }),
+        el("span", { class: "lk-alike" }, alike),
+      ),
+      el("span", { class: "lk-copy-name", title: picture.path }, picture.name),
+      el("span", { class: "lk-facts" }, picture.label || "\u00a0"),
+      el("span", { class: "lk-facts" }, [pixels, picture.bytes ? size(picture.bytes) : null].filter(Boolean).join(" · ")),
+      keep,
+    );
+  }
+
+  function choose(id) {
+    sheet.close();
+    searchWith(id);
+  }
+
+  async function decide(ids, decision, index, keptId = null) {
+    try {
+      await ask(`duplicates?${inside}`, { method: "POST", json: { ids, decision } });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      sheet.body.querySelector(".lk-alert")?.remove();
+      summary.after(alertBox(error.message));
+      return;
+    }
+    await load();
+    const same = keptId === null ? null : groups.querySelector(`[data-keep="${keptId}"]`);
+    const next = groups.children[Math.min(index ?? 0, groups.children.length - 1)];
+    (same ?? next?.querySelector("header button") ?? sheet.heading).focus();
+  }
+
+  load();
+}

@@ -1,0 +1,111 @@
+// Choosing a folder of this machine, and the name of the collection that is made from it.
+
+import { ApiError } from "./api.js";
+import { el } from "./dom.js";
+import { alertBox, ask, button, many } from "./sheet.js";
+
+/** The view in which a new collection is made; `collections` are those that there are. */
+export function newCollection(context, collections) {
+  const { sheet } = context;
+  const state = { folder: null, isNamed: false };
+  const path = el("input", { id: "lk-folder", type: "text", class: "lk-field", autocomplete: "off", spellcheck: false, maxLength: 4096, "aria-describedby": "lk-folder-facts" });
+  const crumbs = el("nav", { class: "lk-crumbs", "aria-label": "Folders above" });
+  const folders = el("ul", { class: "lk-folders", "aria-label": "Folders in it" });
+  const facts = el("p", { id: "lk-folder-facts", class: "lk-facts", role: "status" });
+  const name = el("input", { id: "lk-name", type: "text", class: "lk-field", autocomplete: "off", spellcheck: false, maxLength: 200, oninput: () => rename() });
+  const lost = el("div", { class: "lk-trouble" });
+  const trouble = el("div", { class: "lk-trouble" });
+  const go = button("Index this folder", null, { class: "is-primary", type: "submit" });
+  const form = el(
+    "form",
+    { class: "lk-new", noValidate: true, onsubmit: submit },
+    el("label", { htmlFor: "lk-folder" }, "Folder on this machine"),
+    el("div", { class: "lk-path-row" }, path, button("Open", () => look(path.value.trim()))),
+    lost,
+    crumbs,
+    folders,
+    facts,
+    el("label", { htmlFor: "lk-name" }, "Name of the collection"),
+    name,
+    trouble,
+    el("div", { class: "lk-sheet-foot" }, button("Back", context.list), go),
+  );
+  path.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // typing a path is looking at it, not indexing it
+    look(path.value.trim());
+  });
+
+  async function look(folder, focus = false) {
+    try {
+      const found = await ask(`folders?path=${encodeURIComponent(folder)}`);
+      state.folder = found.path;
+      path.value = found.path;
+      if (!state.isNamed) name.value = found.name;
+      lost.replaceChildren();
+      trouble.replaceChildren();
+      draw(found);
+      rename();
+      if (focus) (folders.querySelector("button") ?? path).focus();
+      return true;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      lost.replaceChildren(alertBox(error.message));
+      path.setAttribute("aria-invalid", "true");
+      path.focus();
+      return false;
+    }
+  }
+
+  function draw(found) {
+    path.removeAttribute("aria-invalid");
+    const above = found.crumbs.slice(0, -1);
+    crumbs.replaceChildren(
+      ...above.flatMap((crumb) => [el("button", { type: "button", onclick: () => look(crumb.path, true) }, crumb.name), el("span", { "aria-hidden": "true" }, "›")]),
+      el("b", { "aria-current": "page" }, found.crumbs.at(-1).name),
+    );
+    const inside = (each) => `${found.path.replace(/[\\/]$/, "")}${found.path.includes("\\") ? "\\" : "/"}${each}`;
+    folders.replaceChildren(...found.folders.map((each) => el("li", {}, el("button", { type: "button", onclick: () => look(inside(each), true) }, each))));
+    folders.hidden = !found.folders.length;
+    const here = found.pictures ? many(found.pictures, "picture") : "No pictures";
+    const below = found.folders.length ? `, and ${many(found.folders.length, "folder")} that ${found.folders.length === 1 ? "is" : "are"} looked through too` : "";
+    facts.textContent = `${here} directly in it${below}.`;
+  }
+
+  function rename() {
+    if (document.activeElement === name) state.isNamed = name.value !== "";
+    const taken = collections.find((item) => item.name === name.value.trim());
+    const isOwn = (taken?.folders ?? []).some((folder) => folder.path === state.folder);
+    go.textContent = taken && isOwn ? "Update it" : "Index this folder";
+  }
+
+  async function submit(event) {
+    event.preventDefault();
+    // What stands in the field counts, looked at or not.
+    if (path.value.trim() !== state.folder && !(await look(path.value.trim()))) return;
+    await start(false);
+  }
+
+  async function start(join) {
+    const chosen = name.value.trim();
+    const taken = collections.find((item) => item.name === chosen);
+    const isOwn = (taken?.folders ?? []).some((folder) => folder.path === state.folder);
+    if (taken && !isOwn && !join) {
+      const add = button(`Add this folder to ${chosen}`, () => start(true));
+      trouble.replaceChildren(alertBox(`There is a collection called ${chosen} already. Give this one another name, or put both into one.`), add);
+      name.focus();
+      return;
+    }
+    try {
+      const json = { folder: state.folder, name: chosen || null, join };
+      context.watch(await ask("collections", { method: "POST", json }));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      trouble.replaceChildren(alertBox(error.message));
+    }
+  }
+
+  sheet.show("New collection", form);
+  look("");
+  path.focus();
+}

@@ -1,0 +1,74 @@
+// A dialog over the page, and a few words that the dialogs of this folder share.
+
+import { ApiError, call } from "./api.js";
+import { el, icon } from "./dom.js";
+
+/** Ask the API; what it has against a request comes as an answer, so that the browser does not report it, and is thrown here. */
+export async function ask(path, { method = "GET", json, body } = {}) {
+  const headers = { "X-Lookalike-Page": "1", ...(json ? { "Content-Type": "application/json" } : {}) };
+  const answer = await call(path, { method, headers, body: json ? JSON.stringify(json) : body });
+  if (answer.error) throw new ApiError(answer.error.type, answer.error.message);
+  return answer;
+}
+
+const number = new Intl.NumberFormat("en");
+export const many = (n, one, others = `${one}s`) => `${number.format(n)} ${n === 1 ? one : others}`;
+export const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".") : "");
+
+/** Bytes as somebody would say them. */
+export function size(bytes) {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  if (bytes >= 1e5) return `${(bytes / 1e6).toFixed(1)} MB`;
+  return `${number.format(Math.round(bytes / 1e3))} kB`;
+}
+
+/** Seconds as somebody would say them. */
+export function duration(seconds) {
+  const whole = Math.max(1, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.round(whole / 60)} min`;
+  return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+}
+
+export const button = (text, onclick, properties = {}) =>
+  el("button", { type: "button", ...properties, class: `lk-button ${properties.class ?? ""}`, onclick }, text);
+
+export const alertBox = (message) => el("p", { class: "lk-alert", role: "alert" }, icon("alert", 20), el("span", {}, sentence(message)));
+
+let count = 0;
+
+/** Open a dialog; returns it with `show(title, ...children)`, which replaces what it holds. */
+export function openSheet(name, { wide = false, closed = () => {} } = {}) {
+  const id = `lk-sheet-${(count += 1)}`;
+  const heading = el("h2", { id, tabIndex: -1 });
+  const body = el("div", { class: "lk-sheet-body" });
+  const before = document.activeElement;
+  const dialog = el(
+    "dialog",
+    {
+      class: `lk-dialog lk-sheet${wide ? " is-wide" : ""}`,
+      "aria-labelledby": id,
+      "data-sheet": name,
+      onclose: () => {
+        dialog.remove();
+        closed();
+        if (before?.isConnected) before.focus();
+      },
+      onclick: (event) => event.target === dialog && dialog.close(), // beside it
+    },
+    el(
+      "header",
+      { class: "lk-sheet-head" },
+      heading,
+      el("button", { type: "button", class: "lk-sheet-close", "aria-label": "Close", title: "Close", onclick: () => dialog.close() }, icon("close")),
+    ),
+    body,
+  );
+  document.querySelector("#lk-head").append(dialog);
+  dialog.showModal();
+  const show = (title, ...children) => {
+    heading.replaceChildren(title);
+    body.replaceChildren(...children.flat().filter(Boolean));
+  };
+  return { dialog, body, heading, show, close: () => dialog.close() };
+}

@@ -1,0 +1,109 @@
+// Why a picture is among the results: how like it is to each part of the query, and how the index met it, in plain words.
+
+import { ApiError, queryUrl, thumbnailUrl } from "./api.js";
+import { el } from "./dom.js";
+import { alertBox, ask, many } from "./sheet.js";
+
+const ROLES = { asked: "what you asked for", like: "more like this", unlike: "less like this" };
+const turns = new WeakMap();
+
+/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …} of the collection. */
+export async function showWhy(container, { makeForm, hit, collection }) {
+  const mine = (turns.get(container) ?? 0) + 1;
+  turns.set(container, mine);
+  container.classList.add("lk-why");
+  container.setAttribute("aria-busy", "true");
+  container.replaceChildren(el("p", { class: "lk-facts" }, "Looking into it…"));
+  const body = makeForm();
+  body.set("result", hit.id);
+  body.set("in", collection);
+  let found;
+  try {
+    found = await ask("why", { method: "POST", body });
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    if (turns.get(container) === mine) container.replaceChildren(alertBox(error.message));
+    return;
+  } finally {
+    if (turns.get(container) === mine) container.removeAttribute("aria-busy");
+  }
+  if (turns.get(container) !== mine) return;
+  container.replaceChildren(headline(found), partTable(found, collection), metTable(found));
+}
+
+const percent = (value) => `${Math.round(value)}%`;
+
+function headline({ rank, compared, passes, similarity, word, parts }) {
+  const of = many(compared, "picture");
+  const to = parts.length > 1 ? "to all of it together" : "to what you asked for";
+  const place = !passes
+    ? "It is left out of the results: it was asked with, is not liked, or does not pass the filter."
+    : rank === 1
+      ? `Of the ${of} compared, none is more alike.`
+      : rank
+        ? `Of the ${of} compared, ${many(rank - 1, "is", "are")} more alike.`
+        : `More than 200 of the ${of} compared are more alike.`;
+  return el("p", { class: "lk-why-lead" }, el("b", {}, percent(similarity)), ` alike ${to}: ${word}. `, place);
+}
+
+function partTable({ parts, cosine, similarity, word }, collection) {
+  const rows = parts.map((part) => row(picture(part, collection), label(part), part));
+  if (parts.length > 1) rows.push(row(null, el("b", {}, "All together"), { cosine, similarity, word }));
+  return el(
+    "table",
+    { class: "lk-why-parts" },
+    el("caption", { class: "lk-hidden" }, "How alike it is to each part of the query"),
+    el("thead", {}, el("tr", {}, ["Part of the query", "Alike", "Cosine"].map((text) => el("th", { scope: "col" }, text)))),
+    el("tbody", {}, rows),
+  );
+}
+
+function row(image, name, { similarity, word, cosine }) {
+  return el(
+    "tr",
+    {},
+    el("th", { scope: "row" }, el("span", { class: "lk-why-part" }, image, name)),
+    el(
+      "td",
+      { title: word },
+      el("span", { class: "lk-why-bar", "aria-hidden": "true" }, el("i", { style: { width: `${Math.max(0, similarity)}%` } })),
+      percent(similarity),
+    ),
+    el("td", {}, cosine.toFixed(3).replace("-", "−")),
+  );
+}
+
+function label(part) {
+  const name = part.name ?? part.text ?? "your picture";
+  const notes = [ROLES[part.role], part.region ? "the marked part" : null].filter(Boolean).join(", ");
+  return el("span", {}, el("span", { class: "lk-why-name", title: name }, name), el("span", { class: "lk-facts" }, notes));
+}
+
+function picture(part, collection) {
+  const src = part.id !== null && part.id !== undefined ? thumbnailUrl(part.id, part.source ?? collection, 96) : part.query ? queryUrl(part.query) : null;
+  return src ? el("img", { src, alt: "", loading: "lazy", draggable: false }) : null;
+}
+
+/** What the index did, for people who want to know; one sentence where it did nothing. */
+function metTable({ index, distance }) {
+  const rows = [];
+  if (index.list_rank) {
+    const visited = index.list_rank <= index.nprobe ? "visited" : "not visited";
+    rows.push(["Its list", `${ordinal(index.list_rank)} nearest of ${index.nlist.toLocaleString("en")}; the nearest ${index.nprobe.toLocaleString("en")} are looked into, so ${visited}`]);
+  }
+  if (index.code_rank) rows.push(["By its short code", `${ordinal(index.code_rank)}; the first ${index.candidates.toLocaleString("en")} are compared exactly`]);
+  if (index.code_distance !== null) rows.push(["Distance by the code", `${index.code_distance.toFixed(4)} (an estimate)`]);
+  rows.push(["Distance", `${distance.toFixed(4)} = 1 − cosine`]);
+  return el(
+    "section",
+    { class: "lk-why-met" },
+    el("h3", {}, "How the search met it"),
+    el("p", {}, index.verdict),
+    el("dl", {}, rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)])),
+  );
+}
+
+function ordinal(n) {
+  const ending = { one: "st", two: "nd", few: "rd", other: "th" }[new Intl.PluralRules("en", { type: "ordinal" }).select(n)];
+  return `${n.toLocaleString("en")}${ending}`;
+}
