@@ -52,7 +52,7 @@ def routes(server: AppServer) -> list[tuple[str, str]]:
 
 
 def test_every_route_of_gradio_and_ours_asks_for_the_password(both: AppServer) -> None:
-    with httpx.Client(base_url=both.url, trust_env=False) as client:
+    with httpx.Client(base_url=both.url, timeout=60, trust_env=False) as client:
         for method, path in routes(both):
             response = client.request(method, path)
             assert response.status_code == 401, (method, path)
@@ -61,7 +61,7 @@ def test_every_route_of_gradio_and_ours_asks_for_the_password(both: AppServer) -
 
 
 def test_every_route_refuses_foreign_hosts_and_origins(server: AppServer) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         for method, path in routes(server):
             assert client.request(method, path, headers={"host": "evil.test"}).status_code == 421, (method, path)
             if method not in guard.SAFE:
@@ -72,7 +72,7 @@ def test_every_route_refuses_foreign_hosts_and_origins(server: AppServer) -> Non
 def test_of_gradios_routes_only_those_of_the_page_exist(server: AppServer) -> None:
     unused = ("/login", "/logout", "/monitoring", "/gradio_api/proxy", "/gradio_api/file", "/gradio_api/stream")
     unused += ("/gradio_api/component_server", "/gradio_api/vibe", "/gradio_api/mcp", "/gradio_api/deep_link", "/user")
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         dead = [(method, path) for method, path in routes(server) if path.startswith(unused)]
         assert len(dead) > 10
         for method, path in dead:
@@ -178,7 +178,7 @@ def test_a_file_that_became_a_page_is_not_served(home: Path, tmp_path: Path) -> 
     """A picture of the collection that somebody replaced: the type is what it contains, and that cannot run."""
     gif = io.BytesIO()
     Image.new("P", (1, 1)).save(gif, "GIF", comment=b"<script>alert(1)</script>")
-    with serving(home) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+    with serving(home) as server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         entry = client.get("/api/pictures", params={"limit": 1}).json()["pictures"][0]
         path = home / "pictures/photos" / entry["path"]
         before = path.read_bytes()
@@ -233,7 +233,7 @@ def test_many_that_dawdle_hold_nobody_up(both: AppServer) -> None:
     try:
         for connection in idle:
             connection.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
-        with httpx.Client(base_url=both.url, auth=PASSWORD, trust_env=False) as client:
+        with httpx.Client(base_url=both.url, auth=PASSWORD, timeout=60, trust_env=False) as client:
             assert client.get("/api/health").status_code == 200
         assert all(connection.recv(1) == b"" for connection in idle), "all are let go in the end"
     finally:

@@ -100,6 +100,69 @@ def test_a_folder_without_pictures_makes_no_collection(own: httpx.Client, tmp_pa
     assert "empty" not in names(own)
 
 
+def test_a_name_of_other_folders_is_refused_unless_both_are_to_be_one(own: httpx.Client, tmp_path: Path) -> None:
+    for number, folder in ((1, "one"), (2, "two")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(starter_folder() / f"photos/fish/fish-{number}.jpg", tmp_path / folder)
+    asked = {"folder": str(tmp_path / "one"), "name": "shelf"}
+    assert wait(own, own.post("/api/collections", json=asked).json()["id"])["report"]["new"] == 1
+    assert wait(own, own.post("/api/collections", json=asked).json()["id"])["report"]["unchanged"] == 1
+    asked["folder"] = str(tmp_path / "two")
+    assert "'shelf' of other folders" in error(own.post("/api/collections", json=asked), 422)
+    assert wait(own, own.post("/api/collections", json={**asked, "join": True}).json()["id"])["state"] == "done"
+    assert own.get("/api/status", params={"in": "shelf"}).json()["pictures"] == 2
+    (shelf,) = [c for c in own.get("/api/collections?details=true").json()["collections"] if c["name"] == "shelf"]
+    assert [folder["path"] for folder in shelf["folders"]] == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert own.delete("/api/collections/shelf").status_code == 200
+
+
+def test_the_name_of_the_served_collection_is_taken_wherever_it_lies(own_home: Path, tmp_path: Path) -> None:
+    with Collection.create(tmp_path / "elsewhere/mine.lookalike") as mine:
+        mine.add(own_home / "pictures/photos/photos/fish")
+    server = AppServer(tmp_path / "elsewhere/mine.lookalike")
+    with server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        asked = {"folder": str(own_home / "pictures/drawings"), "name": "mine"}
+        error(client.post("/api/collections", json=asked), 422)
+        assert client.get("/api/status").json()["pictures"] == 8
+
+
+def test_skipped_files_come_by_their_reason_those_of_interest_first(own: httpx.Client, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    (folder / "deep").mkdir(parents=True)
+    shutil.copy(starter_folder() / "photos/fish/fish-1.jpg", folder)
+    for name in ("a.txt", "b.txt", "c.txt", "deep/broken.jpg", "<b>.jpg"):
+        (folder / name).write_bytes(b"\xff\xd8\xff\xe0 cut off" if name.endswith("jpg") else b"dear")
+    job = wait(own, own.post("/api/collections", json={"folder": str(folder)}).json()["id"])
+    reasons = job["report"]["reasons"]
+    assert [(item["count"], item["files"]) for item in reasons] == [
+        (2, ["<b>.jpg", "deep/broken.jpg"]),
+        (3, ["a.txt", "b.txt", "c.txt"]),
+    ]
+    later = own.get("/api/skipped", params={"in": "mixed"}).json()
+    assert later["total"] == 5
+    assert later["reasons"] == reasons
+    assert own.delete("/api/collections/mixed").status_code == 200
+
+
+def test_a_job_stopped_before_its_first_picture_leaves_no_collection(
+    own: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(job: jobs.Job, progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.Job, "tell", stopped)
+    folder = tmp_path / "never"
+    shutil.copytree(starter_folder() / "photos/fish", folder)
+    assert wait(own, own.post("/api/collections", json={"folder": str(folder)}).json()["id"])["state"] == "stopped"
+    assert "never" not in names(own)
+
+
+def test_the_page_is_told_of_refusals_in_answers(own: httpx.Client) -> None:
+    response = own.get("/api/folders", params={"path": "/nowhere"}, headers={"x-lookalike-page": "1"})
+    assert response.status_code == 200
+    assert "no folder '/nowhere'" in response.json()["error"]["message"]
+
+
 def test_folders_can_be_looked_through(own: httpx.Client, tmp_path: Path) -> None:
     for name in ("b", "A", ".secret", "<b>bold"):
         (tmp_path / name).mkdir()
@@ -131,7 +194,15 @@ def test_duplicates_are_grouped_and_decided_on(own: httpx.Client) -> None:
     own.post("/api/duplicates", params=where, json={"ids": ids, "decision": "ignore"})
     again = own.get("/api/duplicates", params=where).json()["groups"][0]
     assert again["ignored"]
-    assert [picture["kept"] for picture in again["pictures"]] == [True, False]
+    assert {picture["id"]: picture["kept"] for picture in again["pictures"]} == {ids[0]: True, ids[1]: False}
+    assert own.get("/api/duplicates", params={**where, "ignored": False}).json()["groups"] == []
+    loose = {"in": "drawings", "similarity": 50, "limit": 2}
+    pages = [own.get("/api/duplicates", params={**loose, "offset": at}).json() for at in (0, 2, 1000)]
+    assert [len(page["groups"]) for page in pages] == [2, 2, 0]
+    assert len({page["total"] for page in pages}) == 1
+    assert pages[0]["groups"][0]["count"] >= pages[1]["groups"][0]["count"]
+    own.post("/api/duplicates", params=where, json={"ids": ids, "decision": "reset"})
+    assert not own.get("/api/duplicates", params=where).json()["groups"][0]["ignored"]
     error(own.post("/api/duplicates", params=where, json={"ids": [999], "decision": "keep"}), 404)
     error(own.post("/api/duplicates", params=where, json={"ids": ids, "decision": "delete"}), 422)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from lookalike.app import AppServer
+from lookalike.app.queries import Query
+from lookalike.app.service import Answer, Service
 from tests.app.serving import WINDMILL, serving
 from tests.app.test_api import error, search
 
@@ -116,6 +120,65 @@ def test_fifty_at_once_are_all_answered(client: httpx.Client, windmill: bytes) -
         assert [each.result() for each in searches] == [WINDMILL] * 50
 
 
+def waiting(client: httpx.Client) -> int:
+    found = re.search(r"^lookalike_searches_waiting (\S+)$", client.get("/api/metrics").text, re.MULTILINE)
+    assert found is not None
+    return int(float(found[1]))
+
+
+def test_searches_wait_in_line_and_pictures_go_past(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, doors = [], threading.Event()
+    real = Service.search
+
+    def slow(self: Service, query: Query, name: str | None = None) -> Answer:
+        begun.append(query.k)
+        assert doors.wait(120)
+        return real(self, query, name)
+
+    monkeypatch.setattr(Service, "search", slow)
+    with (
+        serving(home) as server,
+        httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
+        ThreadPoolExecutor(50) as pool,
+    ):
+        answers = []
+        for number in range(1, 51):
+            answers.append(pool.submit(client.post, "/api/search", data={"id": 1, "k": number}))
+            while waiting(client) < number:  # the next one comes when this one has come
+                pass
+        assert len(begun) == os.cpu_count()
+        assert client.get("/api/thumbnails/3").status_code == 200
+        doors.set()
+        found = [answer.result().json()["results"] for answer in answers]
+        assert waiting(client) == 0
+    assert [len(results) for results in found] == [min(number, 23) for number in range(1, 51)]
+    assert sorted(begun) == list(range(1, 51)), "none is lost, none is asked twice"
+    assert all(abs(at - number) <= (os.cpu_count() or 1) for at, number in enumerate(begun, 1)), (
+        "first come, first served"
+    )
+
+
+def test_slow_addresses_hold_nobody_up(home: Path, windmill: bytes) -> None:
+    doors = threading.Event()
+
+    def fetch(url: str) -> bytes:
+        assert doors.wait(120)
+        return windmill
+
+    with (
+        serving(home, fetch=fetch) as server,
+        httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client,
+        ThreadPoolExecutor(60) as pool,
+    ):
+        try:
+            slow = [pool.submit(client.post, "/api/search", data={"url": f"https://a.test/{n}"}) for n in range(60)]
+            assert client.post("/api/search", data={"id": 1}).status_code == 200
+            assert client.get("/api/thumbnails/5").status_code == 200
+        finally:
+            doors.set()
+        assert [answer.result().status_code for answer in slow] == [200] * 60
+
+
 def test_the_simple_page(home: Path) -> None:
     with serving(home, simple=True) as server:
         page = Client(server.url, verbose=False, analytics_enabled=False)
@@ -151,15 +214,64 @@ def test_any_request_gets_an_answer_that_the_document_names(openapi: Any) -> Non
         content_type_conformance,
         response_schema_conformance,
     ]
-    paths = set()
+    answered: dict[str, set[int]] = {}
     for result in openapi.get_all_operations():
         operation = result.ok()
-        paths.add(operation.path)
+        seen = answered.setdefault(operation.label, set())
 
         @settings(max_examples=6, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
-        def check(case: schemathesis.Case) -> None:
-            case.validate_response(case.call(headers=TOKEN), checks=checks)
+        def check(case: schemathesis.Case, seen: set[int] = seen) -> None:
+            response = case.call(headers=TOKEN)
+            seen.add(response.status_code)
+            case.validate_response(response, checks=checks)
 
         check()
-    assert {"/search", "/why", "/thumbnails/{id}", "/duplicates", "/metrics", "/collections"} <= paths
+    assert set(answered) == {*VALID, *LOCAL_ONLY}, "a route is not tried with a request that works"
+    for label in LOCAL_ONLY:
+        assert answered[label] <= {403, 404, 422}, label
+
+
+# What works, for each route: so that the answers that matter are compared with the document too.
+VALID: dict[str, dict[str, Any]] = {
+    "POST /search": {"data": {"id": 1, "k": 3, "fold": "true", "exact": "true"}},
+    "POST /why": {"data": {"id": 1, "like": 2, "dislike": 3, "region": "0,0,0.5,1", "result": 4}},
+    "GET /queries/{tag}": {},
+    "GET /images/{id}": {},
+    "GET /thumbnails/{id}": {"params": {"side": 96}},
+    "GET /pictures/{id}": {},
+    "GET /pictures": {"params": {"limit": 3, "label": "photos/fish"}},
+    "GET /health": {},
+    "GET /metrics": {},
+    "GET /status": {},
+    "GET /labels": {},
+    "GET /examples": {"params": {"n": 3}},
+    "GET /jobs": {},
+    "GET /collections": {"params": {"details": "true"}},
+    "GET /skipped": {},
+    "GET /duplicates": {"params": {"similarity": 60, "in": "drawings"}},
+    "POST /duplicates": {"json": {"ids": [1], "decision": "reset"}},
+}
+LOCAL_ONLY = {
+    *("GET /folders", "POST /collections", "POST /collections/{name}/update", "DELETE /collections/{name}"),
+    "DELETE /jobs/{id}",
+}
+
+
+def test_requests_that_work_are_answered_as_documented(openapi: Any, server: AppServer, windmill: bytes) -> None:
+    operations = {result.ok().label: result.ok() for result in openapi.get_all_operations()}
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        kept = client.post("/api/page/search", files={"image": ("a.jpg", windmill)}).json()["queries"][0]
+        for label, options in VALID.items():
+            method, path = label.split()
+            response = client.request(method, "/api" + path.format(id=1, tag=kept), **options)
+            assert response.status_code == 200, (label, response.text)
+            operations[label].validate_response(response)
+        folder = client.get("/api/folders", params={"path": "/"})
+        operations["GET /folders"].validate_response(folder)
+        jobs = client.post("/api/collections/drawings/update")
+        assert jobs.status_code == 202, jobs.text
+        operations["POST /collections/{name}/update"].validate_response(jobs)
+        while client.get("/api/jobs").json()["jobs"][0]["state"] == "running":
+            pass
+        operations["GET /jobs"].validate_response(client.get("/api/jobs"))

@@ -174,7 +174,15 @@ def test_why(client: httpx.Client, pictures: dict[str, Any], windmill: bytes) ->
     assert why["rank"] == 1
     assert [part["role"] for part in why["parts"]] == ["asked", "like"]
     assert why["parts"][0]["cosine"] > 0.99 > why["parts"][1]["cosine"]
+    assert (why["parts"][0]["word"], why["parts"][1]["id"]) == ("same picture", fish)
+    assert client.get(f"/api/queries/{why['parts'][0]['query']}").status_code == 200
+    assert (why["passes"], why["compared"]) == (True, 24)
     assert "24 pictures" in why["index"]["verdict"]
+    own = ask(client, "why", id=fish, dislike=2, label="photos/windmill", result=fish)
+    assert (own["passes"], own["rank"]) == (False, None)
+    assert own["compared"] == len(set(first_of(pictures, "photos/windmill", 8)) - {2, fish})
+    hits = found(client, id=fish, k=24)
+    assert [ask(client, "why", id=fish, result=hits[at]["id"])["rank"] for at in (0, 4)] == [1, 5]
     error(client.post("/api/why", data={"id": fish, "result": 9999}), 404)
 
 

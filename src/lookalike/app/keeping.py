@@ -55,7 +55,12 @@ def skipped(service: Service, name: str | None) -> dict[str, Any]:
     """The files of a collection that were passed over, by their reason."""
     status = service.collection(name).status()
     roots = [Path(root["path"]) for root in status["roots"]]
-    items = [Skipped(Path(item["path"]), item["reason"]) for item in status["skipped"]]
+    # They come sorted, what never was meant to be a picture last.
+    first = len(status["skipped"]) - sum(status["skipped_kinds"].get(kind, 0) for kind in jobs.OF_NO_INTEREST)
+    items = [
+        Skipped(Path(item["path"]), item["reason"], "file" if at < first else "other")
+        for at, item in enumerate(status["skipped"])
+    ]
     return {"total": len(items), "reasons": jobs.reasons(items, roots)}
 
 

@@ -238,19 +238,25 @@ def duplicates(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="PATH", help="Leave the group of a picture alone.")
     ] = None,
+    reset: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Forget what was decided on the group of a picture.")
+    ] = None,
 ) -> None:
     """Show groups of the same picture: copies, and other sizes, formats and slight edits.
 
-    Nothing is deleted. What --keep and --ignore say is remembered in the collection.
+    Nothing is deleted. What --keep and --ignore say is remembered in the collection. Of each group the picture with the
+    most pixels is first; the others have how like it they are.
     """
     from lookalike.cli.duplicates import mark, show
 
     with open_collection(into) as collection:
+        if reset:
+            mark(collection, reset, "reset", similarity)
         if keep:
             mark(collection, keep, "keep", similarity)
         if ignore:
             mark(collection, ignore, "ignore", similarity)
-        if not (keep or ignore):
+        if not (keep or ignore or reset):
             show(collection, similarity, json, show_all)
 
 

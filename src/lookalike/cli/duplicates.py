@@ -25,26 +25,38 @@ def show(collection: Collection, similarity: float, json: bool, include_ignored:
         return
     for number, group in enumerate(groups, 1):
         note = " (ignored)" if group.ignored else ""
-        emit(f"{number}. {count(len(group.copies), 'picture')}, {_size(group.spare_bytes)} to spare{note}")
-        table([_row(copy) for copy in group.copies])
+        emit(f"{number}. {count(len(group.copies), 'picture')}, {_size(group.spare_bytes)} in the copies{note}")
+        table([_row(copy, "first" if at == 0 else f"{copy.similarity:.1f}") for at, copy in enumerate(group.copies)])
     spare = sum(group.spare_bytes for group in groups)
-    say(f"{count(len(groups), 'group')} of the same picture in {collection.name}, {_size(spare)} to spare")
+    if not groups:
+        say(f"no picture is in {collection.name} twice" + (", but for what is ignored" if found else ""))
+    else:
+        say(
+            f"{count(len(groups), 'group')} of the same picture in {collection.name}, {_size(spare)} in the copies; "
+            "nothing is deleted"
+        )
+        say("--keep PATH marks the one to keep, --ignore PATH leaves its group alone, --reset PATH forgets both")
     if hidden := len(found) - len(groups):
         say(f"{count(hidden, 'ignored group')} not shown; --all shows them")
 
 
 def mark(collection: Collection, paths: list[str], decision: Decision, similarity: float) -> None:
-    """Keep the pictures at these paths, or ignore the groups that they are in."""
+    """Keep the pictures at these paths, or ignore the groups that they are in, or forget what was decided on these."""
     ids = [_id_of(collection, path) for path in paths]
     if decision == "keep":
         collection.mark_duplicates(ids, "keep")
         say(f"{count(len(ids), 'picture')} marked to be kept")
         return
+    done = False
     for group in collection.duplicates(similarity):
         members = [copy.entry.id for copy in group.copies]
         if set(members) & set(ids):
+            done = True
             collection.mark_duplicates(members, decision)
-            say(f"the group of {count(len(members), 'picture')} with {group.copies[0].entry.path.name} is ignored")
+            what = "is ignored" if decision == "ignore" else "is as if nothing had been decided"
+            say(f"the group of {count(len(members), 'picture')} with {group.copies[0].entry.path.name} {what}")
+    if not done:
+        raise InputError(f"{paths[0]} is in no group of {similarity:g} or more; --similarity S looks for looser ones")
 
 
 def _id_of(collection: Collection, path: str) -> int:
@@ -70,10 +82,10 @@ def _plain(group: Group) -> dict[str, Any]:
     return {"pictures": pictures, "spare_bytes": group.spare_bytes, "ignored": group.ignored}
 
 
-def _row(copy: Copy) -> tuple[str, ...]:
+def _row(copy: Copy, alike: str) -> tuple[str, ...]:
     entry = copy.entry
     size = _pixels(entry.width, entry.height), _size(entry.size or 0)
-    return (f"  {copy.similarity:5.1f}", *size, "keep" if copy.kept else "", str(entry.path))
+    return (f"  {alike:>5}", *size, "keep" if copy.kept else "", str(entry.path))
 
 
 def _pixels(width: int | None, height: int | None) -> str:
