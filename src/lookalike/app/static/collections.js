@@ -50,7 +50,7 @@ async function list(context) {
   const rows = answer.collections.map((item) => row(context, item, jobs.local));
   const foot = jobs.local
     ? el("div", { class: "lk-sheet-foot" }, button("New collection", () => newCollection(context, answer.collections), { class: "is-primary" }))
-    : el("p", { class: "lk-note" }, NOT_HERE);
+    : el("p", { class: "lk-remark" }, NOT_HERE);
   sheet.show("Collections", el("ul", { class: "lk-collections" }, rows), foot);
   focusOn(sheet.body.querySelector(`[data-name="${CSS.escape(page.current)}"] button`) ?? sheet.heading);
 }

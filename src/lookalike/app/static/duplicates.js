@@ -16,7 +16,7 @@ export function openDuplicates({ collection, searchWith }) {
   const state = { similarity: SAME, offset: 0, ignored: false, turn: 0 };
   const summary = el("p", { class: "lk-lead", role: "status" });
   const groups = el("ol", { class: "lk-groups" });
-  const pages = el("nav", { class: "lk-pages", "aria-label": "Pages of groups" });
+  const pages = el("nav", { class: "lk-pager", "aria-label": "Pages of groups" });
   const ignored = el("input", { type: "checkbox", id: "lk-ignored", onchange: () => load({ ignored: ignored.checked, offset: 0 }) });
   const ignoredText = el("label", { htmlFor: "lk-ignored" }, "Show ignored");
   const output = el("output", { htmlFor: "lk-alike" });

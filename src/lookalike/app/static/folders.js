@@ -8,11 +8,11 @@ import { alertBox, ask, button, many } from "./sheet.js";
 export function newCollection(context, collections) {
   const { sheet } = context;
   const state = { folder: null, isNamed: false };
-  const path = el("input", { id: "lk-folder", type: "text", class: "lk-field", autocomplete: "off", spellcheck: false, maxLength: 4096, "aria-describedby": "lk-folder-facts" });
+  const path = el("input", { id: "lk-folder", type: "text", class: "lk-input", autocomplete: "off", spellcheck: false, maxLength: 4096, "aria-describedby": "lk-folder-facts" });
   const crumbs = el("nav", { class: "lk-crumbs", "aria-label": "Folders above" });
-  const folders = el("ul", { class: "lk-folders", "aria-label": "Folders in it" });
+  const folders = el("ul", { class: "lk-subfolders", "aria-label": "Folders in it" });
   const facts = el("p", { id: "lk-folder-facts", class: "lk-facts", role: "status" });
-  const name = el("input", { id: "lk-name", type: "text", class: "lk-field", autocomplete: "off", spellcheck: false, maxLength: 200, oninput: () => rename() });
+  const name = el("input", { id: "lk-name", type: "text", class: "lk-input", autocomplete: "off", spellcheck: false, maxLength: 200, oninput: () => rename() });
   const lost = el("div", { class: "lk-trouble" });
   const trouble = el("div", { class: "lk-trouble" });
   const go = button("Index this folder", null, { class: "is-primary", type: "submit" });

@@ -65,7 +65,7 @@ function showProgress(view, job) {
       el("p", { class: "lk-phase" }),
       el("progress", { "aria-label": `Indexing ${job.collection}` }),
       el("p", { class: "lk-pace" }),
-      el("p", { class: "lk-note" }, "You can close this and go on searching. What is done is kept, also when you cancel."),
+      el("p", { class: "lk-remark" }, "You can close this and go on searching. What is done is kept, also when you cancel."),
       el("p", { class: "lk-hidden", role: "status" }),
       el("div", { class: "lk-sheet-foot" }, stop),
     );
