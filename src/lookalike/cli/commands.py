@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import adapting, bench, catalogues, evaluating, features, fetching, models
+from lookalike.cli import adapting, bench, catalogues, evaluating, explaining, features, fetching, models
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
@@ -35,6 +35,8 @@ app.add_typer(models.models, name="models")
 app.add_typer(features.features, name="features")
 app.add_typer(bench.bench, name="bench")
 catalogues.datasets.command("fetch")(fetching.fetch_dataset)
+app.add_typer(explaining.viz, name="viz")
+app.command("explain")(explaining.explain)
 app.command("eval")(evaluating.eval_collection)
 models.models.command("adapt")(adapting.adapt)
 

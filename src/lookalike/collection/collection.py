@@ -37,6 +37,7 @@ from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 if TYPE_CHECKING:
     from lookalike.collection.adaptation import Adaptation
     from lookalike.collection.evaluate import Evaluation
+    from lookalike.collection.explanation import Explanation, Inside
     from lookalike.features.transforms import Transform
 
 __all__ = ["Collection"]
@@ -292,6 +293,62 @@ class Collection:
             if len(gone):
                 raise IdError(f"id: {gone[0]} is not in this collection")
             return how_met(snapshot, xq, wanted)
+
+    def explain(
+        self, query: Any, k: int = 10, *, nprobe: int | None = None, candidates: int | None = None
+    ) -> Explanation:
+        """One search taken apart: cells, tables, estimates, re-ranking, what was missed and why; `lookalike.viz` draws it.
+
+        Parameters
+        ----------
+        query
+            As in `search`.
+        k : int
+        nprobe, candidates : int, optional
+            As the collection's index is searched by default. A collection that has none, because it is small, gets one for
+            the occasion.
+
+        Raises
+        ------
+        InputError
+            If the collection is empty.
+        ImageError, FetchError, DimensionError, IdError, ModelError
+            As `search` does.
+        """
+        from lookalike.collection.explanation import explain_search
+
+        k = check_count(k, "k", 1, 1000)
+        chosen = [
+            None if value is None else check_count(value, name)
+            for name, value in (("nprobe", nprobe), ("candidates", candidates))
+        ]
+        return explain_search(self._view, self.name, query, k, *chosen)
+
+    def inside(self) -> Inside:
+        """The index, to look at; a temporary one if the collection is small and has none. See `lookalike.viz`.
+
+        Raises
+        ------
+        InputError
+            If the collection is empty.
+        """
+        from lookalike.collection.explanation import look_inside
+
+        with self._view() as (_, snapshot):
+            return look_inside(snapshot, self.name)
+
+    def named(self, ids: Iterable[int]) -> dict[int, tuple[str, Path]]:
+        """A name to show and the file of each of these entries.
+
+        Raises
+        ------
+        IdError
+            If one of them is not here.
+        """
+        from lookalike.collection.explanation import named_paths
+
+        with self._catalog.read() as connection:
+            return named_paths(connection, set(ids))
 
     @contextlib.contextmanager
     def _view(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:

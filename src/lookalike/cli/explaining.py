@@ -1,0 +1,108 @@
+"""`lookalike explain` and `lookalike viz index`: pages that show what an index does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.console import clean, emit, emit_json, say
+from lookalike.cli.opening import In, Json, open_collection
+
+if TYPE_CHECKING:
+    from lookalike.collection import Collection
+    from lookalike.index.base import Index
+
+__all__ = ["Out", "explain", "viz", "write_page"]
+
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page.")]
+
+viz = typer.Typer(help="See inside an index or a collection, as a page for the browser.", no_args_is_help=True)
+
+
+def explain(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="A picture's path or URL.")],
+    into: In = None,
+    out: Out = None,
+    json: Json = False,
+    k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, max=1000, help="Number of results.")] = 10,
+    nprobe: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Lists to visit; as the collection is searched by default.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many to compare again by their stored features.")
+    ] = None,
+) -> None:
+    """Show why a search found what it found, step by step, in one HTML file.
+
+    The file, why.html unless --out says otherwise, needs no network. --json prints the trace instead (and writes a page only with
+    --out); docs/visualize.md says what is in it.
+    """
+    with open_collection(into) as collection:
+        asked = _picture(collection, query)
+        told = collection.explain(asked, k, nprobe=nprobe, candidates=candidates)
+        if json:
+            emit_json(told.to_json())
+        if not json or out is not None:
+            from lookalike.viz.explain import explanation_page
+
+            write_page(explanation_page(told, asked), out or Path("why.html"), quiet=json)
+
+
+@viz.command("index")
+def viz_index(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="An index file, ours (.lka) or of FAISS; else a collection's.")
+    ] = None,
+    into: In = None,
+    out: Out = None,
+) -> None:
+    """Show the cells of an inverted file: their sizes, their spread, and what lies in them."""
+    from lookalike.viz.explain import collection_index_page, index_page
+
+    target = out or Path("index.html")
+    if file is not None:
+        if into is not None:
+            raise typer.BadParameter("give a FILE or --in COLLECTION, not both", param_hint="--in")
+        write_page(index_page(_open_index(file), clean(file.name)), target)
+        return
+    with open_collection(into) as collection:
+        write_page(collection_index_page(collection), target)
+
+
+def write_page(page: Any, target: Path, quiet: bool = False) -> None:
+    """Write a page and tell where it is: its path on stdout, for people and programs."""
+    page.save(target)
+    size = f"{len(page.html.encode()) / 1e6:.1f} MB"
+    if not quiet:
+        emit(str(target))
+    say(f"{target}: {size}, opens in any browser" if quiet else f"{size}, opens in any browser; it needs no network")
+
+
+def _picture(collection: Collection, query: str) -> Any:
+    """The query, fetched if it is a URL; a clear line where it is words."""
+    from lookalike.collection.text import is_words
+    from lookalike.errors import InputError
+
+    if query.lower().startswith(("http://", "https://")):
+        from lookalike._fetch import fetch
+
+        return fetch(query)
+    if is_words(query) and not Path(query).is_file() and collection.find(query) is None:
+        raise InputError(f"{query}: there is no such file, and explain takes a picture, not words")
+    return query
+
+
+def _open_index(file: Path) -> Index:
+    """An index file of ours or of FAISS, told by its first bytes."""
+    from lookalike.errors import FormatError
+    from lookalike.index import load_index, read_faiss
+
+    with file.open("rb") as opened:
+        head = opened.read(9)
+    if head[:1] == b"I" and head[:4].isalnum():
+        return read_faiss(file)
+    if len(head) == 9 and head[8:9] == b"{":
+        return load_index(file)
+    raise FormatError(f"{file}: expected an index file of lookalike (.lka) or FAISS; its first bytes are neither's")

@@ -1,0 +1,188 @@
+"""The two pages: why a search found what it found, and what an index looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike._typing import IdArray
+from lookalike.viz import figures
+from lookalike.viz.cells import coded_part, look_at_cells
+from lookalike.viz.layout import balance
+from lookalike.viz.pictures import picture_table, thumbnail_uri
+from lookalike.viz.report import Page, View, assemble
+
+if TYPE_CHECKING:
+    from lookalike.collection import Collection
+    from lookalike.collection.explanation import Explanation
+
+__all__ = ["collection_index_page", "explain_html", "explain_page", "explanation_page", "index_page"]
+
+
+def explain_html(collection: Collection, query: Any, k: int = 10, **settings: Any) -> str:
+    """The page of `explain_page` as text: HTML that needs nothing from anywhere."""
+    return explain_page(collection, query, k, **settings).html
+
+
+def explain_page(
+    collection: Collection, query: Any, k: int = 10, *, nprobe: int | None = None, candidates: int | None = None
+) -> Page:
+    """One search of a collection, step by step: cells, codes, tables, errors, what was missed and what other settings would find.
+
+    Parameters
+    ----------
+    collection : Collection
+    query, k, nprobe, candidates
+        As in `Collection.explain`.
+
+    Returns
+    -------
+    Page
+        ``page.save("why.html")`` writes it; in a notebook it shows itself.
+    """
+    told = collection.explain(query, k, nprobe=nprobe, candidates=candidates)
+    return explanation_page(told, query)
+
+
+def explanation_page(told: Explanation, query: Any = None) -> Page:
+    """The page of a search that was taken apart already; `query` gives its picture, if it is one."""
+    trace = told.trace
+    cells = look_at_cells(told.index, np.array([cell.list_no for cell in trace.probed], np.int64))
+    names = _known(told)
+    search = {
+        "steps": figures.search_steps(told),
+        "order": [cell.list_no for cell in trace.probed],
+        "coarse": figures.numbers(trace.coarse_distances[cells.list_no]),
+        "descending": trace.metric == "ip",
+    }
+    nearest = [names(ids) for ids in cells.nearest]
+    pictures, left_out = picture_table(told.paths, figures.important(told, nearest))
+    views = [_story(told, query), figures.cells_view(cells, search, names), *figures.search_views(told)]
+    notes = []
+    if told.temporary:
+        notes.append(_temporary(told.name, told.index.ntotal, told.spec))
+    if left_out:
+        notes.append(f"{left_out:,} pictures are shown by name only, to keep the file small.")
+    return assemble(
+        f"Why these pictures? A search of {told.name}",
+        views,
+        lead=_lead(told),
+        notes=notes,
+        documents={"trace": told.to_json(), "detail": figures.detail_document(told)},
+        pictures=pictures,
+    )
+
+
+def _known(told: Explanation) -> Callable[[IdArray], IdArray]:
+    """From the ids that the index holds to those of the page; what the page has no name for is left out."""
+    return _renamer({feature: entry for feature, entry in told.entry_of.items() if entry in told.paths})
+
+
+def _lead(told: Explanation) -> str:
+    trace = told.trace
+    scanned = sum(len(cell.ids) for cell in trace.probed)
+    share = f" ({100 * scanned / told.index.ntotal:.0f} %)" if told.index.ntotal else ""
+    found = len(told.exact_ids) - sum(miss.reason != "not stored" for miss in trace.missed)
+    final = int(np.isin(told.exact_ids, told.final_ids).sum())
+    return (
+        f"Of {len(trace.coarse_distances):,} cells {len(trace.probed):,} were visited, so {scanned:,} of "
+        f"{told.index.ntotal:,} vectors{share} were looked at, by "
+        f"codes of {told.index.m} pieces. The codes alone bring {found} of the {len(told.exact_ids)} true "
+        f"neighbours; after re-ranking there are {final}."
+    )
+
+
+def _story(told: Explanation, query: Any) -> View:
+    trace, codes = told.trace, set(told.trace.ids.tolist())
+    scanned = sum(len(cell.ids) for cell in trace.probed)
+    final = int(np.isin(told.exact_ids, told.final_ids).sum())
+    name = Path(query).name if isinstance(query, str | Path) else "picture"
+    source = query if isinstance(query, str | Path | bytes) else None
+    data = {
+        "query": {"name": name, "src": None if source is None else thumbnail_uri(source, 192)},
+        "numbers": [
+            {"key": "cells", "value": len(trace.probed), "name": f"of {len(trace.coarse_distances):,} cells visited"},
+            {"key": "scanned", "value": scanned, "name": f"of {told.index.ntotal:,} vectors scanned by code"},
+            {"key": "candidates", "value": min(told.candidates, scanned), "name": "compared again exactly"},
+            {"key": "found", "value": final, "name": f"of {len(told.exact_ids)} true neighbours found"},
+        ],
+        "results": [
+            {"id": number, "distance": distance, "by": "codes" if number in codes else "re-ranking"}
+            for number, distance in zip(told.final_ids.tolist(), figures.numbers(told.final_distances), strict=True)
+        ],
+        "first": int(told.final_ids[0]) if len(told.final_ids) else None,
+    }
+    sentence = (
+        "What the search returns, with the distance 1 − cosine from stored features. Click a picture: the "
+        "views of codes below show how it is stored."
+    )
+    return View("story", "story", "The search in numbers", sentence, data)
+
+
+def index_page(index: Any, name: str, collection: Collection | None = None, notes: Sequence[str] = ()) -> Page:
+    """What the inverted file of an index looks like: its cells and the balance of its lists, with pictures if a collection has them.
+
+    Parameters
+    ----------
+    index : IVFPQIndex, IVFFlatIndex, or what refines one
+    name : str
+    collection : Collection, optional
+        Whose features the index holds.
+    notes : sequence of str
+
+    Raises
+    ------
+    NotTrainedError, InputError
+        If the index has no cells to show.
+    """
+    inner = coded_part(index)
+    cells = look_at_cells(inner)
+    facts = balance(cells.all_sizes)
+    pictures: dict[str, dict[str, str]] = {}
+    said, names = list(notes), None
+    if collection is not None:
+        entry_of = collection.inside().entry_of
+        names = _renamer(entry_of)
+        shown = [names(ids).tolist() for ids in cells.nearest]
+        paths = collection.named({number for ids in shown for number in ids})
+        by_size = np.argsort(-cells.sizes, kind="stable").tolist()
+        wanted = [number for depth in range(6) for at in by_size for number in shown[at][depth : depth + 1]]
+        pictures, left_out = picture_table(paths, wanted)
+        if left_out:
+            said.append(f"{left_out:,} pictures are shown by name only, to keep the file small.")
+    if not facts["vectors"]:
+        said.append("The index is trained and empty: its cells are there, and no vectors in them.")
+    kind = f"{type(inner).__name__}, {inner.metric}, d = {inner.d:,}"
+    if hasattr(inner, "m"):
+        kind += f", m = {inner.m}, {inner.nbits} bits a piece"
+    return assemble(
+        f"Inside {name}",
+        [figures.cells_view(cells, names=names), figures.balance_view(cells)],
+        lead=f"{kind}: {facts['vectors']:,} vectors in {facts['lists']:,} cells.",
+        notes=said,
+        documents={"index": {"name": name, "kind": inner.kind, "metric": inner.metric, "d": inner.d, **facts}},
+        pictures=pictures,
+    )
+
+
+def collection_index_page(collection: Collection) -> Page:
+    """`index_page` of a collection's own index, or of a temporary one if it is small."""
+    inside = collection.inside()
+    notes = [_temporary(collection.name, len(inside.entry_of), inside.spec)] if inside.temporary else []
+    return index_page(inside.index, collection.name, collection, notes)
+
+
+def _temporary(name: str, count: int, spec: str) -> str:
+    return (
+        f"{name} holds {count:,} different pictures and is searched by comparing with all of them, which misses "
+        "nothing. To show how an index works, a "
+        f"temporary one ({spec}) was made for this page; it is not kept."
+    )
+
+
+def _renamer(entry_of: Mapping[int, int]) -> Callable[[IdArray], IdArray]:
+    """From the ids that an index holds to those of entries; what was removed since is left out."""
+    return lambda ids: np.array([entry_of[number] for number in ids.tolist() if number in entry_of], np.int64)

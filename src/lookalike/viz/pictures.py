@@ -1,0 +1,58 @@
+"""Thumbnails for a page: the most important first, until they are large enough or have taken long enough."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import ImageError
+
+__all__ = ["picture_table", "thumbnail_uri"]
+
+SIDE = 96
+MOST_BYTES = 4_000_000  # of data URIs
+MOST_SECONDS = 2.5
+BATCH = 16
+
+
+def thumbnail_uri(source: Any, side: int = SIDE) -> str | None:
+    """A picture as a ``data:`` URI of a JPEG at most `side` pixels wide and high; None where there is none to be had."""
+    from lookalike.features.images import thumbnail
+
+    try:
+        return "data:image/jpeg;base64," + base64.b64encode(thumbnail(source, side)).decode("ascii")
+    except (ImageError, OSError):
+        return None
+
+
+def picture_table(
+    paths: Mapping[int, tuple[str, Path]], wanted: Iterable[int], seconds: float = MOST_SECONDS
+) -> tuple[dict[str, dict[str, str]], int]:
+    """What a page knows of pictures: names of all, thumbnails of `wanted` in that order while there is room and time.
+
+    Returns
+    -------
+    pictures : dict of id to {"name", "src"}
+    left_out : int
+        Thumbnails that were wanted and not made, for want of room or time.
+    """
+    table = {str(number): {"name": name} for number, (name, _) in paths.items()}
+    order = [number for number in dict.fromkeys(int(number) for number in wanted) if number in paths]
+    end, used, done = time.monotonic() + seconds, 0, 0
+    with ThreadPoolExecutor(4) as workers:
+        for first in range(0, len(order), BATCH):
+            if first >= 4 * BATCH and (
+                time.monotonic() > end or used > MOST_BYTES
+            ):  # those of the results are always there
+                break
+            part = order[first : first + BATCH]
+            for number, uri in zip(part, workers.map(thumbnail_uri, (paths[n][1] for n in part)), strict=True):
+                done += 1
+                if uri is not None:
+                    used += len(uri)
+                    table[str(number)]["src"] = uri
+    return table, len(order) - done
