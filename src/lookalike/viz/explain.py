@@ -123,14 +123,14 @@ def _story(told: Explanation, query: Any) -> View:
 
 
 def index_page(index: Any, name: str, collection: Collection | None = None, notes: Sequence[str] = ()) -> Page:
-    """What the inverted file of an index looks like: its cells and the balance of its lists, with pictures if a collection has them.
+    """What the inverted file of an index looks like: its cells and the balance of its lists.
 
     Parameters
     ----------
     index : IVFPQIndex, IVFFlatIndex, or what refines one
     name : str
     collection : Collection, optional
-        Whose features the index holds.
+        Whose features the index holds; it knows their pictures.
     notes : sequence of str
 
     Raises

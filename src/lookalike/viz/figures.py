@@ -330,7 +330,7 @@ def _errors_view(told: Explanation) -> View:
         **_marks(told),
     }
     error = (
-        f" Over all, estimates are off by {off.mean():+.4f} ± {off.std():.4f} (mean and standard deviation)."
+        f" Over all, estimates are off by {_signed(off.mean())} ± {off.std():.4f} (mean and standard deviation)."
         if len(off)
         else ""
     )
@@ -339,7 +339,11 @@ def _errors_view(told: Explanation) -> View:
         "line was kept by its code; what lies left of the "
         f"dark line is a true neighbour. The two disagree where codes are too coarse.{error} {said}"
     )
-    return View("errors", "errors", "Estimated against true distances", sentence.replace("−", "−"), data)
+    return View("errors", "errors", "Estimated against true distances", sentence, data)
+
+
+def _signed(x: float) -> str:
+    return f"{x:+.4f}".replace("-", "−")
 
 
 def miss_sentence(miss: Any, told: Explanation) -> str:

@@ -23,6 +23,7 @@ const lookalike = (() => {
     if (x === null || x === undefined || Number.isNaN(x)) return "–";
     if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
     const size = Math.abs(x);
+    if (size < 5e-7) return "0";
     const text = Number.isInteger(x) && size < 1e15 ? x.toLocaleString("en")
       : size !== 0 && (size < 1e-4 || size >= 1e6) ? x.toExponential(2) : Number(x.toPrecision(digits)).toString();
     return text.replace("-", "−");
@@ -172,6 +173,14 @@ const lookalike = (() => {
     return line;
   }
 
+  // Drawn, because fonts differ in which of these signs they have.
+  const icons = { first: "M4 3v10M13 3 6 8l7 5z", back: "M11 3 5 8l6 5z", play: "M4 2.5 14 8 4 13.5z", pause: "M4 3h3v10H4zM9 3h3v10H9z", next: "M5 3l6 5-6 5z" };
+  function icon(button, name) {
+    button.replaceChildren();
+    d3.select(button).append("svg").attr("viewBox", "0 0 16 16").attr("width", 16).attr("height", 16).attr("aria-hidden", "true")
+      .append("path").attr("d", icons[name]).attr("fill", "currentColor").attr("stroke", "currentColor").attr("stroke-width", name === "first" ? 2 : 0.5);
+  }
+
   function player(stage, line) {
     const box = stage.appendChild(document.createElement("div"));
     box.className = "player";
@@ -180,17 +189,17 @@ const lookalike = (() => {
     const button = (text, name, act, kind = "") => {
       const made = box.appendChild(document.createElement("button"));
       made.type = "button";
-      made.textContent = text;
       made.className = kind;
       made.setAttribute("aria-label", name);
       made.addEventListener("click", act);
+      icon(made, text);
       return made;
     };
     const stop = (step) => { if (line.playing) line.pause(); line.go(step); };
-    button("⏮", "First step", () => stop(0));
-    button("‹", "Previous step", () => stop(line.step - 1));
-    const play = button("▶", "Play", () => line.toggle(), "play");
-    button("›", "Next step", () => stop(line.step + 1));
+    button("first", "First step", () => stop(0));
+    button("back", "Previous step", () => stop(line.step - 1));
+    const play = button("play", "Play", () => line.toggle(), "play");
+    button("next", "Next step", () => stop(line.step + 1));
     const range = box.appendChild(document.createElement("input"));
     Object.assign(range, { type: "range", min: 0, max: line.count - 1, step: 1 });
     range.setAttribute("aria-label", "Step");
@@ -198,7 +207,7 @@ const lookalike = (() => {
     const said = box.appendChild(document.createElement("output"));
     line.on(stage, (step) => {
       range.value = step;
-      play.textContent = line.playing ? "❚❚" : "▶";
+      icon(play, line.playing ? "pause" : "play");
       play.setAttribute("aria-label", line.playing ? "Pause" : "Play");
       const b = document.createElement("b");
       b.textContent = `${step + 1} of ${line.count}`;

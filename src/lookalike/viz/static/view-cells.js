@@ -1,7 +1,7 @@
 // Cells of an inverted file as a power diagram: areas by size or spread, a search lit on it cell by cell.
 "use strict";
 lookalike.view("cells", (stage, data, page) => {
-  const state = (data.state ??= { area: data.search ? "even" : "size", colour: data.search ? "distance" : "size" });
+  const state = (data.state ??= { area: "size", colour: data.search ? "distance" : "size" });
   const controls = page.bar(stage);
   const n = data.list_no.length;
   page.choices(controls, "Area", [["size", "vectors"], ["spread", "spread"], ["even", "even"]], state.area, (v) => { state.area = v; draw(); });
@@ -87,8 +87,7 @@ lookalike.view("cells", (stage, data, page) => {
     line.on(svg.node(), (step) => {
       const visited = Math.max(0, Math.min(data.search.order.length, step - 1));
       if (state.colour === "distance") marks.attr("fill", (i) => (step === 0 ? "var(--wash)" : data.sizes[i] ? scale(values[i]) : "var(--wash)"));
-      marks.attr("fill-opacity", (i) => (step < 2 || !rank.has(data.list_no[i]) ? (step < 2 ? 1 : 0.42) : rank.get(data.list_no[i]) < visited ? 1 : 0.42))
-        .attr("data-lit", (i) => (rank.has(data.list_no[i]) && rank.get(data.list_no[i]) < visited ? rank.get(data.list_no[i]) + 1 : null));
+      marks.attr("data-lit", (i) => (rank.has(data.list_no[i]) && rank.get(data.list_no[i]) < visited ? rank.get(data.list_no[i]) + 1 : null));
       rims.attr("visibility", (no) => (rank.get(no) < visited ? "visible" : "hidden"));
       paths.attr("visibility", (_, i) => (i < visited ? "visible" : "hidden"));
       numbers.attr("visibility", (_, i) => (i < visited ? "visible" : "hidden"));

@@ -8,7 +8,7 @@ lookalike.view("codebooks", (stage, data, page) => {
   const state = (data.state ??= { piece: 0 });
   const frame = stage.appendChild(document.createElement("div"));
   frame.style.cssText = "display:flex;flex-wrap:wrap;gap:24px;align-items:flex-start";
-  const many = Math.min(data.m, 128), columns = Math.max(2, Math.min(many, Math.round(Math.sqrt(many * room / big)))), cell = room / columns;
+  const many = Math.min(data.m, 128), goal = Math.max(2, Math.sqrt(many * room / big)), columns = d3.least(d3.range(1, many + 1), (c) => Math.abs(Math.log(c / goal)) + 0.4 * ((Math.ceil(many / c) * c - many) / c)), cell = room / columns;
   const small = d3.select(frame).append("svg").attr("width", room).attr("height", cell * Math.ceil(many / columns)).attr("viewBox", `0 0 ${room} ${cell * Math.ceil(many / columns)}`);
   const large = d3.select(frame).append("svg").attr("width", big).attr("height", big + 24).attr("viewBox", `0 0 ${big} ${big + 24}`);
   const planes = d3.range(data.m).map((j) => {

@@ -31,7 +31,7 @@ lookalike.view("projection", (stage, data, page) => {
   line.on(stage, (step) => {
     const visited = step - 1, done = step > data.cells.length + 1, last = done && step > data.cells.length + 2 && data.reranked ? final : kept;
     points.attr("visibility", (i) => ((data.cell[i] < 0 ? done : data.cell[i] < visited) ? "visible" : "hidden"))
-      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !last.has(data.ids[i]) ? 0.4 : 1))
+      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !last.has(data.ids[i]) ? 0.6 : 1))
       .attr("stroke", (i) => (missed.has(data.ids[i]) ? "var(--missed)" : done && last.has(data.ids[i]) ? "var(--kept)" : "var(--panel)"))
       .attr("stroke-width", (i) => (missed.has(data.ids[i]) ? 2.5 : done && last.has(data.ids[i]) ? 2.6 : 0.7));
     rays.attr("visibility", done ? "visible" : "hidden");

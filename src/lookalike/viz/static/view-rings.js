@@ -41,7 +41,7 @@ lookalike.view("rings", (stage, data, page) => {
     const visited = step - 1, done = step > data.cells.length + 1;
     const here = (i) => data.cell[i] < visited;
     points.attr("visibility", (i) => (here(i) ? "visible" : "hidden"))
-      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !(step > data.cells.length + 2 && final.has(data.ids[i])) ? 0.35 : 1))
+      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !(step > data.cells.length + 2 && final.has(data.ids[i])) ? 0.6 : 1))
       .attr("stroke", (i) => { const id = data.ids[i]; return missed.has(id) ? "var(--missed)" : done && (step > data.cells.length + 2 && data.reranked ? final : kept).has(id) ? "var(--kept)" : "var(--panel)"; })
       .attr("stroke-width", (i) => { const id = data.ids[i]; return missed.has(id) ? 2.5 : done && (step > data.cells.length + 2 && data.reranked ? final : kept).has(id) ? 2.6 : 0.7; });
     if (worst) worst.attr("visibility", done ? "visible" : "hidden");

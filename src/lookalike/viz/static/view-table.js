@@ -2,13 +2,13 @@
 "use strict";
 lookalike.view("table", (stage, data, page) => {
   const detail = page.document("detail"), trace = page.document("trace"), table = trace.lookup_table, width = page.width(stage);
-  const state = (data.state ??= { order: "number" });
+  const state = (data.state ??= { order: "value" });
   const controls = page.bar(stage);
-  page.choices(controls, "Columns", [["number", "by centroid number"], ["value", "each row sorted"]], state.order, (v) => { state.order = v; draw(); });
+  page.choices(controls, "Columns", [["value", "each row sorted"], ["number", "by centroid number"]], state.order, (v) => { state.order = v; draw(); });
   picker(stage, controls, detail, page);
   const m = table.length, ksub = table[0].length, sign = trace.metric === "l2" ? 1 : -1;
   const left = 34, w = width - left - 8, h = Math.max(5, Math.min(22, 420 / m)), high = m * h;
-  const flat = table.flat().map((v) => sign * v), [low, top] = d3.extent(flat), scale = page.scales.distance(low, top);
+  const flat = table.flat().map((v) => sign * v).sort(d3.ascending), low = d3.quantile(flat, 0.005), top = d3.quantile(flat, 0.995), scale = page.scales.distance(low, top);
   const svg = d3.select(stage).append("svg").attr("viewBox", `0 0 ${width} ${high + 26}`).attr("width", width).attr("height", high + 26);
   const sums = stage.appendChild(document.createElement("div"));
   let at = -1;
@@ -31,8 +31,8 @@ lookalike.view("table", (stage, data, page) => {
     if (at < 0) return;
     const codes = detail.codes[at], x = (j) => left + (column(j, codes[j]) + 0.5) / ksub * w, y = (j) => (j + 0.5) * h;
     const way = d3.line().x(x).y(y)(d3.range(m));
-    svg.append("path").attr("d", way).attr("fill", "none").attr("stroke", "var(--panel)").attr("stroke-width", 4.5).attr("stroke-linejoin", "round").attr("pointer-events", "none");
-    svg.append("path").attr("class", "path").attr("d", way).attr("fill", "none").attr("stroke", "var(--kept)").attr("stroke-width", 2).attr("stroke-linejoin", "round").attr("pointer-events", "none");
+    svg.append("path").attr("d", way).attr("fill", "none").attr("stroke", "var(--panel)").attr("stroke-width", m > 24 ? 2 : 4.5).attr("opacity", 0.7).attr("stroke-linejoin", "round").attr("pointer-events", "none");
+    svg.append("path").attr("class", "path").attr("d", way).attr("fill", "none").attr("stroke", "var(--kept)").attr("stroke-width", m > 24 ? 1.1 : 2).attr("stroke-linejoin", "round").attr("pointer-events", "none");
     const dots = svg.append("g").selectAll("circle").data(d3.range(m)).join("circle").attr("class", "step").attr("data-piece", (j) => j).attr("data-code", (j) => codes[j]).attr("data-value", (j) => table[j][codes[j]])
       .attr("cx", x).attr("cy", y).attr("r", Math.max(3, Math.min(5.5, h / 2.4))).attr("fill", "var(--kept)").attr("stroke", "var(--panel)").attr("stroke-width", 1.2);
     page.interactive(dots, (j) => [[`Piece ${j}: code ${codes[j]}`, `table value ${page.number(table[j][codes[j]], 6)}`, `${ranks[j][codes[j]] + 1} of ${ksub} from the query`], []], (j) => page.showPiece?.(j));

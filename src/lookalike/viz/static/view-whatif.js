@@ -35,7 +35,7 @@ lookalike.view("whatif", (stage, data, page) => {
   const results = stage.appendChild(document.createElement("div"));
   results.style.cssText = "display:flex;flex-wrap:wrap;gap:8px";
   const curve = stage.appendChild(document.createElement("div"));
-  const width = page.width(stage), height = 240, box = { left: 52, right: 92, top: 16, bottom: 36 };
+  const width = page.width(stage), height = 262, box = { left: 52, right: 92, top: 38, bottom: 36 };
   function tile(name, value, key, raw) {
     const made = tiles.appendChild(document.createElement("div"));
     const big = made.appendChild(document.createElement("div")), small = made.appendChild(document.createElement("div"));
@@ -90,7 +90,7 @@ lookalike.view("whatif", (stage, data, page) => {
       svg.append("text").attr("x", width - box.right + 8).attr("y", ends.find((e) => e.m === m).at - over + 4).style("font-weight", on ? 700 : 400).style("fill", on ? "var(--kept)" : "var(--soft)").text(`m = ${m}`);
     }
     svg.append("line").attr("x1", x(state.nprobe)).attr("x2", x(state.nprobe)).attr("y1", box.top).attr("y2", height - box.bottom).attr("stroke", "var(--query)").attr("stroke-dasharray", "3 3");
-    svg.append("text").attr("x", box.left + 6).attr("y", 12).text(`↑ true neighbours found${state.candidates ? "" : ", by codes alone"}`);
+    svg.append("text").attr("x", box.left + 6).attr("y", 24).text(`↑ true neighbours found${state.candidates ? "" : ", by codes alone"}`);
   }
   lookalike.whatif = (nprobe, m, candidates) => search(nprobe, m, candidates).results.map((i) => data.ids[i]);
   draw();
