@@ -21,11 +21,12 @@ TABLES = [lut.build_tables_plain] + ([lut.build_tables_simd] if available() else
 @given(seed=st.integers(0, 2**32), m=st.integers(1, 9), dsub=st.integers(1, 11), scale=st.sampled_from([-2, -1]))
 def test_tables_are_inner_products(build_tables, seed, m, dsub, scale) -> None:
     rng = np.random.default_rng(seed)
-    query = rng.normal(size=m * dsub).astype(np.float32)
+    queries = rng.normal(size=(3, m * dsub)).astype(np.float32)
     codebook = rng.normal(size=(m, 256, dsub)).astype(np.float32)
-    table = np.full((m, 256), np.nan, np.float32)
-    build_tables(query, np.ascontiguousarray(codebook.transpose(0, 2, 1)), np.float32(scale), table)
-    np.testing.assert_allclose(table, reference.product_table(query, codebook, scale), rtol=1e-5, atol=1e-5)
+    tables = np.full((3, m, 256), np.nan, np.float32)
+    build_tables(queries, np.ascontiguousarray(codebook.transpose(0, 2, 1)), np.float32(scale), tables)
+    for query, table in zip(queries, tables, strict=True):
+        np.testing.assert_allclose(table, reference.product_table(query, codebook, scale), rtol=1e-5, atol=1e-5)
 
 
 def quantized(table: np.ndarray, largest: int = 255) -> tuple[np.ndarray, float, float]:

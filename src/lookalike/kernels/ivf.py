@@ -211,8 +211,8 @@ def search_lists(
     estimates = aligned_bytes(blocks * BLOCK * 4).view(np.float32)
     minima = np.empty(LANES, np.float32)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    build_tables(xq, columns, scale, exact)
     for i in range(nq):
-        build_tables(xq[i], columns, scale, exact[i])
         steps[i], floors[i] = quantize_tables(exact[i], largest, tables[i])
     order = np.empty(nq * nprobe, np.int64)
     for phase in range(2):
@@ -356,7 +356,7 @@ def range_lists(
     table, quantized = np.empty((m, 256), np.float32), aligned_bytes(m * 256).reshape(m, 256)
     step, floor = np.float32(0), np.float32(0)
     if narrow:
-        build_tables(xq, columns, scale, table)
+        build_tables(xq.reshape(1, -1), columns, scale, table.reshape(1, m, 256))
         step, floor = quantize_tables(table, min(255, 65535 // m), quantized)
     distances, ids, places = np.empty(256, np.float32), np.empty(256, np.int64), np.empty(256, np.int64)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0

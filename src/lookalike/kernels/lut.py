@@ -24,53 +24,56 @@ from lookalike.kernels.simd import (
 
 
 @kernel
-def build_tables_simd(query, columns, scale, table):
-    """table[j, c] = scale · ⟨q_j, p_jc⟩, table (m, width).
+def build_tables_simd(queries, columns, scale, tables):
+    """tables[i, j, c] = scale · ⟨q_ij, p_jc⟩; queries (nq, d), tables (nq, m, width).
 
-    columns: float32 (m, dsub, width), the codebook by columns, width a multiple of 64.
+    columns: float32 (m, dsub, width), the codebook by columns, width a multiple of 64. Sixty-four columns serve all queries before
+    the next are read: a codebook of 2048 dimensions is larger than the L2 cache.
     """
     m, dsub, width = columns.shape
     for j in range(m):
         for first in range(0, 4 * width, 256):
-            at = columns.ctypes.data + j * dsub * width * 4 + first
-            a, b, g, h = zero_f32x16(), zero_f32x16(), zero_f32x16(), zero_f32x16()
-            for e in range(j * dsub, (j + 1) * dsub):
-                q = splat_f32x16(scale * query[e])
-                a = fma(q, loadu_f32x16(at), a)
-                b = fma(q, loadu_f32x16(at + 64), b)
-                g = fma(q, loadu_f32x16(at + 128), g)
-                h = fma(q, loadu_f32x16(at + 192), h)
-                at += 4 * width
-            out = table.ctypes.data + j * width * 4 + first
-            storeu_f32x16(out, a)
-            storeu_f32x16(out + 64, b)
-            storeu_f32x16(out + 128, g)
-            storeu_f32x16(out + 192, h)
+            for i in range(queries.shape[0]):
+                at = columns.ctypes.data + j * dsub * width * 4 + first
+                a, b, g, h = zero_f32x16(), zero_f32x16(), zero_f32x16(), zero_f32x16()
+                for e in range(j * dsub, (j + 1) * dsub):
+                    q = splat_f32x16(scale * queries[i, e])
+                    a = fma(q, loadu_f32x16(at), a)
+                    b = fma(q, loadu_f32x16(at + 64), b)
+                    g = fma(q, loadu_f32x16(at + 128), g)
+                    h = fma(q, loadu_f32x16(at + 192), h)
+                    at += 4 * width
+                out = tables.ctypes.data + (i * m + j) * width * 4 + first
+                storeu_f32x16(out, a)
+                storeu_f32x16(out + 64, b)
+                storeu_f32x16(out + 128, g)
+                storeu_f32x16(out + 192, h)
 
 
 @kernel(fast=True)
-def build_tables_plain(query, columns, scale, table):
-    """The same table up to rounding, by loops that Numba vectorises as far as the CPU goes."""
+def build_tables_plain(queries, columns, scale, tables):
+    """The same tables up to rounding, by loops that Numba vectorises as far as the CPU goes."""
     m, dsub, width = columns.shape
     for j in range(m):
-        row = table[j]
-        a = scale * query[j * dsub]
-        for c in range(width):
-            row[c] = a * columns[j, 0, c]
-        e = 1
-        while e + 3 < dsub:
-            a, b = scale * query[j * dsub + e], scale * query[j * dsub + e + 1]
-            g, h = scale * query[j * dsub + e + 2], scale * query[j * dsub + e + 3]
+        for i in range(queries.shape[0]):
+            row, query = tables[i, j], queries[i]
+            a = scale * query[j * dsub]
             for c in range(width):
-                row[c] += (a * columns[j, e, c] + b * columns[j, e + 1, c]) + (
-                    g * columns[j, e + 2, c] + h * columns[j, e + 3, c]
-                )
-            e += 4
-        while e < dsub:
-            a = scale * query[j * dsub + e]
-            for c in range(width):
-                row[c] += a * columns[j, e, c]
-            e += 1
+                row[c] = a * columns[j, 0, c]
+            e = 1
+            while e + 3 < dsub:
+                a, b = scale * query[j * dsub + e], scale * query[j * dsub + e + 1]
+                g, h = scale * query[j * dsub + e + 2], scale * query[j * dsub + e + 3]
+                for c in range(width):
+                    row[c] += (a * columns[j, e, c] + b * columns[j, e + 1, c]) + (
+                        g * columns[j, e + 2, c] + h * columns[j, e + 3, c]
+                    )
+                e += 4
+            while e < dsub:
+                a = scale * query[j * dsub + e]
+                for c in range(width):
+                    row[c] += a * columns[j, e, c]
+                e += 1
 
 
 build_tables = build_tables_simd if available() else build_tables_plain
