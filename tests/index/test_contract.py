@@ -246,3 +246,14 @@ def test_traces_of_empty_indexes() -> None:
     assert empty().trace(queries()[0]).ids.tolist() == []
     with pytest.raises(la.InputError, match="one query"):
         trained("flat").trace(queries())
+
+
+@pytest.mark.parametrize("rotation", [None, "opq"])
+def test_quantization_error_is_that_of_reconstructed_vectors(rotation: str | None) -> None:
+    index = trained("pq", "l2", rotation)
+    error = index.stats(base())["quantization_error"]
+    true = np.square(base() - index.reconstruct(np.arange(N))).sum(axis=1).mean()
+    np.testing.assert_allclose(error["mean"], true, rtol=1e-4)
+    np.testing.assert_allclose(
+        error["relative"], true / np.square(base() - base().mean(axis=0)).sum(axis=1).mean(), rtol=1e-4
+    )

@@ -82,6 +82,19 @@ def test_precomputed_neighbours_in_pipelines() -> None:
     assert clone(classifier).set_params(ivfpqneighbors__n_neighbors=12).fit(X, LABELS).predict(QUERIES).shape == (50,)
 
 
+@pytest.mark.parametrize("options", [{}, {**CODED, "nprobe": 8}], ids=["exact", "coded"])
+def test_neighbours_as_umap_wants_them(options: dict[str, Any]) -> None:
+    """``precomputed_knn=(indices, distances)``: (n, k) each, ascending, every sample first among its own neighbours."""
+    distances, indices = IVFPQNeighbors(15, **options).fit(X).kneighbors(X)
+    wanted, wanted_ids = NearestNeighbors(n_neighbors=15).fit(X).kneighbors(X)
+    assert indices.shape == distances.shape == (len(X), 15)
+    assert indices.dtype == np.int64
+    assert (indices[:, 0] == np.arange(len(X))).all()
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert np.mean([len(set(a) & set(b)) / 15 for a, b in zip(indices, wanted_ids, strict=True)]) > 0.9
+    np.testing.assert_allclose(np.sort(distances, axis=1)[:, :5], wanted[:, :5], rtol=0.2, atol=1e-2)
+
+
 def test_auto_uses_lists_and_codes_for_many_samples() -> None:
     many = np.random.default_rng(0).normal(size=(10_000, 7)).astype(np.float32)
     ours = IVFPQNeighbors(5, nbits=4).fit(many)
