@@ -19,6 +19,7 @@ from tests.app.serving import HOSTILE, build_home, serving
 from tests.e2e.conftest import Visit
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
 
 AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 EVIL = "<img src=x onerror=alert(1)>"
@@ -242,9 +243,11 @@ def test_why(visit: Callable[..., Page], own_home: Path) -> None:
             for (const [key, value] of [["like", 5], ["dislike", 20], ["region", "0,0,0.5,1"]]) form.append(key, value);
             return form;
           };
-          const panel = document.createElement("section");
-          panel.id = "why-here";
-          document.querySelector("#lk-results").prepend(panel);
+          const [section, heading, panel] = ["section", "h2", "div"].map((tag) => document.createElement(tag));
+          section.id = "why-here";
+          heading.textContent = "Why?";
+          section.append(heading, panel);
+          document.querySelector("#lk-results").prepend(section);
           await showWhy(panel, { makeForm, hit: { id: 3, name: "x" }, collection: "photos" });
         }""",
         HOSTILE,
@@ -264,7 +267,7 @@ def test_why(visit: Callable[..., Page], own_home: Path) -> None:
     page.evaluate(
         """async () => {
           const { showWhy } = await import(new URL("lookalike/why.js", document.baseURI).href);
-          const panel = document.querySelector("#why-here");
+          const panel = document.querySelector("#why-here div");
           await showWhy(panel, { makeForm: () => new FormData(), hit: { id: 3 }, collection: "photos" });
         }"""
     )

@@ -19,7 +19,7 @@ export function openDuplicates({ collection, searchWith }) {
   const pages = el("nav", { class: "lk-pager", "aria-label": "Pages of groups" });
   const ignored = el("input", { type: "checkbox", id: "lk-ignored", onchange: () => load({ ignored: ignored.checked, offset: 0 }) });
   const ignoredText = el("label", { htmlFor: "lk-ignored" }, "Show ignored");
-  const output = el("output", { htmlFor: "lk-alike" });
+  const output = el("span", { class: "lk-tools-value", "aria-hidden": "true" });
   let timer = 0;
   const slider = el("input", {
     type: "range",
