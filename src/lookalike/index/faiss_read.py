@@ -16,7 +16,7 @@ from lookalike.index.codebits import code_bytes
 from lookalike.index.faiss_reader import Reader
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["Codebook", "Stored", "read_index"]
+__all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_index"]
 
 DEEPEST = 8  # records inside records
 LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
@@ -105,8 +105,8 @@ def _record(reader: Reader, depth: int) -> Stored:
     return RECORDS[kind](reader, kind, depth)
 
 
-def _header(reader: Reader) -> tuple[int, int, str]:
-    """d, ntotal, metric."""
+def read_header(reader: Reader) -> tuple[int, int, str]:
+    """What every record of an index begins with: d, ntotal, metric."""
     d, ntotal = reader.number("i", "d"), reader.number("q", "ntotal")
     reader.number("q", "header")
     reader.number("q", "header")
@@ -120,8 +120,9 @@ def _header(reader: Reader) -> tuple[int, int, str]:
     return d, ntotal, "l2" if metric else "ip"
 
 
-def _flat(reader: Reader, kind: str, depth: int) -> Stored:
-    d, ntotal, metric = _header(reader)
+def read_flat(reader: Reader, kind: str, depth: int) -> Stored:
+    """A flat index, behind its code of four letters."""
+    d, ntotal, metric = read_header(reader)
     vectors = reader.floats("vectors", ntotal * d, d).reshape(ntotal, d)
     return Stored(d, metric, [vectors], [np.arange(ntotal)])
 
@@ -137,7 +138,7 @@ def _codebook(reader: Reader, d: int) -> Codebook:
 
 
 def _pq(reader: Reader, kind: str, depth: int) -> Stored:
-    d, ntotal, metric = _header(reader)
+    d, ntotal, metric = read_header(reader)
     codebook = _codebook(reader, d)
     size = code_bytes(codebook.m, codebook.nbits)
     codes = reader.vector(np.uint8, "codes", ntotal * size).reshape(ntotal, size)
@@ -153,7 +154,7 @@ def _pq(reader: Reader, kind: str, depth: int) -> Stored:
 
 
 def _inverted_file(reader: Reader, kind: str, depth: int) -> Stored:
-    d, _, metric = _header(reader)
+    d, _, metric = read_header(reader)
     nlist = reader.number("Q", "nlist")
     reader.number("Q", "nprobe")
     coarse = _record(reader, depth + 1)
@@ -233,7 +234,7 @@ def _add_list(reader: Reader, stored: Stored, codes: Array, ids: IdArray) -> Non
 
 
 def _refined(reader: Reader, kind: str, depth: int) -> Stored:
-    d, _, metric = _header(reader)
+    d, _, metric = read_header(reader)
     base, fine = _record(reader, depth + 1), _record(reader, depth + 1)
     k_factor = reader.number("f", "k_factor")
     if not fine.is_flat() or base.refinement is not None or base.normalise:
@@ -247,7 +248,7 @@ def _refined(reader: Reader, kind: str, depth: int) -> Stored:
 
 
 def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
-    _header(reader)
+    read_header(reader)
     inner = _record(reader, depth + 1)
     inner.ids = inner.of_each(reader.vector(np.int64, "map of ids"), reader.fail)
     return inner
@@ -257,7 +258,7 @@ def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
 
 
 def _pre_transform(reader: Reader, kind: str, depth: int) -> Stored:
-    d, _, _ = _header(reader)
+    d, _, _ = read_header(reader)
     count = reader.number("i", "number of transforms")
     if not 0 <= count <= DEEPEST:
         reader.fail(f"expected 0 to {DEEPEST} transforms, got {count}")
@@ -327,7 +328,7 @@ def _skip_pca(reader: Reader, kind: str) -> None:
 
 
 RECORDS: dict[str, Callable[[Reader, str, int], Stored]] = {
-    **dict.fromkeys(["IxF2", "IxFI", "IxFl"], _flat),
+    **dict.fromkeys(["IxF2", "IxFI", "IxFl"], read_flat),
     **dict.fromkeys(["IxPq", "IxPQ", "IxPo"], _pq),
     **dict.fromkeys(["IwFl", "IwPQ", "IvFl", "IvFL", "IvPQ"], _inverted_file),
     **dict.fromkeys(["IxMp", "IxM2"], _id_map),

@@ -1,0 +1,227 @@
+"""Graphs from files of hnswlib and of FAISS (IndexHNSWFlat, alone or in an IndexIDMap), read without either.
+
+All little-endian. FAISS wraps its records as in `faiss_format`; hnswlib writes its memory as it is::
+
+    hnswlib  offset of level 0 u64 (0) · max_elements u64 · n u64 · size of an element u64 · offset of its label u64
+             · offset of its vector u64 · highest level i32 · entry point u32 · M u64 · M of level 0 u64 · M u64
+             · 1 / ln M f64 · ef_construction u64
+             · n elements: count u16 · deleted u8 · unused u8 · links u32 (M of level 0) · vector float32 (d) · label u64
+             · of each element: bytes u32 · of each level above 0: count u16 · unused u16 · links u32 (M)
+    IHNf     header · vector of f64: odds of each level · vector of i32: links up to each level · vector of i32: levels, from 1
+             · vector of u64: where the links of each begin, and their end · vector of i32: links, −1 where there is none
+             · entry point i32 · highest level i32 · ef_construction i32 · ef of searches i32 · unused i32 · flat record
+
+hnswlib's file does not say by which metric it was built, and has vectors of ``"cosine"`` at unit length.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, PathLike
+from lookalike._validate import check_metric
+from lookalike.index.faiss_read import DEEPEST, read_flat, read_header
+from lookalike.index.faiss_reader import Reader
+from lookalike.index.hnsw import HNSWGraph, LevelLinks
+
+__all__ = ["read_hnsw"]
+
+HIGHEST = 64  # level; of a graph of 2⁶⁴ vectors with M = 2, fewer
+MAX_LINKS = 0xFFFF  # of one vector on one level: their number is stored in 16 bits
+MAX_D = 1_000_000
+UNIT = 1e-3  # how far lengths may be from 1
+
+
+def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
+    """The graph of a file that ``hnswlib.Index.save_index`` or ``faiss.write_index`` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    metric : {"l2", "ip", "cosine"}, optional
+        Of a file of hnswlib, which does not say it. Without it, ``"cosine"`` if all vectors have length 1, else ``"l2"``. A file of
+        FAISS knows its metric.
+
+    Returns
+    -------
+    graph : HNSWGraph
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, truncated or of another kind.
+    """
+    path = Path(path)
+    wanted = None if metric is None else check_metric(metric)
+    with path.open("rb") as file:
+        reader = Reader(file, path.stat().st_size, str(path))
+        start = file.read(8)
+        file.seek(0)
+        graph = _hnswlib(reader, wanted) if start == bytes(8) else _faiss(reader, start)
+        if reader.left:
+            reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
+    return graph
+
+
+# --- FAISS -----------------------------------------------------------------------------------------------------------
+
+
+def _faiss(reader: Reader, start: bytes) -> HNSWGraph:
+    if start[:4] not in {b"IHNf", b"IxMp", b"IxM2"}:
+        is_faiss = start[:2] in {b"Ix", b"IH", b"Iw", b"Iv"} and start[:4].isalnum()
+        known = f"an index of type {start[:4].decode()}" if is_faiss else "another kind of file"
+        reader.fail(
+            f"expected a graph of hnswlib, or of FAISS (IHNf: IndexHNSWFlat, or IxMp, IxM2 around it), got {known}"
+        )
+    return _record(reader, 0)
+
+
+def _record(reader: Reader, depth: int) -> HNSWGraph:
+    if depth == DEEPEST:
+        reader.fail(f"more than {DEEPEST} records inside each other")
+    kind = reader.fourcc("record")
+    if kind in {"IxMp", "IxM2"}:
+        _, ntotal, _ = read_header(reader)
+        inner = _record(reader, depth + 1)
+        ids = reader.vector(np.int64, "map of ids", ntotal)
+        if len(ids) != inner.ntotal:
+            reader.fail(f"a map of {len(ids)} ids around {inner.ntotal} vectors; it is damaged")
+        return inner.renumbered(ids[inner.ids])
+    if kind != "IHNf":
+        reader.fail(f"expected a graph of whole vectors (IHNf: IndexHNSWFlat), got a FAISS index of type {kind}")
+    return _hnsw_flat(reader)
+
+
+def _hnsw_flat(reader: Reader) -> HNSWGraph:
+    d, n, metric = read_header(reader)
+    reader.vector(np.float64, "odds of the levels")
+    upto = reader.vector(np.int32, "links up to each level").astype(np.int64)
+    if not 2 <= len(upto) <= HIGHEST + 2 or upto[0] or (np.diff(upto) < 1).any() or np.diff(upto).max() > MAX_LINKS:
+        reader.fail("links up to each level: expected numbers that grow from 0; it is damaged")
+    levels = reader.vector(np.int32, "levels", n)
+    if n and (levels.min() < 1 or levels.max() >= len(upto)):
+        reader.fail(f"levels: expected 1 to {len(upto) - 1}, got {levels.min()} to {levels.max()}; it is damaged")
+    offsets = reader.vector(np.uint64, "where links begin", n + 1)
+    links = reader.vector(np.int32, "links")
+    expected = np.concatenate([[0], np.cumsum(upto[levels])]).astype(np.uint64)
+    if not np.array_equal(offsets, expected) or offsets[-1] != len(links):
+        reader.fail(f"where links begin: does not fit the levels and the {len(links)} links; it is damaged")
+    entry, highest, ef_construction, ef, _ = (
+        reader.number("i", what) for what in ("entry point", "highest level", "ef_construction", "ef", "header")
+    )
+    kind = reader.fourcc("record of the vectors")
+    if kind not in {"IxF2", "IxFI", "IxFl"}:
+        reader.fail(f"expected the vectors as they are (a flat index), got a FAISS index of type {kind}")
+    stored = read_flat(reader, kind, DEEPEST)
+    if (stored.d, stored.metric, len(stored.rows[0])) != (d, metric, n):
+        reader.fail(f"its {len(stored.rows[0])} vectors of d={stored.d} do not fit the {n} of d={d} in the graph")
+    starts = offsets.astype(np.int64)
+    by_level = []
+    for level in range(int(levels.max(initial=0))):
+        nodes = np.flatnonzero(levels > level)
+        table = links[starts[nodes, None] + np.arange(upto[level], upto[level + 1])]
+        by_level.append(LevelLinks.of_table(nodes, table, np.logical_and.accumulate(table >= 0, axis=1)))
+    graph = HNSWGraph(
+        "faiss", metric, stored.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
+        M=int(upto[1] // 2), ef_construction=ef_construction, ef=ef, deleted=np.zeros(n, np.bool_),
+    )  # fmt: skip
+    return _believable(reader, graph, highest)
+
+
+# --- hnswlib ---------------------------------------------------------------------------------------------------------
+
+
+def _hnswlib(reader: Reader, metric: str | None) -> HNSWGraph:
+    names = ("offset of level 0", "max_elements", "number of vectors", "size of an element", "offset of a label")
+    _, room, n, size, label_at = (reader.number("Q", what) for what in names)
+    vector_at = reader.number("Q", "offset of a vector")
+    highest, entry = reader.number("i", "highest level"), reader.number("i", "entry point")
+    most, most_below, m = (reader.number("Q", what) for what in ("M", "M of level 0", "M"))
+    reader.number("d", "1 / ln M")
+    ef_construction = reader.number("Q", "ef_construction")
+    if not (1 <= most <= MAX_LINKS and 1 <= most_below <= MAX_LINKS and m == most):
+        reader.fail(f"expected M of 1 to {MAX_LINKS}, got {most}, {most_below} on level 0; is it another kind of file?")
+    if vector_at != 4 + 4 * most_below or size != label_at + 8 or not vector_at < label_at <= vector_at + 4 * MAX_D:
+        reader.fail("its sizes do not fit each other; it is damaged, or no file of hnswlib")
+    if n > room or (label_at - vector_at) % 4:
+        reader.fail(f"{n} vectors in room for {room}, of {label_at - vector_at} bytes; expected multiples of 4 bytes")
+    block = reader.array(np.uint8, n * size, "vectors and their links").reshape(n, size)
+    d = (label_at - vector_at) // 4
+    vectors = reader.usable(_field(block, vector_at, label_at, "<f4").astype(np.float32), "vectors", d)
+    labels = _field(block, label_at, size, "<i8")[:, 0].astype(np.int64)
+    ground = _table(reader, np.arange(n), _field(block, 0, vector_at, "<u4"))
+    levels, above = _upper(reader, n, most)
+    graph = HNSWGraph(
+        "hnswlib", metric or _guessed(vectors), vectors, labels, levels, (ground, *above) if n else (), entry,
+        M=m, ef_construction=ef_construction, ef=None, deleted=(block[:, 2] & 1).astype(np.bool_),
+    )  # fmt: skip
+    return _believable(reader, graph, highest)
+
+
+def _field(block: Array, start: int, stop: int, dtype: str) -> Array:
+    return np.ascontiguousarray(block[:, start:stop]).view(dtype)
+
+
+def _table(reader: Reader, nodes: Array, words: Array) -> LevelLinks:
+    """Links of `nodes` from rows of their number and, in what follows, themselves."""
+    counts = words[:, 0] & MAX_LINKS
+    room = words.shape[1] - 1
+    if len(counts) and counts.max() > room:
+        reader.fail(f"a vector has {counts.max()} links in room for {room}; it is damaged")
+    return LevelLinks.of_table(nodes, words[:, 1:], np.arange(room) < counts[:, None])
+
+
+def _upper(reader: Reader, n: int, most: int) -> tuple[Array, list[LevelLinks]]:
+    """Levels of all vectors, and the links above level 0."""
+    words = reader.array(np.uint32, reader.left // 4, "links above level 0")
+    levels = np.zeros(n, np.int64)
+    found: list[tuple[list[int], list[int]]] = []  # of each level: vectors, and where their links begin
+    place, width = 0, most + 1
+    for node in range(n):
+        if place >= len(words):
+            reader.fail(f"links above level 0 of vector {node} of {n} are missing; it is truncated")
+        length = int(words[place])
+        place += 1
+        if not length:
+            continue
+        levels[node] = height = length // (4 * width)
+        if length % (4 * width) or height > HIGHEST or place + height * width > len(words):
+            reader.fail(f"links above level 0 of vector {node}: {length} bytes do not fit; it is damaged")
+        for level in range(height):
+            if level == len(found):
+                found.append(([], []))
+            found[level][0].append(node)
+            found[level][1].append(place + level * width)
+        place += height * width
+    if place != len(words):
+        reader.fail(f"expected its end, found {4 * (len(words) - place)} bytes more; it is damaged")
+    rows = [(np.array(nodes), words[np.array(at)[:, None] + np.arange(width)]) for nodes, at in found]
+    return levels, [_table(reader, nodes, row) for nodes, row in rows]
+
+
+def _guessed(vectors: FloatArray) -> str:
+    lengths = np.einsum("ij,ij->i", vectors, vectors)
+    return "cosine" if len(lengths) and np.abs(lengths - 1).max() < UNIT else "l2"
+
+
+# --- both ------------------------------------------------------------------------------------------------------------
+
+
+def _believable(reader: Reader, graph: HNSWGraph, highest: int) -> HNSWGraph:
+    """The graph, once no link leads out of it."""
+    n = graph.ntotal
+    if n and (not 0 <= graph.entry < n or graph.levels[graph.entry] != highest or graph.levels.max() != highest):
+        reader.fail(f"entry point {graph.entry} on level {highest} does not fit the levels of {n} vectors")
+    if not n and graph.entry != -1:
+        reader.fail(f"entry point {graph.entry} of a graph without vectors; it is damaged")
+    for level, links in enumerate(graph.links):
+        targets = links.targets
+        if len(targets) and (targets.min() < 0 or targets.max() >= n or graph.levels[targets].min() < level):
+            reader.fail(f"a link of level {level} leads to a vector that is not there; it is damaged")
+    if len(graph.ids) and graph.ids.min() < 0:
+        reader.fail(f"expected ids of at least 0, got {int(graph.ids.min())}")
+    if not 0 <= graph.ef_construction < 1 << 31:
+        reader.fail(f"ef_construction: expected a number below 2**31, got {graph.ef_construction}")
+    return graph
