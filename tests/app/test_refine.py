@@ -168,6 +168,27 @@ def test_the_page_can_refine_without_sending_a_picture_again(client: httpx.Clien
     error(client.get("/api/queries/nothing"), 404)
 
 
+def test_words_are_labels_and_the_answer_says_so(client: httpx.Client) -> None:
+    answer = ask(client, text="fish", k=4)
+    assert all("fish" in hit["path"] for hit in answer["results"])
+    assert "a label search" in answer["words"]
+    assert ask(client, text="fish", k=5, fold=True, threshold=100)["results"] == []
+    error(client.post("/api/why", data={"text": "fish", "result": 1}), 422)
+
+
+def test_ids_may_come_from_several_collections(client: httpx.Client) -> None:
+    both = ask(client, id=[1, 1], **{"from": ["photos", "drawings"]})["results"]
+    assert 1 not in {hit["id"] for hit in both}
+    assert both != ask(client, id=[1, 1], **{"from": "photos"})["results"]
+
+
+def test_pages_of_the_collection_pass_filters(client: httpx.Client) -> None:
+    page = client.get("/api/pictures", params={"shape": "portrait", "label": "photos/windmill"}).json()
+    assert 0 < page["total"] < 8
+    assert all(each["height"] > each["width"] for each in page["pictures"])
+    error(client.get("/api/pictures", params={"after": "soon"}), 422)
+
+
 def test_why(client: httpx.Client, pictures: dict[str, Any], windmill: bytes) -> None:
     fish, *_ = first_of(pictures, "photos/fish")
     why = ask(client, "why", images=[windmill], like=fish, result=pictures[WINDMILL]["id"])

@@ -71,15 +71,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def open_page(browser: Browser, context: BrowserContext, server: AppServer) -> Iterator[Callable[..., Page]]:
-    """Open the page, in a context of its own if given options; at the end nobody may have complained or asked elsewhere."""
+    """Open the page (of another server, in a context of its own), and see at the end who complained or asked elsewhere."""
     visits: list[Visit] = []
 
-    def open_page(**options: Any) -> Page:
+    def open_page(url: str = server.url, **options: Any) -> Page:
         within = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) if options else context
-        visit = Visit(within.new_page(), server.url).watch()
+        visit = Visit(within.new_page(), url).watch()
         visits.append(visit)
         visit.page.set_default_timeout(30_000)
-        visit.page.goto(server.url)
+        visit.page.goto(url)
         visit.page.wait_for_selector(".lk-tile")
         return visit.page
 

@@ -35,6 +35,7 @@ from lookalike.app.schemas import (
 from lookalike.app.schemas import Picture as PictureFacts
 from lookalike.app.searching import Answer, Found
 from lookalike.app.service import Query, Service, describe
+from lookalike.collection.filters import Filter, Shape
 from lookalike.collection.records import printable
 from lookalike.errors import (
     CollectionLockedError,
@@ -80,6 +81,7 @@ FOR_A_MINUTE: Final = "private, max-age=60, stale-while-revalidate=3600"
 
 In = Annotated[str | None, Parameter(alias="in", max_length=200, description="Name of a collection, never a path.")]
 Id = Annotated[int, Path(ge=0, le=ID_LIMIT)]
+Pixels = Annotated[int | None, Parameter(ge=0, le=2**31 - 1, description="Pixels of the longer side.")]
 
 
 def create_api(service: Service) -> FastAPI:
@@ -151,6 +153,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
             results=[_result(found, query.fold) for found in answer.found],
             timing_ms=Timing(**answer.timing_ms),
             missed=answer.missed,
+            words=answer.words,
         )
 
     @forms.post("/page/search", include_in_schema=False)
@@ -167,6 +170,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
             "results": [_shown(found) for found in answer.found],
             "timing_ms": answer.timing_ms,
             "missed": answer.missed,
+            "words": answer.words,
             "queries": [part.kept for part in query.parts if part.kept is not None],
         }
 
@@ -222,9 +226,15 @@ def _add_pictures(api: FastAPI, service: Service) -> None:
         offset: Annotated[int, Parameter(ge=0, le=ID_LIMIT)] = 0,
         limit: Annotated[int, Parameter(ge=1, le=200)] = 48,
         label: Annotated[list[str] | None, Parameter(description="Only in these folders, and below them.")] = None,
+        after: Annotated[str | None, Parameter(description="A day, as in 2024-12-31, inclusive.")] = None,
+        before: str | None = None,
+        min_side: Pixels = None,
+        max_side: Pixels = None,
+        shape: Shape | None = None,
     ) -> dict[str, Any]:
-        """A page of the collection's pictures, and how many there are."""
-        return service.page(offset, limit, label or (), name)
+        """A page of the collection's pictures, and how many there are; filters are those of a search."""
+        wanted = Filter(tuple(label or ()), after or None, before or None, min_side, max_side, shape)
+        return service.page(offset, limit, wanted, name)
 
 
 def _picture(request: Request, picture: Picture, caching: str) -> Response:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, File, Form, Request, Response, UploadFile
 from fastapi.routing import APIRoute
+from pydantic import StringConstraints
 from starlette.exceptions import HTTPException
 
 from lookalike.app.queries import MAX_K, MAX_MARKS, MAX_PARTS, Part, Query, Region, Sort
@@ -18,6 +19,7 @@ __all__ = ["ID_LIMIT", "Asked", "FormIn", "FormRoute"]
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 ID_LIMIT: Final = 2**63 - 1
 
+FormName = Annotated[str, StringConstraints(max_length=200)]
 FormId = Annotated[int, Form(ge=0, le=ID_LIMIT)]
 FormIn = Annotated[str | None, Form(alias="in", max_length=200, description="Name of a collection, never a path.")]
 Date = Annotated[str | None, Form(description="A day, as in 2024-12-31, inclusive.", examples=["2024-12-31"])]
@@ -30,7 +32,8 @@ async def asked(
     url: Annotated[list[str] | None, Form(description="Public http(s) addresses of pictures.")] = None,
     id: Annotated[list[FormId] | None, Form(description="Pictures of the collection.")] = None,
     source: Annotated[
-        str | None, Form(alias="from", max_length=200, description="Collection of `id`, if it is not `in`.")
+        list[FormName] | None,
+        Form(alias="from", description="Collection of every `id`, or one for each, if it is not `in`."),
     ] = None,
     text: Annotated[str | None, Form(max_length=1000, description="Words, where the model can.")] = None,
     region: Annotated[
@@ -59,7 +62,10 @@ async def asked(
         *[Part(image=await each.read()) for each in image or ()],
         *[Part(kept=each) for each in query or () if each],
         *[Part(url=each) for each in url or () if each],
-        *[Part(id=each, source=source or None) for each in id or ()],
+        *[
+            Part(id=each, source=name)
+            for each, name in zip(id or (), _sources(source or (), len(id or ())), strict=True)
+        ],
     ]
     parts = [*_with_regions(parts, region or ()), *([Part(text=text)] if text else [])]
     wanted = Filter(
@@ -74,6 +80,13 @@ async def asked(
 
 
 Asked = Annotated[Query, Depends(asked)]
+
+
+def _sources(given: Sequence[str], n: int) -> list[str | None]:
+    """The collection of each of n ids; None where it is the one that is searched."""
+    if len(given) > 1 and len(given) != n:
+        raise InputError(f"from: expected one for all of {n} ids, or one for each, got {len(given)}")
+    return [name or None for name in (given if len(given) == n else [*given, ""][:1] * n)]
 
 
 def _with_regions(parts: Sequence[Part], regions: Sequence[str]) -> list[Part]:

@@ -59,11 +59,15 @@ class Timing(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """Results, best first or in the order asked for; with `exact`, the ids that the index would have missed."""
+    """Results, best first or in the order asked for; with `exact`, the ids that the index would have missed.
+
+    `words` says how words were read, where the model has labels only.
+    """
 
     results: list[FoldedResult]
     timing_ms: Timing
     missed: list[int] | None = None
+    words: str | None = None
 
 
 class ErrorDetail(BaseModel):

@@ -49,16 +49,19 @@ class Answer:
         In the order that was asked for.
     timing_ms : dict
         ``"embed"`` and ``"search"``.
-    vector : ndarray of float32, shape (d,)
-        What was searched with.
+    vector : ndarray of float32, shape (d,), or None
+        What was searched with; None of a label search.
     missed : list of int or None
         After an exact search: ids that the index would not have brought.
+    words : str or None
+        How words were read, of a label search.
     """
 
     found: list[Found]
     timing_ms: dict[str, float]
-    vector: FloatArray
+    vector: FloatArray | None
     missed: list[int] | None = None
+    words: str | None = None
 
 
 def mixed(asked: FloatArray, like: FloatArray, unlike: FloatArray) -> FloatArray:
@@ -84,6 +87,9 @@ class Searcher:
 
     def search(self, query: Query, collection: Collection) -> Answer:
         """The pictures most like what is asked for, that pass its filter."""
+        text = next((part.text for part in query.parts if part.text is not None), None)
+        if text is not None and not collection.model.text:
+            return _search_labels(text, query, collection)
         begun = time.perf_counter()
         asked = self.vectors_of(query.parts, collection)
         q = mixed(asked, self._of_ids(query.like, collection), self._of_ids(query.dislike, collection))
@@ -133,7 +139,7 @@ class Searcher:
     def _source(self, part: Part, collection: Collection) -> Any:
         """What `Collection.vectors` takes for a part."""
         if part.text is not None:
-            raise InputError("this collection's model knows pictures only, not words; search with a picture")
+            return collection.text_vector(part.text)
         if part.id is not None:
             own = _is_own(part, collection)
             if own and part.region is None:
@@ -144,6 +150,20 @@ class Searcher:
             return _cut(read_file(entry)[0], part.region) if part.region else entry.path
         data = part.image if part.image is not None else self.pictures.get(part.kept or "")
         return _cut(data, part.region) if part.region else data
+
+
+def _search_labels(text: str, query: Query, collection: Collection) -> Answer:
+    """Words to a model that cannot read but knows labels: every picture's probability of them."""
+    if len(query.parts) > 1 or query.like or query.dislike:
+        raise InputError(
+            "this collection's model matches words to labels, which do not mix with pictures; search with words alone, "
+            "or with pictures alone"
+        )
+    allow = collection.matching(query.wanted) if query.wanted else None
+    answer = collection.search_text(text, query.k * (FOLD_FACTOR if query.fold else 1), allow=allow)
+    found = [Found(hit, collection.entry(hit.id)) for hit in answer.hits if hit.similarity >= query.threshold]
+    found = (_folded(found, collection) if query.fold else found)[: query.k]
+    return Answer(_sorted(found, query.sort), dict(answer.timing_ms), None, None, answer.explain())
 
 
 def _is_own(part: Part, collection: Collection) -> bool:

@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,10 +184,10 @@ class Service:
             if label and label == printable(label)
         ]
 
-    def page(self, offset: int, limit: int, labels: Sequence[str] = (), name: str | None = None) -> dict[str, Any]:
-        """Some of the pictures, by id, and how many there are."""
+    def page(self, offset: int, limit: int, wanted: Filter | None = None, name: str | None = None) -> dict[str, Any]:
+        """Some of the pictures that pass a filter, by id, and how many there are."""
         collection = self.collection(name)
-        ids = collection.matching(Filter(labels=tuple(labels)))
+        ids = collection.matching(wanted or Filter())
         return {
             "total": len(ids),
             "pictures": [describe(collection.entry(int(id))) for id in ids[offset : offset + limit]],

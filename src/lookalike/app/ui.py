@@ -1,13 +1,14 @@
 """The page: gradio Blocks as its shell, with the app's own markup, style and scripts inside.
 
-gradio brings the page, the theme, the choice of the collection and the number of results. Asking and showing are our
-own (``static/``): they talk to ``/api``, where pictures go by id and results can be many.
+gradio brings the page, its theme and its queue for programs. Asking, refining and showing are our own (``static/``): they
+talk to ``/api``, where pictures go by id and results can be many.
 """
 
 from __future__ import annotations
 
 import html
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.guard import MAX_UPLOAD
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_K", "HEAD", "create_page", "create_theme"]
 
 DEFAULT_K: Final = 12
-SLIDER_K: Final = min(100, MAX_K)
 
 # Two overlapping cards: a picture and the one that looks like it.
 LOGO: Final = (
@@ -42,6 +42,11 @@ _CLOSE: Final = _icon("M6 6l12 12", "M18 6L6 18")
 _MOON: Final = _icon("M19 14.5A7.5 7.5 0 0 1 9.5 5a7.5 7.5 0 1 0 9.5 9.5z")
 _FOLDERS: Final = _icon("M4 7h6l2 2h8v10H4z", "M7 4h5l2 2h6")
 _COPIES: Final = _icon("M4 4h11v11H4z", "M9 15v5h11V9h-5")
+_CROP: Final = _icon("M7 3v14h14", "M3 7h14v14")
+_BACK: Final = _icon("M14.5 5.5L8 12l6.5 6.5")
+_FORWARD: Final = _icon("M9.5 5.5L16 12l-6.5 6.5")
+_GRID: Final = _icon("M4 4h7v7H4z", "M13 4h7v7h-7z", "M4 13h7v7H4z", "M13 13h7v7h-7z")
+_FILTER: Final = _icon("M4 6h16", "M7 12h10", "M10 18h4")
 _SEARCH: Final = _icon("M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13z", "M15.5 15.5L20 20")
 
 HEADER: Final = f"""
@@ -54,38 +59,79 @@ HEADER: Final = f"""
 </header>"""
 
 ASK: Final = f"""
-<section aria-label="Picture to search with">
+<section aria-label="What to search with">
   <div class="lk-drop-frame">
     <label class="lk-drop">
-      <input id="lk-file" type="file" accept="image/*,.heic,.heif,.avif" class="lk-hidden">
-      <img class="lk-query-picture" alt="">
+      <input id="lk-file" type="file" accept="image/*,.heic,.heif,.avif" multiple class="lk-hidden">
       <span class="lk-drop-text">{_PICTURE}<strong>Drop a picture</strong><span>or click to choose one</span></span>
     </label>
     <button type="button" class="lk-clear" hidden aria-label="Start over" title="Start over">{_CLOSE}</button>
   </div>
-  <div class="lk-query-caption" hidden></div>
+  <div class="lk-query-line">
+    <div class="lk-query-caption" hidden></div>
+    <button type="button" class="lk-link lk-whole" hidden>{_CROP}Whole picture</button>
+  </div>
+  <ul class="lk-chips" aria-label="This search" hidden></ul>
   <div class="lk-ways">
+    <button type="button" class="lk-button" id="lk-choose">{_PICTURE}Choose</button>
     <button type="button" class="lk-button" id="lk-paste">{_PASTE}Paste</button>
     <button type="button" class="lk-button" id="lk-camera">{_CAMERA}Camera</button>
   </div>
   <form id="lk-url-form" class="lk-url" novalidate>
-    <label class="lk-hidden" for="lk-url">Picture URL</label>
-    <input id="lk-url" type="text" inputmode="url" autocomplete="off" spellcheck="false"
-           placeholder="Paste a picture's URL" maxlength="4096">
-    <button type="submit" class="lk-button is-quiet" aria-label="Search with this URL">{_SEARCH}</button>
+    <label class="lk-hidden" for="lk-url">Words or picture URL</label>
+    <input id="lk-url" type="text" autocomplete="off" spellcheck="false" enterkeyhint="search"
+           placeholder="Words, or a picture's URL" maxlength="4096">
+    <button type="submit" class="lk-button is-quiet" aria-label="Search with this">{_SEARCH}</button>
   </form>
 </section>"""
+
+COLLECTION: Final = f"""
+<label class="lk-label" for="lk-collection-select">Collection</label>
+<select id="lk-collection-select" class="lk-select"></select>
+<dl id="lk-status"></dl>
+<div id="lk-count" role="group" aria-labelledby="lk-count-name">
+  <span class="lk-label" id="lk-count-name">Number of results</span>
+  <input type="number" min="1" max="{MAX_K}" value="{DEFAULT_K}" aria-label="Number of results">
+  <input type="range" min="1" max="{MAX_K}" value="{DEFAULT_K}" aria-label="Number of results, as a slider">
+</div>
+<section id="lk-recent" class="lk-strip" aria-label="Last searched" hidden></section>
+<section id="lk-strip" class="lk-strip" aria-label="Examples" hidden></section>"""
+
+TOOLS: Final = f"""
+<div id="lk-tools">
+  <div class="lk-tools-row">
+    <button type="button" class="lk-button is-quiet" id="lk-back" disabled title="The search before" aria-label="Back">
+    {_BACK}</button>
+    <button type="button" class="lk-button is-quiet" id="lk-forward" disabled title="The search after" aria-label="Forward">
+    {_FORWARD}</button>
+    <button type="button" class="lk-button" id="lk-browse" aria-pressed="false">{_GRID}All pictures</button>
+    <button type="button" class="lk-button" id="lk-filter" aria-expanded="false" aria-controls="lk-filter-panel">
+    {_FILTER}Filter<b id="lk-filter-count"></b></button>
+    <div class="lk-tools-results">
+      <label class="lk-fold"><input type="checkbox" id="lk-fold" checked>Fold copies</label>
+      <label class="lk-threshold">At least <output id="lk-threshold-value" for="lk-threshold">0%</output>
+        <input type="range" id="lk-threshold" min="0" max="100" step="5" value="0" aria-label="Least similarity"></label>
+      <label class="lk-sort"><span class="lk-hidden">Order</span><select id="lk-sort" class="lk-select"></select></label>
+    </div>
+  </div>
+  <div id="lk-filter-panel" role="group" aria-label="Filters" hidden></div>
+  <ul id="lk-active" aria-label="Filters that are on" hidden></ul>
+</div>"""
 
 RESULTS: Final = """
 <p id="lk-announce" class="lk-hidden" role="status"></p>
 <section id="lk-results" aria-label="Results"><div class="lk-waiting">Loading…</div></section>"""
 
-# The stylesheet and the scripts have their own addresses, so that browsers cache them.
-HEAD: Final = """
+# The stylesheet and the scripts have their own addresses, so that browsers cache them; named here, they come all at once.
+_MODULES: Final = "\n".join(
+    f'<link rel="modulepreload" href="lookalike/{file.name}">'
+    for file in sorted(Path(__file__).with_name("static").glob("*.js"))
+)
+HEAD: Final = f"""
 <link rel="stylesheet" href="lookalike/page.css">
 <link rel="stylesheet" href="lookalike/keeping.css">
 <link rel="icon" type="image/svg+xml" href="lookalike/icon.svg">
-<link rel="modulepreload" href="lookalike/main.js">"""
+{_MODULES}"""
 
 START: Final = """
 import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.start(element));
@@ -96,37 +142,24 @@ def create_page(service: Service) -> Blocks:
     """The Blocks of the page."""
     import gradio
 
+    def part(markup: str, **options: Any) -> None:
+        gradio.HTML(markup, apply_default_css=False, **{"js_on_load": None, **options})
+
     with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
-        gradio.HTML(HEADER, elem_id="lk-head", js_on_load=None, apply_default_css=False)
+        part(HEADER, elem_id="lk-head")
         with gradio.Row(elem_id="lk-body", equal_height=False):
             with gradio.Column(elem_id="lk-side", min_width=0):
-                gradio.HTML(ASK, elem_id="lk-ask", js_on_load=None, apply_default_css=False)
-                collection = gradio.Dropdown(
-                    service.names(), value=service.default, label="Collection", elem_id="lk-collection"
-                )
-                gradio.HTML('<dl id="lk-status"></dl>', js_on_load=None, apply_default_css=False)
-                count = gradio.Slider(
-                    1, SLIDER_K, value=DEFAULT_K, step=1, label="Number of results", elem_id="lk-count", buttons=[]
-                )
-                gradio.HTML(
-                    '<section id="lk-strip" aria-label="Examples" hidden></section>',
-                    js_on_load=None,
-                    apply_default_css=False,
-                )
+                part(ASK, elem_id="lk-ask")
+                part(COLLECTION, elem_id="lk-about")
             with gradio.Column(elem_id="lk-main", min_width=0):
-                gradio.HTML(RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START, apply_default_css=False)
+                part(TOOLS + RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START)
         add_remote_search(service)
-        collection.change(None, collection, js="(name) => { window.lookalike?.setCollection(name); }")
-        count.change(None, count, js="(k) => { window.lookalike?.setCount(k); }")
-        page.load(
-            lambda: gradio.Dropdown(choices=service.names()), None, collection, queue=False, show_progress="hidden"
-        )
     return page
 
 
 def _settings(service: Service) -> str:
     """What the scripts have to know before they ask the API."""
-    settings = {"collection": service.default, "k": DEFAULT_K, "max_bytes": MAX_UPLOAD}
+    settings = {"collection": service.default, "max_bytes": MAX_UPLOAD}
     return f'<div id="lk-settings" hidden data-settings="{html.escape(json.dumps(settings))}"></div>'
 
 

@@ -13,6 +13,7 @@ from lookalike.app.queries import MAX_K, Part, Query
 from lookalike.app.searching import Searcher
 from lookalike.collection import Collection
 from lookalike.collection.records import printable
+from lookalike.errors import InputError
 from lookalike.features.models import word
 
 __all__ = ["explain"]
@@ -37,6 +38,10 @@ def explain(searcher: Searcher, query: Query, id: int, collection: Collection) -
     """
     x = collection.vectors([id])[0]
     answer = searcher.search(replace(query, k=1, threshold=0, exact=False, fold=False), collection)
+    if answer.vector is None:
+        raise InputError(
+            "words were matched to labels, not compared; there is no more to a result than its probability"
+        )
     cosine = float(x @ answer.vector)
     own = [part.id for part in query.parts if part.id is not None and part.source in (None, collection.name)]
     others = np.setdiff1d(collection.matching(query.wanted), [*own, *query.dislike])

@@ -34,31 +34,48 @@ export async function call(path, options = {}) {
 
 const inside = (collection) => `in=${encodeURIComponent(collection)}`;
 
-/** What `search` sends; `query` is {file}, {url} or {id, collection}. */
-export function searchForm(query, collection, k) {
-  const form = new FormData();
-  if (query.file) form.append("image", query.file, query.file.name || "picture");
-  else if (query.url) form.append("url", query.url);
-  else {
-    form.append("id", query.id);
-    form.append("from", query.collection);
-  }
-  form.append("in", collection);
-  form.append("k", k);
-  return form;
-}
-
-export async function search(query, collection, k, signal) {
-  const body = searchForm(query, collection, k);
-  const answer = await call("page/search", { method: "POST", body, signal });
+/** Search with a form of `query.js`; what the server has against it is thrown. */
+export async function search(form, signal) {
+  const answer = await call("page/search", { method: "POST", body: form, signal });
   if (answer.error) throw new ApiError(answer.error.type, answer.error.message);
   return answer;
 }
 
+export const health = () => call("health");
+export const collections = () => call("collections");
 export const picture = (id, collection) => call(`pictures/${id}?${inside(collection)}`);
 export const status = (collection) => call(`status?${inside(collection)}`);
-export const examples = (collection, n) => call(`examples?${inside(collection)}&n=${n}`);
+export const labels = (collection) => call(`labels?${inside(collection)}`);
+export const examples = (collection, n, page = 0) => call(`examples?${inside(collection)}&n=${n}&page=${page}`);
+export const pictures = (collection, offset, limit, { labels: chosen, ...others }) => {
+  const wanted = new URLSearchParams({ in: collection, offset, limit });
+  for (const label of chosen) wanted.append("label", label);
+  for (const [name, value] of Object.entries(others)) if (value) wanted.set(name, value);
+  return call(`pictures?${wanted}`);
+};
 export const thumbnailUrl = (id, collection, side) =>
   new URL(`thumbnails/${id}?${inside(collection)}&side=${side}`, BASE).href;
 export const imageUrl = (id, collection) => new URL(`images/${id}?${inside(collection)}`, BASE).href;
-export const queryUrl = (tag) => new URL(`queries/${tag}`, BASE).href;
+export const queryUrl = (tag) => new URL(`queries/${encodeURIComponent(tag)}`, BASE).href;
+
+/** Where a part of a query can be seen; null for words. */
+export function sourceOf(part, side = 640) {
+  if (part.text) return null;
+  if (part.id !== undefined) return thumbnailUrl(part.id, part.source, side);
+  if (part.file && !undrawable.has(part.file)) return objectUrl(part.file);
+  return part.tag && part.isKnown ? queryUrl(part.tag) : null;
+}
+
+/** Remember that the browser cannot draw a file; false if that was known. */
+export function markUndrawable(file) {
+  const isNew = !undrawable.has(file);
+  undrawable.add(file);
+  return isNew;
+}
+
+const undrawable = new WeakSet();
+const objectUrls = new WeakMap();
+function objectUrl(file) {
+  if (!objectUrls.has(file)) objectUrls.set(file, URL.createObjectURL(file));
+  return objectUrls.get(file);
+}

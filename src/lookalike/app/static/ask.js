@@ -1,80 +1,129 @@
-// Every way to ask: choose, drop, paste, camera, address. Each ends in one call of `search(query)` or `refuse(error)`.
+// Every way to ask: choose, drop, paste, camera, address, words. Each ends in one call of `ask(parts)` or `refuse(error)`.
 
-import { ApiError } from "./api.js";
-import { el, icon } from "./dom.js";
+import { ApiError, markUndrawable, sourceOf } from "./api.js";
+import { takePicture } from "./camera.js";
+import { showChips } from "./chips.js";
+import { el } from "./dom.js";
+import { nameOfUrl, part } from "./query.js";
+import { createStage } from "./region.js";
+import { creditLine } from "./tiles.js";
 
-/** Wire the ask panel; returns `show(picture)` and `clear()` for what the panel displays. */
-export function createAsk(root, { search, refuse, cleared, maxBytes }) {
-  const input = root.querySelector("#lk-file");
-  const drop = root.querySelector(".lk-drop");
-  const image = root.querySelector(".lk-query-picture");
-  const caption = root.querySelector(".lk-query-caption");
-  const clearButton = root.querySelector(".lk-clear");
+const MAX_FILES = 50;
 
-  const take = (file) => {
-    if (file.size > maxBytes) {
-      refuse(new ApiError("PayloadTooLarge", `${file.name}: expected at most ${Math.round(maxBytes / 1e6)} MB.`));
-      return;
+/** Wire the panel; returns `show(state)`, which draws what is asked. */
+export function createAsk(root, { ask, refuse, clear, remove, cut, maxBytes }) {
+  const find = (selector) => root.querySelector(selector);
+  const input = find("#lk-file");
+  const caption = find(".lk-query-caption");
+  let shown = null;
+  let picked = null;
+  let isAdding = false;
+
+  const stage = createStage(find(".lk-drop-frame"), {
+    changed: (region) => cut(picked, region),
+    undrawable: showServers,
+  });
+  const take = (files, add = isAdding) => {
+    const pictures = picturesIn(files);
+    const tooLarge = pictures.find((file) => file.size > maxBytes);
+    const total = pictures.reduce((sum, file) => sum + file.size, 0);
+    if (pictures.length > MAX_FILES) return refuse(new ApiError("TooMany", `Expected at most ${MAX_FILES} at a time, got ${pictures.length}.`));
+    if (tooLarge || total > maxBytes) {
+      const name = tooLarge ? tooLarge.name : `${pictures.length} pictures together`;
+      return refuse(new ApiError("PayloadTooLarge", `${name}: expected at most ${Math.round(maxBytes / 1e6)} MB.`));
     }
-    search({ file, name: file.name || "pasted picture" });
+    return give(pictures.map((file) => part({ file, name: file.name || "pasted picture" })), add);
+  };
+  const takeUrl = (url, add = isAdding) => give([part({ url, name: nameOfUrl(url) })], add);
+  const give = (parts, add = isAdding) => {
+    setAdding(false);
+    ask(parts, add);
+  };
+  const setAdding = (on) => {
+    isAdding = on;
+    document.body.classList.toggle("lk-adding", on);
+    if (shown) show(shown);
   };
 
   input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
+    if (input.files.length) take(input.files);
     input.value = ""; // choosing the same file again is a search again
   });
-  listenForDrops(drop, take, search, refuse);
-  listenForPastes(take, search);
-  root.querySelector("#lk-paste").addEventListener("click", () => pasteFromButton(take, search, refuse));
-  root.querySelector("#lk-camera").addEventListener("click", () => openCamera(take, refuse));
-  root.querySelector("#lk-url-form").addEventListener("submit", (event) => {
+  listenForDrops({ take, takeUrl, refuse });
+  listenForPastes({ take, takeUrl });
+  find("#lk-choose").addEventListener("click", () => input.click());
+  find("#lk-paste").addEventListener("click", () => pasteFromButton({ take, takeUrl, refuse }));
+  find("#lk-camera").addEventListener("click", () => takePicture(root, (file) => take([file]), refuse));
+  find("#lk-url-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const field = root.querySelector("#lk-url");
-    const url = field.value.trim();
-    if (url) search({ url, name: nameOf(url) });
-    else field.focus();
+    const field = find("#lk-url");
+    const said = field.value.trim();
+    if (!said) return field.focus();
+    if (isAddress(said)) takeUrl(said);
+    else give([part({ text: said, name: said })]);
+    field.value = "";
   });
-  clearButton.addEventListener("click", () => {
+  find(".lk-clear").addEventListener("click", () => {
+    setAdding(false);
     clear();
-    cleared();
     input.focus();
   });
+  find(".lk-whole").addEventListener("click", () => cut(picked, null));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && isAdding && !document.querySelector("dialog[open]")) setAdding(false);
+  });
 
-  function show({ src, name, note }) {
-    if (image.src !== src) image.src = src;
-    image.alt = `The picture searched with: ${name}`;
-    drop.classList.add("is-filled");
-    clearButton.hidden = false;
-    caption.replaceChildren(el("strong", { title: name }, name), ...(note ? [note] : []));
-    caption.hidden = false;
+  function show(state) {
+    shown = state;
+    const pictures = state.parts.filter((each) => !each.text);
+    const stands = pictures.find((each) => each.key === picked) ?? pictures.at(-1);
+    picked = stands?.key ?? null;
+    const isEmpty = state.parts.length + state.like.length === 0;
+    find(".lk-clear").hidden = isEmpty;
+    const src = stands && sourceOf(stands);
+    if (src && !isAdding) stage.show(src, stands.name, stands.region);
+    else stage.hide();
+    find(".lk-drop").classList.toggle("is-filled", Boolean(src) && !isAdding);
+    find(".lk-drop-text strong").textContent = isAdding ? "Add a picture" : "Drop a picture";
+    find(".lk-drop-text span").textContent = isAdding ? "drop, paste, type or click one" : "or click to choose one";
+    caption.hidden = !stands;
+    find(".lk-whole").hidden = !stands?.region;
+    caption.replaceChildren(...(stands ? captionOf(stands) : []));
+    showChips(find(".lk-chips"), state, {
+      picked,
+      isAdding,
+      remove,
+      pick: (key) => {
+        picked = key;
+        setAdding(false);
+      },
+      toggleAdding: () => setAdding(!isAdding),
+    });
   }
 
-  function clear() {
-    image.removeAttribute("src");
-    image.alt = "";
-    drop.classList.remove("is-filled");
-    clearButton.hidden = true;
-    caption.hidden = true;
-    caption.replaceChildren();
+  /** What this browser cannot draw, such as HEIC, comes as the server's JPEG of it, once it has answered. */
+  function showServers() {
+    const failed = shown?.parts.find((each) => each.key === picked);
+    if (failed?.file && markUndrawable(failed.file)) show(shown);
   }
 
-  image.addEventListener("error", () => drop.classList.add("is-undrawable"));
-  image.addEventListener("load", () => drop.classList.remove("is-undrawable"));
-  return { show, clear };
+  const captionOf = (stands) => [
+    el("strong", { title: stands.name }, stands.name),
+    ...[creditLine(stands.credit)].filter(Boolean),
+  ];
+
+  return { show, isAdding: () => isAdding, stopAdding: () => isAdding && setAdding(false) };
 }
 
-function nameOf(url) {
-  try {
-    const { hostname, pathname } = new URL(url);
-    return decodeURIComponent(pathname.split("/").pop()) || hostname;
-  } catch {
-    return url.slice(0, 60);
-  }
+const isAddress = (said) => /^[a-z][a-z0-9+.-]*:\S/i.test(said) && !/\s/.test(said);
+
+/** Those that say they are pictures; if none does, the first, which the server will refuse by name. */
+function picturesIn(files) {
+  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.(heic|heif|avif)$/i.test(file.name));
+  return pictures.length ? pictures : [...files].slice(0, 1);
 }
 
-const pictureIn = (files) => [...files].find((file) => file.type.startsWith("image/")) ?? files[0];
-
-function listenForDrops(target, take, search, refuse) {
+function listenForDrops({ take, takeUrl, refuse }) {
   let depth = 0;
   const over = (event) => {
     if (!event.dataTransfer) return;
@@ -98,75 +147,41 @@ function listenForDrops(target, take, search, refuse) {
     mark(false);
     const { files } = event.dataTransfer;
     const url = event.dataTransfer.getData("text/uri-list").split("\n")[0].trim();
-    if (files.length) take(pictureIn(files));
-    else if (/^https?:/i.test(url)) search({ url, name: nameOf(url) });
+    const add = event.target.closest?.(".lk-chips") ? true : undefined; // dropped on the chips: one more
+    if (files.length) take(files, add);
+    else if (/^https?:/i.test(url)) takeUrl(url, add);
     else refuse(new ApiError("ImageError", "What was dropped is neither a picture nor the address of one."));
   });
-  target.addEventListener("dragstart", (event) => event.preventDefault());
+  document.querySelector("#lk-ask").addEventListener("dragstart", (event) => event.preventDefault());
 }
 
-function listenForPastes(take, search) {
+function listenForPastes({ take, takeUrl }) {
   document.addEventListener("paste", (event) => {
     const { files } = event.clipboardData;
     if (files.length) {
       event.preventDefault();
-      take(pictureIn(files));
+      take(files);
       return;
     }
     if (event.target.closest?.("input, textarea")) return;
     const text = event.clipboardData.getData("text/plain").trim();
-    if (/^https?:\/\/\S+$/i.test(text)) search({ url: text, name: nameOf(text) });
+    if (/^https?:\/\/\S+$/i.test(text)) takeUrl(text);
   });
 }
 
-async function pasteFromButton(take, search, refuse) {
+async function pasteFromButton({ take, takeUrl, refuse }) {
   try {
     for (const item of await navigator.clipboard.read()) {
       const type = item.types.find((each) => each.startsWith("image/"));
       if (type) {
-        take(new File([await item.getType(type)], "pasted picture", { type }));
+        take([new File([await item.getType(type)], "pasted picture", { type })]);
         return;
       }
     }
     const text = (await navigator.clipboard.readText()).trim();
-    if (/^https?:\/\/\S+$/i.test(text)) search({ url: text, name: nameOf(text) });
+    if (/^https?:\/\/\S+$/i.test(text)) takeUrl(text);
     else refuse(new ApiError("Clipboard", "Copy a picture first, for instance from a chat, then paste it here."));
   } catch {
     refuse(new ApiError("Clipboard", "The browser does not let this page look; press Ctrl V (on a Mac ⌘ V) instead."));
   }
-}
-
-async function openCamera(take, refuse) {
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });
-  } catch (error) {
-    const denied = error?.name === "NotAllowedError";
-    refuse(new ApiError("Camera", denied ? "The browser was told not to use it." : "No camera was found."));
-    return;
-  }
-  const video = el("video", { autoplay: true, muted: true, playsInline: true, srcObject: stream });
-  const close = () => {
-    stream.getTracks().forEach((track) => track.stop());
-    dialog.remove();
-  };
-  const shoot = () => {
-    const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => blob && take(new File([blob], "camera picture", { type: blob.type })), "image/jpeg", 0.92);
-    dialog.close();
-  };
-  const dialog = el(
-    "dialog",
-    { class: "lk-dialog", "aria-label": "Camera", onclose: close },
-    video,
-    el(
-      "div",
-      { class: "lk-dialog-row" },
-      el("button", { type: "button", class: "lk-button", onclick: () => dialog.close() }, "Cancel"),
-      el("button", { type: "button", class: "lk-button is-primary", onclick: shoot }, icon("camera"), "Take the picture"),
-    ),
-  );
-  document.querySelector("#lk-ask").append(dialog);
-  dialog.showModal();
 }

@@ -1,158 +1,304 @@
-// The page's state and what happens to it. gradio holds the collection and the number of results; its events arrive
-// through `window.lookalike`.
+// The page: one state (query.js), and what happens to it. Every change goes through `go`, which also writes the address.
 
 import * as api from "./api.js";
 import { createAsk } from "./ask.js";
+import { showDetails } from "./details.js";
+import { el } from "./dom.js";
+import { createFilters } from "./filters.js";
+import { createHistory } from "./history.js";
+import { wireKeeping } from "./keeping.js";
+import * as query from "./query.js";
+import { clicked, createSearcher, measure } from "./searcher.js";
+import { followTheme } from "./theme.js";
+import { listenForKeys, milliseconds } from "./tiles.js";
 import * as view from "./view.js";
 
 const EXAMPLES = 12;
 const STRIP = 10;
+const PAGE = 48;
 const PAUSE = 180; // ms that a slider rests before it counts
+const AGAIN = 2000; // ms between questions whether the server is back
 
 const narrow = () => matchMedia("(max-width: 860px)").matches;
+const find = (selector) => document.querySelector(selector);
 
 export function start(shell) {
-  const find = (selector) => document.querySelector(selector);
-  const results = find("#lk-results");
   const settings = JSON.parse(find("#lk-settings").dataset.settings);
-  const state = { collection: settings.collection, k: settings.k, query: null, examples: [] };
-  let running = null;
-  let turn = 0;
+  const results = find("#lk-results");
+  const visits = createHistory(settings.collection, restored);
+  const searcher = createSearcher();
+  const keys = listenForKeys(results);
+  const context = { examples: [], status: null, opened: null };
+  let state = visits.start();
+  let shown = null; // the last state that was answered, and its hits
   let timer = 0;
+  let waiting = 0;
 
-  const ask = createAsk(find("#lk-ask"), { search, refuse, cleared: reset, maxBytes: settings.max_bytes });
+  const ask = createAsk(find("#lk-ask"), {
+    ask: (parts, add) => go(add ? query.adding(state, ...parts) : query.asking(state, ...parts)),
+    refuse,
+    clear: () => go(query.emptied(state)),
+    remove: (key) => go(query.without(state, key)),
+    cut: (key, region) => go(query.changing(state, key, { region })),
+    maxBytes: settings.max_bytes,
+  });
+  const filters = createFilters(find("#lk-tools"), { change: (next) => go(next) });
+  const handlers = { search, details, mark };
 
-  async function search(query) {
-    running?.abort();
-    running = new AbortController();
-    const mine = (turn += 1);
-    if (state.query !== query) forgetObjectUrl(state.query);
-    state.query = query;
-    preview(query);
-    view.showLoading(results, state.k, state.examples[0]?.credit);
-    if (narrow()) results.scrollIntoView({ block: "start" }); // there the results are below everything else
+  /** Everything that changes what is asked or shown. */
+  function go(next, { begun = clicked(), how = "push" } = {}) {
+    const before = state;
+    state = next;
+    visits[how](state);
+    ask.stopAdding();
+    if (state.collection !== before.collection) open();
+    return run(begun, before);
+  }
+
+  function restored(next) {
+    const before = state;
+    state = next;
+    if (state.collection !== before.collection) open();
+    run(clicked(), before);
+  }
+
+  function drawTools() {
+    ask.show(state);
+    filters.show(state);
+    find("#lk-collection-select").value = state.collection;
+    for (const input of find("#lk-count").querySelectorAll("input")) input.value = state.k;
+    find("#lk-back").disabled = !visits.canBack();
+    find("#lk-forward").disabled = !visits.canForward();
+    find("#lk-browse").setAttribute("aria-pressed", String(state.browse !== null));
+    document.body.classList.toggle("lk-asked", query.isAsked(state) && state.browse === null);
+    const isQuiet = !query.isAsked(state);
+    const thumbs = context.examples.slice(0, STRIP).map((entry) => view.exampleThumb(entry, state.collection, search));
+    view.showStrip(find("#lk-strip"), "Examples", isQuiet && state.browse === null ? [] : thumbs);
+    view.showStrip(find("#lk-recent"), "Last searched", visits.recent(query.isAsked).map(recentThumb));
+  }
+
+  function run(begun, before) {
+    clearTimeout(waiting);
+    searcher.stop();
+    drawTools();
+    document.body.classList.remove("lk-searching");
+    if (state.browse !== null) return browse();
+    if (query.isAsked(state)) return searchNow(begun, before);
+    shown = null;
+    view.showExamples(results, context.examples, state.collection, { search });
+    return keys.reset();
+  }
+
+  async function searchNow(begun, before) {
+    view.showLoading(results, state.k, context.examples[0]?.credit);
+    const keysOf = ({ parts }) => parts.map((each) => each.key).join();
+    if (narrow() && keysOf(state) !== keysOf(before)) results.scrollIntoView({ block: "start" }); // there they are below everything
     document.body.classList.add("lk-searching");
     try {
-      const answer = await api.search(query, state.collection, state.k, running.signal);
-      if (mine !== turn) return;
-      if (answer.queries.length) preview({ ...query, src: api.queryUrl(answer.queries[0]) });
-      find("#lk-announce").textContent = `${answer.results.length} results for ${query.name}`;
-      view.showResults(results, answer, { query, collection: state.collection, search: fromResults });
-      view.showStrip(find("#lk-strip"), state.examples.slice(0, STRIP), state.collection, search);
+      const found = await searcher.ask(state);
+      if (found) show(found, begun);
     } catch (error) {
-      if (mine !== turn || error.name === "AbortError") return;
       if (!(error instanceof api.ApiError)) throw error;
-      if (error.status === 0 && error.type !== "Unreachable") {
-        state.query = null; // a refused picture is not asked again when the collection changes
-        ask.clear();
-      }
-      view.showError(results, error, startOver);
-    } finally {
-      if (mine === turn) document.body.classList.remove("lk-searching");
+      failed(error, before);
     }
   }
 
-  function fromResults(query) {
-    if (!narrow()) find("#lk-top").scrollIntoView({ block: "start" });
-    search(query);
+  function show({ state: known, answer }, begun) {
+    document.body.classList.remove("lk-searching");
+    state = known;
+    visits.replace(state);
+    shown = { state, hits: answer.results };
+    drawTools();
+    const size = context.status?.pictures ?? 0;
+    view.showResults(results, answer, {
+      state,
+      handlers,
+      size,
+      isExact: context.status?.index === "flat" || Boolean(answer.words),
+      searchExactly: () => go({ ...state, exact: !state.exact }),
+      unfilter: () => go({ ...query.unfiltered(state), threshold: 0 }),
+    });
+    keys.reset();
+    const { name, more } = query.titleOf(state);
+    find("#lk-announce").textContent = `${answer.results.length} results for ${name}${more ? ` and ${more} more` : ""}`;
+    measure(begun, answer.timing_ms, (total) => {
+      const place = find("#lk-total b");
+      if (place) place.textContent = milliseconds(total);
+    });
   }
 
-  function preview(query) {
-    if (query.file && !query.src) query.src = URL.createObjectURL(query.file);
-    const src = query.src ?? (query.id === undefined ? null : api.thumbnailUrl(query.id, query.collection, 640));
-    if (src) ask.show({ src, name: query.name, note: view.creditLine(query.credit) });
-    else ask.clear();
-  }
-
-  function forgetObjectUrl(query) {
-    if (query?.src?.startsWith("blob:")) URL.revokeObjectURL(query.src);
-    if (query) query.src = undefined;
+  /** Say what is wrong; what was refused is taken out of the question, so that it is not asked again. */
+  function failed(error, before) {
+    document.body.classList.remove("lk-searching");
+    if (error.type === "Unreachable") return waitForServer(error);
+    if (["Forgotten", "CollectionNotFoundError"].includes(error.type)) return refuse(error);
+    const words = state.parts.findLast((each) => each.text);
+    if (words) find("#lk-url").value = words.text;
+    const isWords = words && error.type === "InputError";
+    state = query.isAsked(before) && before !== state && shown ? before : query.emptied(state);
+    visits.replace(state);
+    drawTools();
+    return refuse(isWords ? new api.ApiError("WordsError", error.message) : error);
   }
 
   function refuse(error) {
-    running?.abort();
-    turn += 1;
+    searcher.stop();
     document.body.classList.remove("lk-searching");
-    view.showError(results, error, startOver);
+    const isBack = query.isAsked(state) && error.type !== "Forgotten";
+    const ways = [[isBack ? "Back to the results" : "Back to the examples", () => (isBack ? run(clicked(), state) : go(query.emptied(state)))]];
+    const kept = { ...state, parts: state.parts.filter((each) => !each.tag || each.file || each.url) };
+    if (error.type === "Forgotten" && query.isAsked(kept)) ways.unshift(["Search without it", () => go(kept)]);
+    shown = null;
+    view.showError(results, error, ways);
   }
 
-  function startOver() {
-    ask.clear();
-    reset();
+  function waitForServer(error) {
+    view.showError(results, error, [["Ask now", look]], true);
+    async function look() {
+      clearTimeout(waiting);
+      try {
+        await api.health();
+      } catch (e) {
+        if (!(e instanceof api.ApiError)) throw e;
+        waiting = setTimeout(look, AGAIN);
+        return;
+      }
+      open();
+      run(performance.now(), state);
+    }
+    waiting = setTimeout(look, AGAIN);
   }
 
-  function reset() {
-    running?.abort();
-    turn += 1;
-    document.body.classList.remove("lk-searching");
-    state.query = null;
-    find("#lk-strip").hidden = true;
-    results.removeAttribute("aria-busy");
-    view.showExamples(results, state.examples, state.collection, { search });
+  function search(entry) {
+    const asked = query.part({ id: entry.id, source: state.collection, name: entry.name, credit: entry.credit });
+    if (!narrow() && !ask.isAdding()) find("#lk-top").scrollIntoView({ block: "start" });
+    go(ask.isAdding() ? query.adding(state, asked) : query.asking(state, asked));
   }
 
-  async function open(collection) {
-    state.collection = collection;
-    const wanted = collection;
-    if (state.query) search(state.query);
+  function mark(role, { id, name }) {
+    go(query.marking(state, role, { id, name }));
+  }
+
+  function details(entry) {
+    const picture = shown?.state.parts.find((each) => !each.text);
+    const hits = shown?.hits.flatMap((hit) => [hit, ...(hit.same ?? [])]) ?? [];
+    const asked = query.part({ id: entry.id, source: state.collection, name: entry.name, credit: entry.credit });
+    showDetails(entry, {
+      collection: state.collection,
+      hits: hits.some((hit) => hit.id === entry.id) ? hits : [entry],
+      compared: picture && { src: api.sourceOf(picture), name: picture.name },
+      makeForm: () => query.toForm(state),
+      markOf: (id) => query.markOf(state, id),
+      mark: query.isAsked(state) ? mark : null,
+      search,
+      add: ({ id, name, credit }) => go(query.adding(state, { ...asked, id, name, credit })),
+    });
+  }
+
+  function recentThumb(past) {
+    const picture = past.parts.find((each) => !each.text);
+    const { name } = query.titleOf(past);
+    const src = picture ? api.sourceOf(picture, 96) : past.like[0] && api.thumbnailUrl(past.like[0].id, past.collection, 96);
+    const again = () => {
+      if (ask.isAdding()) go(query.adding(state, ...past.parts));
+      else go(past.collection === state.collection ? { ...past, browse: null } : query.moving(past, state.collection));
+    };
+    return [src, name, `Search again with ${name}`, again];
+  }
+
+  async function browse() {
+    const { collection, browse: at, filters: wanted } = state;
+    const mine = state;
+    results.setAttribute("aria-busy", "true");
     try {
-      const [status, { examples }] = await Promise.all([api.status(collection), api.examples(collection, EXAMPLES)]);
-      if (state.collection !== wanted) return;
-      view.showStatus(find("#lk-status"), status);
-      state.examples = examples;
-      if (!state.query) reset();
-      else view.showStrip(find("#lk-strip"), examples.slice(0, STRIP), collection, search);
+      const page = await api.pictures(collection, at * PAGE, PAGE, wanted);
+      if (mine !== state) return;
+      shown = null;
+      const turn = (to) => {
+        find("#lk-top").scrollIntoView({ block: "start" });
+        go({ ...state, browse: to });
+      };
+      view.showPage(results, page, { collection, offset: at * PAGE, size: PAGE, go: turn, search, details });
+      keys.reset();
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
-      if (state.collection === wanted) refuse(error);
+      if (mine === state) failed(error, state);
     }
   }
 
+  /** What stands beside the search: the collection's figures, folders and examples. */
+  async function open() {
+    const wanted = (context.opened = state.collection);
+    try {
+      const [status, { examples }, { labels }] = await Promise.all([
+        api.status(wanted),
+        api.examples(wanted, EXAMPLES),
+        api.labels(wanted),
+      ]);
+      if (context.opened !== wanted) return;
+      Object.assign(context, { status, examples });
+      view.showStatus(find("#lk-status"), status);
+      filters.setLabels(labels);
+      if (query.isAsked(state) || state.browse !== null) drawTools();
+      else run(performance.now(), state);
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      if (context.opened === wanted) failed(error, state);
+    }
+  }
+
+  async function listCollections() {
+    const { collections } = await api.collections();
+    const select = find("#lk-collection-select");
+    select.replaceChildren(...collections.map(({ name }) => el("option", { value: name }, name)));
+    select.value = state.collection;
+  }
+
+  function setCount(k) {
+    clearTimeout(timer);
+    const begun = clicked();
+    if (!(k >= 1 && k <= 200) || k === state.k) return;
+    timer = setTimeout(() => go({ ...state, k }, { begun: begun + PAUSE, how: "replace" }), PAUSE);
+  }
+
+  function setCollection(name) {
+    if (name && name !== state.collection) go(query.moving(state, name));
+  }
+
+  find("#lk-collection-select").addEventListener("change", (event) => setCollection(event.target.value));
+  for (const input of find("#lk-count").querySelectorAll("input")) {
+    input.addEventListener("input", () => {
+      for (const other of find("#lk-count").querySelectorAll("input")) if (other !== input) other.value = input.value;
+      setCount(Math.round(Number(input.value)));
+    });
+    input.addEventListener("change", () => (input.value = Math.min(200, Math.max(1, Math.round(Number(input.value)) || state.k))));
+  }
+  find("#lk-back").addEventListener("click", visits.back);
+  find("#lk-forward").addEventListener("click", visits.forward);
+  find("#lk-browse").addEventListener("click", () => go({ ...state, browse: state.browse === null ? 0 : null }));
+  followTheme(find("#lk-theme"));
+
   window.lookalike = {
-    collection: () => state.collection,
-    refresh: () => open(state.collection),
-    setCollection(name) {
-      if (name && name !== state.collection) open(name);
-    },
+    setCollection,
     /** Search with a picture of a collection. */
     async searchWith(id, collection = state.collection) {
       const { name, credit } = await api.picture(id, collection);
-      fromResults({ id, collection, name, credit });
+      go(query.asking(state, query.part({ id, source: collection, name, credit })));
     },
     /** The form of the search that is shown; null where there is none. */
-    queryForm: () => state.query && api.searchForm(state.query, state.collection, state.k),
-    setCount(k) {
-      if (!(k >= 1) || k === state.k) return;
-      state.k = k;
-      clearTimeout(timer);
-      if (state.query) timer = setTimeout(() => search(state.query), PAUSE);
+    queryForm: () => (query.isAsked(state) ? query.toForm(state) : null),
+    /** Collections came, went or changed. */
+    async refresh() {
+      await listCollections();
+      open();
     },
+    collection: () => state.collection,
   };
-  find("#lk-theme").addEventListener("click", () => {
-    const dark = document.body.classList.toggle("dark");
-    remember("lookalike-theme", dark ? "dark" : "light");
-  });
-  const theme = recall("lookalike-theme");
-  if (theme && !new URLSearchParams(location.search).has("__theme")) {
-    document.body.classList.toggle("dark", theme === "dark");
-  }
-  import("./keeping.js").then(({ wireKeeping }) => wireKeeping(window.lookalike));
+  wireKeeping(window.lookalike);
   shell.dataset.ready = "true";
-  open(state.collection);
-}
-
-function remember(key, value) {
-  try {
-    localStorage.setItem(key, value);
-  } catch {
-    // A browser that keeps nothing shows the system's theme next time.
-  }
-}
-
-function recall(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
+  visits.replace(state);
+  listCollections();
+  open();
+  if (query.isAsked(state) || state.browse !== null) run(performance.now(), state);
+  else drawTools();
 }

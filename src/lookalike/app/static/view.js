@@ -1,103 +1,32 @@
-// What the page shows: examples, skeletons, results, errors. It draws and knows nothing else.
+// What the page shows: examples, pages of the collection, skeletons, results, errors. It draws and knows nothing else.
 
-import { imageUrl, thumbnailUrl } from "./api.js";
+import { thumbnailUrl } from "./api.js";
 import { el, icon } from "./dom.js";
+import { markOf, titleOf } from "./query.js";
+import { grouped, milliseconds, plural, tile } from "./tiles.js";
 
 const TITLES = {
   ImageError: "This picture cannot be read",
   FetchError: "This address cannot be searched with",
   PayloadTooLarge: "This file is too large",
+  TooMany: "These are too many at once",
   IdError: "This picture is gone",
+  Forgotten: "The picture of this search is gone",
   CollectionNotFoundError: "This collection is gone",
   Unreachable: "The server does not answer",
   Clipboard: "There is no picture to paste",
   Camera: "The camera cannot be used",
+  WordsError: "These words cannot be searched with",
 };
 
-const number = new Intl.NumberFormat("en");
-export const percent = (similarity) => `${Math.round(similarity)}%`;
-export const milliseconds = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-const plural = (n, one) => `${number.format(n)} ${one}${n === 1 ? "" : "s"}`;
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Author and licence of a starter picture, with the link that the licence asks for. */
-export function creditLine(credit, className = "lk-credit") {
-  if (!credit) return null;
-  const licence = credit.licence.replace("public-domain", "public domain").replace(/^CC-/, "CC ").replace(/-(\d)/, " $1");
-  return el(
-    "p",
-    { class: className, title: `${credit.author} · ${credit.source} · ${credit.changes}` },
-    el("span", {}, credit.author),
-    "\u00a0·",
-    el("a", { href: credit.licence_url, target: "_blank", rel: "license noopener noreferrer" }, licence),
-  );
-}
-
-function pictureBox(entry, collection) {
-  const ratio = (entry.width ?? 1) / (entry.height ?? 1);
-  const whole = ratio > 1.6 || ratio < 0.74;
-  const image = el("img", {
-    src: thumbnailUrl(entry.id, collection, 320),
-    alt: "",
-    loading: "lazy",
-    decoding: "async",
-    draggable: false,
-    class: whole ? "is-whole" : null,
-    onload: () => box.classList.add("is-loaded"),
-    onerror: () => box.classList.add("is-missing"),
-  });
-  // Beside a long picture, a blur of itself: white stays white, sky stays sky.
-  const backdrop = whole && el("img", { src: image.src, alt: "", loading: "lazy", draggable: false, class: "lk-backdrop" });
-  const box = el("span", { class: "lk-picture" }, backdrop || null, image);
-  return box;
-}
-
-function tile(entry, collection, { search, hit = null, index = 0 }) {
-  const similarity = hit && percent(hit.similarity);
-  const action = `Search with ${entry.name}`;
-  const sub = [hit?.word, entry.label].filter(Boolean).join(" · ");
-  const button = el(
-    "button",
-    {
-      type: "button",
-      class: "lk-tile-button",
-      title: entry.path,
-      "aria-label": hit ? `${action}, similarity ${similarity}, ${hit.word}` : action,
-      onclick: () => search({ id: entry.id, collection, name: entry.name, credit: entry.credit }),
-    },
-    pictureBox(entry, collection),
-    hit && el("span", { class: "lk-bar", "aria-hidden": "true" }, el("i", { style: { width: `${hit.similarity}%` } })),
-    el(
-      "span",
-      { class: "lk-caption" },
-      el("span", { class: "lk-name" }, entry.name),
-      hit && el("span", { class: "lk-similarity" }, similarity),
-    ),
-    el("span", { class: "lk-sub" }, sub || "\u00a0"),
-  );
-  const open = el(
-    "a",
-    {
-      class: "lk-open",
-      href: imageUrl(entry.id, collection),
-      target: "_blank",
-      rel: "noopener",
-      title: "Open the picture",
-      "aria-label": `Open ${entry.name}`,
-    },
-    icon("open", 16),
-  );
-  return el(
-    "li",
-    { class: "lk-tile", "data-word": hit?.word, "data-id": entry.id, style: { "--i": Math.min(index, 24) } },
-    button,
-    open,
-    creditLine(entry.credit),
-  );
-}
+const grid = (className, label, tiles) => el("ul", { class: `lk-grid ${className}`, "aria-label": label }, tiles);
 
 /** Pictures to start with, before anything was searched. */
 export function showExamples(root, examples, collection, handlers) {
-  const grid = el("ul", { class: "lk-grid" }, examples.map((entry, index) => tile(entry, collection, { ...handlers, index })));
+  root.removeAttribute("aria-busy");
+  const tiles = examples.map((entry, index) => tile(entry, collection, handlers, { index }));
   const none = el("p", { class: "lk-lead" }, "This collection holds no pictures yet: lookalike index FOLDER adds some.");
   root.replaceChildren(
     el(
@@ -106,7 +35,22 @@ export function showExamples(root, examples, collection, handlers) {
       el("h2", {}, "Which pictures look like yours?"),
       el("p", { class: "lk-lead" }, "Drop one anywhere on this page, paste it, or start with one of these."),
     ),
-    examples.length ? grid : none,
+    examples.length ? grid("", "Examples", tiles) : none,
+  );
+}
+
+/** A page of the collection. */
+export function showPage(root, page, { collection, offset, size, go, ...handlers }) {
+  root.removeAttribute("aria-busy");
+  const tiles = page.pictures.map((entry, index) => tile(entry, collection, handlers, { index }));
+  const last = Math.max(0, Math.ceil(page.total / size) - 1);
+  const at = Math.floor(offset / size);
+  const turn = (label, to, on) =>
+    el("button", { type: "button", class: "lk-button", disabled: !on, onclick: () => go(to) }, label);
+  root.replaceChildren(
+    el("header", { class: "lk-summary" }, el("h2", {}, plural(page.total, "picture")), el("p", { class: "lk-timing" }, `Page ${grouped(at + 1)} of ${grouped(last + 1)}`)),
+    page.total ? grid("is-page", "Pictures of the collection", tiles) : el("p", { class: "lk-lead" }, "No picture passes these filters."),
+    el("nav", { class: "lk-pages", "aria-label": "Pages" }, turn("Previous", at - 1, at > 0), turn("Next", at + 1, at < last)),
   );
 }
 
@@ -118,36 +62,97 @@ export function showLoading(root, k, credited) {
     el("li", { class: "lk-tile is-blank", "aria-hidden": "true" }, el("span", { class: "lk-picture" }), el("span", { class: "lk-blank-line" }));
   root.replaceChildren(
     el("header", { class: "lk-summary" }, el("h2", {}, "Searching…")),
-    el("ul", { class: `lk-grid${credited ? " is-credited" : ""}` }, Array.from({ length: k }, blank)),
+    el("ul", { class: `lk-grid${credited ? " is-credited" : ""}` }, Array.from({ length: Math.min(k, 60) }, blank)),
   );
 }
 
-export function showResults(root, answer, { query, collection, search }) {
-  const { results, timing_ms: timing } = answer;
+/** `context` has state, isExact (whether every search compares with all), size and the handlers of tiles. */
+export function showResults(root, answer, context) {
+  const { state, handlers } = context;
   root.removeAttribute("aria-busy");
-  const tiles = results.map((entry, index) => tile(entry, collection, { search, hit: entry, index }));
-  const heading = results.length
-    ? [`${plural(results.length, "picture")} like `, el("em", { title: query.name }, query.name)]
-    : [`Nothing in ${collection} to compare with`];
+  const missed = new Set(answer.missed ?? []);
+  const optionsOf = (entry, index) => ({ hit: entry, index, mark: markOf(state, entry.id), missed: missed.has(entry.id) });
+  const tiles = answer.results.map((entry, index) => foldable(entry, tile(entry, state.collection, handlers, optionsOf(entry, index)), (other) =>
+    tile(other, state.collection, handlers, optionsOf(other, 0)),
+  ));
   root.replaceChildren(
-    el(
-      "header",
-      { class: "lk-summary" },
-      el("h2", {}, heading),
-      el(
-        "p",
-        { class: "lk-timing" },
-        el("span", { title: "From the picture to a vector" }, "embedding ", el("b", {}, milliseconds(timing.embed))),
-        el("span", { title: "From the vector to these results" }, "search ", el("b", {}, milliseconds(timing.search))),
-      ),
-    ),
-    el("ul", { class: "lk-grid is-results", "aria-label": "Results" }, tiles),
+    el("header", { class: "lk-summary" }, el("h2", {}, headingOf(answer, state)), timingOf(answer, context)),
+    ...[noteOf(answer, context)].filter(Boolean),
+    answer.results.length ? grid("is-results", "Results", tiles) : nothing(context),
   );
 }
 
-export function showError(root, error, startOver) {
+function headingOf({ results }, state) {
+  const { name, isText, more } = titleOf(state);
+  const what = el("em", { title: name }, isText ? `“${name}”` : name);
+  const start = results.length ? `${plural(results.length, "picture")} ` : "No picture ";
+  return [start, isText ? "of " : "like ", what, ...(more ? [` and ${more} more`] : [])];
+}
+
+function timingOf({ timing_ms: timing, total }, { state, isExact, size, searchExactly }) {
+  const time = (label, ms, title) => el("span", { title }, `${label} `, el("b", {}, milliseconds(ms)));
+  const button = { type: "button", class: "lk-link", id: "lk-exact", "aria-pressed": String(state.exact), onclick: searchExactly };
+  return el(
+    "p",
+    { class: "lk-timing" },
+    time("embedding", timing.embed, "From the picture to a vector"),
+    time("search", timing.search, "From the vector to these results"),
+    el("span", { title: "From the click until the results stood here", id: "lk-total" }, "total ", el("b", {}, total === undefined ? "…" : milliseconds(total))),
+    isExact
+      ? el("span", { title: `Compared with all ${grouped(size)} pictures` }, "exact")
+      : el("button", button, icon("target", 15), state.exact ? "Back to the index" : "Search exactly"),
+  );
+}
+
+/** What has to be said about how the search was done. */
+function noteOf(answer, { size }) {
+  if (answer.words) return el("p", { class: "lk-note" }, icon("text", 16), capital(answer.words));
+  if (!answer.missed) return null;
+  const n = answer.missed.length;
+  const found = n ? `The index had missed ${n} of these ${answer.results.length}; ${n === 1 ? "it is" : "they are"} marked.` : "The index had found all of these too.";
+  return el("p", { class: "lk-note", id: "lk-missed" }, icon("target", 16), `Compared with all ${grouped(size)} pictures. ${found}`);
+}
+
+function nothing({ state, unfilter }) {
+  const remove = el("button", { type: "button", class: "lk-button", onclick: unfilter }, "Remove filters and threshold");
+  return el(
+    "div",
+    { class: "lk-empty" },
+    icon("filter", 28),
+    el("p", {}, `Nothing in ${state.collection} passes ${state.threshold ? `${state.threshold}% and ` : ""}these filters.`),
+    remove,
+  );
+}
+
+/** A tile with "+3 same", which shows those beside it. */
+function foldable(entry, one, tileOf) {
+  const same = entry.same ?? [];
+  if (!same.length) return one;
+  let shown = [];
+  const toggle = () => {
+    if (shown.length) shown.forEach((each) => each.remove());
+    else one.after(...(shown = same.map((other) => tileOf(other))));
+    const isOpen = shown.length > 0 && shown[0].isConnected;
+    if (!isOpen) shown = [];
+    shown.forEach((each) => each.classList.add("is-same"));
+    one.classList.toggle("is-unfolded", isOpen);
+    button.setAttribute("aria-expanded", String(isOpen));
+  };
+  const button = el(
+    "button",
+    { type: "button", class: "lk-same", "aria-expanded": "false", title: "Nearly the same pictures", onclick: toggle },
+    icon("layers", 14),
+    `+${same.length} same`,
+  );
+  one.append(button);
+  return one;
+}
+
+/** An error, what can be done about it as [label, handler], and whether the page waits for the server. */
+export function showError(root, error, ways, isWaiting = false) {
   root.removeAttribute("aria-busy");
-  const message = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+  const message = capital(error.message);
+  const buttons = ways.map(([label, onclick]) => el("button", { type: "button", class: "lk-button", onclick }, label));
   root.replaceChildren(
     el(
       "div",
@@ -158,7 +163,8 @@ export function showError(root, error, startOver) {
         {},
         el("h2", {}, TITLES[error.type] ?? "This search did not work"),
         el("p", {}, message),
-        el("button", { type: "button", class: "lk-button", onclick: startOver }, "Back to the examples"),
+        ...(isWaiting ? [el("p", { class: "lk-retry" }, el("i", {}), "Asking again every two seconds.")] : []),
+        el("div", { class: "lk-error-ways" }, buttons),
       ),
     ),
   );
@@ -168,36 +174,39 @@ export function showError(root, error, startOver) {
 export function showStatus(root, status) {
   const recall = status.recall_at_10;
   const rows = [
-    ["Pictures", number.format(status.pictures)],
+    ["Pictures", grouped(status.pictures)],
     ["Index", status.index === "flat" ? "exact search" : status.spec],
     ["Model", status.model_title ?? status.model],
   ];
   if (recall) {
-    const interval = `between ${recall.low.toFixed(3)} and ${recall.high.toFixed(3)}, over ${recall.n} queries`;
-    const meaning = `Share of the true ${recall.k} nearest pictures that a search finds: ${interval}`;
-    rows.splice(2, 0, [`Recall@${recall.k}`, el("span", { title: meaning }, recall.value.toFixed(3))]);
+    const interval = `${recall.low.toFixed(3)}–${recall.high.toFixed(3)}`;
+    const meaning = `Share of the true ${recall.k} nearest pictures that a search finds, over ${recall.n} queries; 95 % interval ${interval}`;
+    const value = el("span", { title: meaning }, recall.value.toFixed(3), el("small", {}, ` (${interval})`));
+    rows.splice(2, 0, [`Recall@${recall.k}`, value]);
   }
   if (status.skipped?.length) rows.push(["Skipped", plural(status.skipped.length, "file")]);
   root.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
-/** Small examples beside the results. */
-export function showStrip(root, examples, collection, search) {
-  root.hidden = examples.length === 0;
-  const thumb = (entry) =>
+/** Small pictures in a row: [src, title, label, handler] each. */
+export function showStrip(root, title, thumbs) {
+  root.hidden = thumbs.length === 0;
+  const button = ([src, hint, label, onclick]) =>
     el(
       "li",
       {},
       el(
         "button",
-        {
-          type: "button",
-          title: entry.credit ? `${entry.name} · ${entry.credit.author}, ${entry.credit.licence}` : entry.path,
-          "aria-label": `Search with example ${entry.name}`,
-          onclick: () => search({ id: entry.id, collection, name: entry.name, credit: entry.credit }),
-        },
-        el("img", { src: thumbnailUrl(entry.id, collection, 96), alt: "", loading: "lazy", draggable: false }),
+        { type: "button", title: hint, "aria-label": label, onclick },
+        src ? el("img", { src, alt: "", loading: "lazy", draggable: false }) : icon("text", 20),
       ),
     );
-  root.replaceChildren(el("h2", {}, "Examples"), el("ul", {}, examples.map(thumb)));
+  root.replaceChildren(el("h2", {}, title), el("ul", {}, thumbs.map(button)));
 }
+
+export const exampleThumb = (entry, collection, search) => [
+  thumbnailUrl(entry.id, collection, 96),
+  entry.credit ? `${entry.name} · ${entry.credit.author}, ${entry.credit.licence}` : entry.path,
+  `Search with example ${entry.name}`,
+  () => search(entry),
+];

@@ -1,0 +1,94 @@
+// The query as chips: each part with a thumbnail, the liked and the disliked, each removed by itself.
+
+import { sourceOf, thumbnailUrl } from "./api.js";
+import { el, icon } from "./dom.js";
+
+const SIDE = 52;
+const ROLES = { like: "More like", dislike: "Less like" };
+
+/** Redraw the chips of a state; `handlers` has pick(key), remove(key) and toggleAdding(). */
+export function showChips(root, state, { picked, isAdding, pick, remove, toggleAdding }) {
+  const several = state.parts.filter((each) => !each.text).length > 1;
+  const chips = [
+    ...state.parts.map((each) => (each.text ? textChip(each, remove) : pictureChip(each, { several, picked, pick, remove }))),
+    ...Object.keys(ROLES).flatMap((role) => state[role].map((each) => markChip(role, each, state.collection, remove))),
+  ];
+  const add = el(
+    "button",
+    {
+      type: "button",
+      id: "lk-add",
+      class: "lk-chip-add",
+      "aria-pressed": String(isAdding),
+      "aria-label": "Add to this search",
+      title: "Add a picture or words to this search",
+      onclick: toggleAdding,
+    },
+    icon(isAdding ? "close" : "plus", 18),
+  );
+  const focused = root.contains(document.activeElement) ? document.activeElement.id : null;
+  root.hidden = chips.length === 0;
+  root.replaceChildren(...(chips.length ? [...chips, el("li", {}, add)] : []));
+  if (focused === "lk-add") add.focus();
+}
+
+function removal(key, name, remove) {
+  const properties = { type: "button", class: "lk-chip-remove", title: "Remove", "aria-label": `Remove ${name}` };
+  return el("button", { ...properties, onclick: () => remove(key) }, icon("close", 12));
+}
+
+function pictureChip(part, { several, picked, pick, remove }) {
+  const name = part.region ? `a part of ${part.name}` : part.name;
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "lk-chip-picture",
+      title: name,
+      "aria-label": `Show ${name}`,
+      "aria-pressed": String(several && part.key === picked),
+      onclick: () => pick(part.key),
+    },
+    thumbnail(sourceOf(part, 192), part.region),
+  );
+  return el("li", { class: "lk-chip", "data-role": "picture" }, button, removal(part.key, name, remove));
+}
+
+function markChip(role, mark, collection, remove) {
+  const name = `${ROLES[role].toLowerCase()} ${mark.name ?? "this picture"}`;
+  return el(
+    "li",
+    { class: "lk-chip", "data-role": role, title: `${ROLES[role]} ${mark.name ?? "this picture"}` },
+    el("span", { class: "lk-chip-picture" }, thumbnail(thumbnailUrl(mark.id, collection, 96), null)),
+    el("span", { class: "lk-chip-role" }, icon(role, 12), el("span", { class: "lk-hidden" }, name)),
+    removal(`${role}${mark.id}`, name, remove),
+  );
+}
+
+function textChip(part, remove) {
+  const words = el("span", { class: "lk-chip-words", title: part.text }, `“${part.text}”`);
+  return el("li", { class: "lk-chip is-text", "data-role": "text" }, words, removal(part.key, part.text, remove));
+}
+
+/** A small square of a picture, or of a part of it, undistorted. */
+function thumbnail(src, region) {
+  const image = el("img", { alt: "", draggable: false });
+  if (src) image.src = src;
+  if (region) {
+    image.addEventListener("load", () => {
+      const [x, y, width, height] = region;
+      const scale = Math.max(SIDE / (width * image.naturalWidth), SIDE / (height * image.naturalHeight));
+      const drawn = [image.naturalWidth * scale, image.naturalHeight * scale];
+      const style = {
+        position: "absolute",
+        "max-width": "none",
+        width: `${drawn[0]}px`,
+        height: `${drawn[1]}px`,
+        left: `${SIDE / 2 - (x + width / 2) * drawn[0]}px`,
+        top: `${SIDE / 2 - (y + height / 2) * drawn[1]}px`,
+      };
+      Object.entries(style).forEach(([name, value]) => image.style.setProperty(name, value));
+    });
+  }
+  return image;
+}

@@ -1,0 +1,128 @@
+// The tools above the results: filters with their panel, order, least similarity, copies. `change(next, isSmall)` gets states.
+
+import { el, icon } from "./dom.js";
+import { SHAPES, SORTS, activeFilters, filtering, unfiltered, unfiltering } from "./query.js";
+import { grouped } from "./tiles.js";
+
+const PAUSE = 250; // ms that a slider rests before it counts
+const SHOWN = 300; // folders that are listed at once
+
+export function createFilters(root, { change }) {
+  const find = (selector) => root.querySelector(selector);
+  const panel = find("#lk-filter-panel");
+  const opener = find("#lk-filter");
+  let state = null;
+  let labels = [];
+  let timer = 0;
+
+  const open = (isOpen) => {
+    panel.hidden = !isOpen;
+    opener.setAttribute("aria-expanded", String(isOpen));
+    if (isOpen) draw();
+  };
+  opener.addEventListener("click", () => open(panel.hidden));
+  document.addEventListener("pointerdown", (event) => {
+    if (!panel.hidden && !event.target.closest("#lk-filter-panel, #lk-filter")) open(false);
+  });
+  root.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || panel.hidden) return;
+    open(false);
+    opener.focus();
+  });
+
+  const sort = find("#lk-sort");
+  sort.append(...Object.entries(SORTS).map(([value, name]) => el("option", { value }, name)));
+  sort.addEventListener("change", () => change({ ...state, sort: sort.value }));
+  find("#lk-fold").addEventListener("change", (event) => change({ ...state, fold: event.target.checked }));
+  const threshold = find("#lk-threshold");
+  threshold.addEventListener("input", () => {
+    find("#lk-threshold-value").textContent = `${threshold.value}%`;
+    clearTimeout(timer);
+    timer = setTimeout(() => change({ ...state, threshold: Number(threshold.value) }), PAUSE);
+  });
+
+  function draw() {
+    const { filters } = state;
+    const set = (name) => (event) => change(filtering(state, { [name]: event.target.value }));
+    const field = (label, name, properties) =>
+      el("label", { class: "lk-field" }, label, el("input", { value: filters[name], onchange: set(name), ...properties }));
+    panel.replaceChildren(
+      folders(filters),
+      el(
+        "div",
+        { class: "lk-filter-rest" },
+        el("div", { class: "lk-field-pair" }, field("From", "after", { type: "date" }), field("Until", "before", { type: "date" })),
+        el(
+          "div",
+          { class: "lk-field-pair" },
+          field("At least", "min_side", { type: "number", min: 0, placeholder: "pixels" }),
+          field("At most", "max_side", { type: "number", min: 0, placeholder: "pixels" }),
+        ),
+        shapes(filters),
+      ),
+    );
+  }
+
+  function folders(filters) {
+    const list = el("ul", { class: "lk-folders" });
+    const fill = (text) => {
+      const wanted = labels.filter(({ name }) => name.toLowerCase().includes(text.toLowerCase())).slice(0, SHOWN);
+      list.replaceChildren(
+        ...wanted.map(({ label, name, pictures }) => {
+          const depth = label.split("/").length - 1;
+          const box = el("input", { type: "checkbox", checked: filters.labels.includes(label), onchange: (e) => choose(label, e.target.checked) });
+          const text_ = el("span", {}, name.split("/").pop());
+          return el("li", {}, el("label", { title: name, style: { "--depth": depth } }, box, text_, el("small", {}, grouped(pictures))));
+        }),
+      );
+      if (!wanted.length) list.append(el("li", { class: "lk-lead" }, labels.length ? "No folder is called so." : "No folders."));
+    };
+    const choose = (label, on) => {
+      const others = state.filters.labels.filter((each) => each !== label);
+      change(filtering(state, { labels: on ? [...others, label] : others }));
+    };
+    fill("");
+    const search = el("input", { type: "search", class: "lk-folder-search", placeholder: "Find a folder", "aria-label": "Find a folder", oninput: (e) => fill(e.target.value) });
+    return el("fieldset", { class: "lk-filter-folders" }, el("legend", {}, "Folders"), search, list);
+  }
+
+  function shapes(filters) {
+    const choice = (value, name) =>
+      el(
+        "label",
+        { class: "lk-shape" },
+        el("input", { type: "radio", name: "lk-shape", value, checked: filters.shape === value, onchange: () => change(filtering(state, { shape: value })) }),
+        el("span", {}, value ? el("i", { "data-shape": value }) : null, name),
+      );
+    const all = [["", "Any"], ...Object.entries(SHAPES)];
+    return el("fieldset", { class: "lk-shapes" }, el("legend", {}, "Shape"), all.map(([value, name]) => choice(value, name)));
+  }
+
+  function show(next) {
+    state = next;
+    const active = activeFilters(state);
+    find("#lk-filter-count").textContent = active.length ? String(active.length) : "";
+    sort.value = state.sort;
+    find("#lk-fold").checked = state.fold;
+    threshold.value = state.threshold;
+    find("#lk-threshold-value").textContent = `${state.threshold}%`;
+    const chip = ([name, value, said]) =>
+      el(
+        "li",
+        {},
+        el("button", { type: "button", class: "lk-active", title: "Remove", "aria-label": `Remove filter ${said}`, onclick: () => change(unfiltering(state, name, value)) }, said, icon("close", 12)),
+      );
+    const clear = el("li", {}, el("button", { type: "button", class: "lk-link", onclick: () => change(unfiltered(state)) }, "Remove all"));
+    const list = find("#lk-active");
+    list.hidden = active.length === 0;
+    list.replaceChildren(...active.map(chip), ...(active.length > 1 ? [clear] : []));
+  }
+
+  return {
+    show,
+    setLabels(found) {
+      labels = found;
+      if (!panel.hidden) draw();
+    },
+  };
+}

@@ -1,0 +1,80 @@
+// One search at a time: asks, asks again with what the server forgot, and measures from the click to the drawn results.
+
+import * as api from "./api.js";
+import { tagged, toForm, untagged } from "./query.js";
+
+/** `ask(state)` gives {state, answer}, or null if another search came meanwhile. */
+export function createSearcher() {
+  let running = null;
+
+  async function ask(state) {
+    running?.abort();
+    const mine = (running = new AbortController());
+    try {
+      const [answer, named] = await Promise.all([answered(state, mine.signal), withNames(state)]);
+      if (mine !== running) return null;
+      return { answer, state: tagged(named, answer.queries) };
+    } catch (error) {
+      if (mine !== running || error.name === "AbortError") return null;
+      throw error;
+    }
+  }
+
+  function stop() {
+    running?.abort();
+    running = null;
+  }
+
+  return { ask, stop };
+}
+
+async function answered(state, signal) {
+  try {
+    return await api.search(toForm(state), signal);
+  } catch (error) {
+    const again = error.type === "IdError" && untagged(state);
+    if (error.type === "IdError" && !again && state.parts.some((each) => each.tag)) {
+      const message = "The server keeps pictures only while it runs, and not for ever. Give this one again.";
+      throw new api.ApiError("Forgotten", message);
+    }
+    if (!again) throw error;
+    return api.search(toForm(again), signal);
+  }
+}
+
+/** A link has ids only: what their pictures are called. */
+async function withNames(state) {
+  const named = async (each, collection) => {
+    if (each.name !== undefined || each.id === undefined) return each;
+    try {
+      const { name, credit } = await api.picture(each.id, collection);
+      return Object.freeze({ ...each, name, credit });
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      return Object.freeze({ ...each, name: "a picture that is gone" });
+    }
+  };
+  const [parts, like, dislike] = await Promise.all([
+    Promise.all(state.parts.map((each) => named(each, each.source))),
+    Promise.all(state.like.map((each) => named(each, state.collection))),
+    Promise.all(state.dislike.map((each) => named(each, state.collection))),
+  ]);
+  return { ...state, parts, like, dislike };
+}
+
+/** When the present event happened, or now. */
+export const clicked = () => window.event?.timeStamp ?? performance.now();
+
+/** Call back with the milliseconds since `begun` when what was drawn can be seen; also as marks of the browser. */
+export function measure(begun, timing, done) {
+  requestAnimationFrame(() =>
+    setTimeout(() => {
+      const total = performance.now() - begun;
+      for (const [name, duration] of Object.entries({ ...timing, total })) {
+        performance.clearMeasures(`lookalike: ${name}`);
+        performance.measure(`lookalike: ${name}`, { start: begun, duration });
+      }
+      done(total);
+    }),
+  );
+}
