@@ -46,7 +46,7 @@ def chips(page: Page, role: str = "") -> Locator:
 
 def searched(page: Page) -> None:
     """Wait until results are there and nothing is on its way."""
-    expect(page.locator("body")).not_to_have_class("lk-searching")
+    page.wait_for_selector("body:not(.lk-searching)")
     expect(page.locator("#lk-results")).not_to_have_attribute("aria-busy", "true")
 
 

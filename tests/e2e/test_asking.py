@@ -84,7 +84,7 @@ def test_a_part_is_drawn_moved_sized_and_removed_with_the_mouse(page: Page, wind
     assert (width, height) == pytest.approx((0.5, 0.4), abs=0.02)
     assert (x, y) == pytest.approx((0.2, 0.4), abs=0.03)
     drag(page, (0.98, 0.97), (1.3, 1.2), on=".lk-box")
-    page.wait_for_function("(before) => !location.search.includes(before)", ",".join(asked(page)["region"]))
+    page.wait_for_function("(before) => !location.search.includes(before)", arg=",".join(asked(page)["region"]))
     assert region(page)[2] > 0.6
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_url(lambda url: "region" not in url)
@@ -134,7 +134,7 @@ def test_words_are_labels_of_the_default_model_and_the_page_says_so(page: Page) 
     words.fill("fish")
     words.press("Enter")
     expect(heading(page)).to_contain_text("of “fish”")
-    expect(page.locator(".lk-note")).to_contain_text("a label search")
+    expect(page.locator(".lk-note")).to_contain_text("A label search")
     expect(chips(page, "text")).to_contain_text("“fish”")
     assert "fish" in names(page)[0]
     page.get_by_role("button", name="Add to this search").click()

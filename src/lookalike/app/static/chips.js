@@ -72,8 +72,8 @@ function textChip(part, remove) {
 
 /** A small square of a picture, or of a part of it, undistorted. */
 function thumbnail(src, region) {
-  const image = el("img", { alt: "", draggable: false });
-  if (src) image.src = src;
+  if (!src) return icon("picture", 22);
+  const image = el("img", { src, alt: "", draggable: false });
   if (region) {
     image.addEventListener("load", () => {
       const [x, y, width, height] = region;

@@ -146,7 +146,11 @@ async function copy(text, button) {
 async function why(root, hit, { makeForm, collection }) {
   root.classList.add("lk-why");
   root.append(el("p", { class: "lk-lead" }, "Looking…"));
-  const { showWhy } = await import("./why.js");
-  root.replaceChildren();
-  showWhy(root, { makeForm, hit, collection });
+  try {
+    const { showWhy } = await import("./why.js");
+    root.replaceChildren();
+    await showWhy(root, { makeForm, hit, collection });
+  } catch (error) {
+    root.replaceChildren(el("p", { class: "lk-lead" }, error.message));
+  }
 }

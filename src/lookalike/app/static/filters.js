@@ -36,9 +36,13 @@ export function createFilters(root, { change }) {
   find("#lk-fold").addEventListener("change", (event) => change({ ...state, fold: event.target.checked }));
   const threshold = find("#lk-threshold");
   threshold.addEventListener("input", () => {
-    find("#lk-threshold-value").textContent = `${threshold.value}%`;
+    const wanted = Number(threshold.value);
+    find("#lk-threshold-value").textContent = `${wanted}%`;
     clearTimeout(timer);
-    timer = setTimeout(() => change({ ...state, threshold: Number(threshold.value) }), PAUSE);
+    timer = setTimeout(() => {
+      timer = 0;
+      change({ ...state, threshold: wanted });
+    }, PAUSE);
   });
 
   function draw() {
@@ -104,8 +108,10 @@ export function createFilters(root, { change }) {
     find("#lk-filter-count").textContent = active.length ? String(active.length) : "";
     sort.value = state.sort;
     find("#lk-fold").checked = state.fold;
-    threshold.value = state.threshold;
-    find("#lk-threshold-value").textContent = `${state.threshold}%`;
+    if (!timer) {
+      threshold.value = state.threshold; // while it is moved, the hand is right
+      find("#lk-threshold-value").textContent = `${state.threshold}%`;
+    }
     const chip = ([name, value, said]) =>
       el(
         "li",

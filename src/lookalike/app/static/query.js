@@ -133,7 +133,11 @@ function fieldsOf(state, valueOf) {
   ];
 }
 
-const idsOf = (each) => [["id", each.id], ["from", each.source]];
+/** Pictures of the collection by id; if one is of another, each has its own beside it. */
+function idsOf(state, each) {
+  const isElsewhere = state.parts.some(({ id, source }) => id !== undefined && source !== state.collection);
+  return isElsewhere ? [["id", each.id], ["from", each.source]] : [["id", each.id]];
+}
 
 /** What the API is sent. */
 export function toForm(state) {
@@ -141,7 +145,7 @@ export function toForm(state) {
   const valueOf = (each) => {
     const kind = kindOf(each);
     if (kind === "image") return [["image", each.file]];
-    return kind === "id" ? idsOf(each) : [[kind, kind === "query" ? each.tag : each[kind]]];
+    return kind === "id" ? idsOf(state, each) : [[kind, kind === "query" ? each.tag : each[kind]]];
   };
   for (const [name, value] of fieldsOf(state, valueOf)) form.append(name, value);
   for (const name of ["k", "fold"]) form.set(name, state[name]);
@@ -157,7 +161,7 @@ export function toParams(state) {
   const valueOf = (each) => {
     if (each.url) return [["url", each.url]];
     const kind = kindOf(each);
-    if (kind === "id") return idsOf(each);
+    if (kind === "id") return idsOf(state, each);
     return kind === "image" ? [] : [[kind, kind === "query" ? each.tag : each[kind]]];
   };
   // A picture that is asked with by its address stands where addresses stand, whatever the server remembers of it.
