@@ -3,6 +3,7 @@
 import { imageUrl, thumbnailUrl } from "./api.js";
 import { el, icon } from "./dom.js";
 import { creditLine, percent } from "./tiles.js";
+import { showWhy } from "./why.js";
 
 const TABS = { details: "Details", beside: "Side by side", why: "Why?" };
 
@@ -32,7 +33,7 @@ export function showDetails(entry, context) {
     if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, [role=tab], .lk-why")) return;
+    if (event.target.closest("input, [role=tab]")) return;
     if (context.hits.length > 1 && ["ArrowLeft", "ArrowRight"].includes(event.key)) step(event.key === "ArrowLeft" ? -1 : 1);
   });
   document.querySelector("#lk-shell").append(dialog);
@@ -143,14 +144,9 @@ async function copy(text, button) {
   }
 }
 
-async function why(root, hit, { makeForm, collection }) {
-  root.classList.add("lk-why");
-  root.append(el("p", { class: "lk-lead" }, "Looking…"));
-  try {
-    const { showWhy } = await import("./why.js");
-    root.replaceChildren();
-    await showWhy(root, { makeForm, hit, collection });
-  } catch (error) {
-    root.replaceChildren(el("p", { class: "lk-lead" }, error.message));
-  }
+function why(root, hit, { makeForm, collection }) {
+  const place = el("div", {});
+  root.classList.add("is-why");
+  root.append(place);
+  showWhy(place, { makeForm, hit, collection });
 }
