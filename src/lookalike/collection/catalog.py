@@ -105,7 +105,9 @@ def check_folder(folder: Path) -> None:
             raise CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}") from None
         if folder.exists():
             raise CollectionError(f"{folder} is not a collection but a file; expected a folder") from None
-        raise CollectionNotFoundError(f"there is no collection at {folder}; make one with Collection.create") from None
+        raise CollectionNotFoundError(
+            f"there is no collection at {folder}; make one with `lookalike index FOLDER` or Collection.create"
+        ) from None
     except (OSError, ValueError) as error:
         raise CollectionError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     application, version = _read_header(file) if size >= 100 else (None, 0)
