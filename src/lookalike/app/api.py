@@ -289,7 +289,7 @@ def _handle_errors(api: FastAPI) -> None:
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = next((str(part) for part in first["loc"][1:]), "request")
-        return _error(422, "InputError", f"{where}: {first['msg'].lower()}")
+        return _error(200 if PAGE_HEADER in request.headers else 422, "InputError", f"{where}: {first['msg'].lower()}")
 
     @api.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:

@@ -1,5 +1,7 @@
 // The REST API of docs/app.md, as the page uses it.
 
+// What the server has against a request comes as an answer, so that the browser does not report it as the page's error.
+const PAGE = { "X-Lookalike-Page": "1" };
 const BASE = new URL("api/", document.baseURI);
 
 /** What the server, or the way to it, has against a request. */
@@ -14,7 +16,7 @@ export class ApiError extends Error {
 export async function call(path, options = {}) {
   let response;
   try {
-    response = await fetch(new URL(path, BASE), options);
+    response = await fetch(new URL(path, BASE), { ...options, headers: { ...PAGE, ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("Unreachable", "Is lookalike still running in its terminal?");
@@ -25,7 +27,7 @@ export async function call(path, options = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
   }
-  if (!response.ok) {
+  if (!response.ok || body?.error) {
     const { type = "HTTPError", message = `The server answered ${response.status}.` } = body?.error ?? {};
     throw new ApiError(type, message, response.status);
   }
@@ -35,11 +37,7 @@ export async function call(path, options = {}) {
 const inside = (collection) => `in=${encodeURIComponent(collection)}`;
 
 /** Search with a form of `query.js`; what the server has against it is thrown. */
-export async function search(form, signal) {
-  const answer = await call("page/search", { method: "POST", body: form, signal });
-  if (answer.error) throw new ApiError(answer.error.type, answer.error.message);
-  return answer;
-}
+export const search = (form, signal) => call("page/search", { method: "POST", body: form, signal });
 
 export const health = () => call("health");
 export const collections = () => call("collections");
@@ -61,7 +59,7 @@ export const queryUrl = (tag) => new URL(`queries/${encodeURIComponent(tag)}`, B
 /** Where a part of a query can be seen; null for words. */
 export function sourceOf(part, side = 640) {
   if (part.text) return null;
-  if (part.id !== undefined) return thumbnailUrl(part.id, part.source, side);
+  if (part.id !== undefined) return part.name === undefined ? null : thumbnailUrl(part.id, part.source, side);
   if (part.file && !undrawable.has(part.file)) return objectUrl(part.file);
   return part.tag && part.isKnown ? queryUrl(part.tag) : null;
 }

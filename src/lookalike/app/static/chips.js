@@ -38,7 +38,8 @@ function removal(key, name, remove) {
 }
 
 function pictureChip(part, { several, picked, pick, remove }) {
-  const name = part.region ? `a part of ${part.name}` : part.name;
+  const called = part.name ?? "a picture";
+  const name = part.region ? `a part of ${called}` : called;
   const button = el(
     "button",
     {
@@ -59,7 +60,7 @@ function markChip(role, mark, collection, remove) {
   return el(
     "li",
     { class: "lk-chip", "data-role": role, title: `${ROLES[role]} ${mark.name ?? "this picture"}` },
-    el("span", { class: "lk-chip-picture" }, thumbnail(thumbnailUrl(mark.id, collection, 96), null)),
+    el("span", { class: "lk-chip-picture" }, thumbnail(mark.name === undefined ? null : thumbnailUrl(mark.id, collection, 96), null)),
     el("span", { class: "lk-chip-role" }, icon(role, 12), el("span", { class: "lk-hidden" }, name)),
     removal(`${role}${mark.id}`, name, remove),
   );

@@ -51,7 +51,7 @@ async function withNames(state) {
       return Object.freeze({ ...each, name, credit });
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
-      return Object.freeze({ ...each, name: "a picture that is gone" });
+      return each; // the search says what is wrong
     }
   };
   const [parts, like, dislike] = await Promise.all([
