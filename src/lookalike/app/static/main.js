@@ -240,7 +240,7 @@ export function start(shell) {
       view.showStatus(find("#lk-status"), status);
       filters.setLabels(labels);
       if (query.isAsked(state) || state.browse !== null) drawTools();
-      else run(performance.now(), state);
+      else if (!results.querySelector(".lk-error")) run(performance.now(), state); // what was refused has to be read
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       if (context.opened === wanted) failed(error, state);
