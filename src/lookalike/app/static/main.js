@@ -72,7 +72,7 @@ export function start(shell) {
     find("#lk-browse").setAttribute("aria-pressed", String(state.browse !== null));
     document.body.classList.toggle("lk-asked", query.isAsked(state) && state.browse === null);
     const isQuiet = !query.isAsked(state);
-    const thumbs = context.examples.slice(0, STRIP).map((entry) => view.exampleThumb(entry, state.collection, search));
+    const thumbs = (context.of === state.collection ? context.examples : []).slice(0, STRIP).map((entry) => view.exampleThumb(entry, state.collection, search));
     view.showStrip(find("#lk-strip"), "Examples", isQuiet && state.browse === null ? [] : thumbs);
     view.showStrip(find("#lk-recent"), "Last searched", visits.recent(query.isAsked).map(recentThumb));
   }
@@ -85,7 +85,8 @@ export function start(shell) {
     if (state.browse !== null) return browse();
     if (query.isAsked(state)) return searchNow(begun, before);
     shown = null;
-    view.showExamples(results, context.examples, state.collection, { search });
+    // Those of another collection are no examples of this one; `open` brings its own.
+    if (context.of === state.collection) view.showExamples(results, context.examples, state.collection, { search });
     return keys.reset();
   }
 
@@ -236,7 +237,7 @@ export function start(shell) {
         api.labels(wanted),
       ]);
       if (context.opened !== wanted) return;
-      Object.assign(context, { status, examples });
+      Object.assign(context, { status, examples, of: wanted });
       view.showStatus(find("#lk-status"), status);
       filters.setLabels(labels);
       if (query.isAsked(state) || state.browse !== null) drawTools();
