@@ -6,13 +6,14 @@ SHELL := bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
+TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 PYTEST ?= -n 2 --dist loadgroup
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help demo test test-plain check dist clean
+.PHONY: help demo test test-plain test-train check dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,9 @@ test: $(VENV)/.dev $(VENV)/.browser ## every test, the browser's included (ARGS=
 test-plain: $(VENV)/.dev ## the kernels' tests on their plain twins, as on a CPU without the instructions
 	LOOKALIKE_SIMD=off $(BIN)/python -m pytest tests/kernels $(ARGS)
 
+test-train: $(TRAIN_VENV)/.train ## the tests that learn, with PyTorch in an environment of its own (several GB)
+	OMP_WAIT_POLICY=passive $(TRAIN_VENV)/bin/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/training $(ARGS)
+
 check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -36,7 +40,7 @@ dist: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## delete the environment, builds and caches
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
@@ -57,6 +61,12 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@echo "installing lookalike and what its tests need into $(VENV), once; a minute or two"
 	$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.app
+
+$(TRAIN_VENV)/.train: pyproject.toml
+	@$(MAKE) --no-print-directory VENV=$(TRAIN_VENV) $(TRAIN_VENV)/.made
+	@echo "installing lookalike, PyTorch and timm into $(TRAIN_VENV), once; minutes, and several GB of disk"
+	$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -e '.[train]' 'pytest>=8.3' 'hypothesis>=6.120'
+	@touch $@
 
 # The browser of the end-to-end tests. Ubuntu's chromium package is a snap, which containers cannot run.
 $(VENV)/.browser: $(VENV)/.dev

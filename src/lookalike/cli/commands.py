@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import adapting, bench, catalogues, evaluating, explaining, features, fetching, models
+from lookalike.cli import adapting, bench, catalogues, evaluating, explaining, features, fetching, models, training
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
@@ -39,6 +39,8 @@ app.add_typer(explaining.viz, name="viz")
 app.command("explain")(explaining.explain)
 app.command("eval")(evaluating.eval_collection)
 models.models.command("adapt")(adapting.adapt)
+models.models.command("export")(training.export)
+models.models.command("finetune")(training.finetune)
 
 Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; another than loopback needs --auth.")]
 Port = Annotated[

@@ -29,6 +29,8 @@ _VERBS = {
     "storing": "storing vectors",
     "extracting": "turning pictures into vectors",
     "adapting": "learning, and checking on held-out pictures",
+    "looking": "looking at the pictures",
+    "learning": "learning from the pictures",
 }
 
 

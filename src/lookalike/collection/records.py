@@ -14,13 +14,23 @@ __all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "TextAns
 _FEW_LABELS = 5  # named in an explanation
 
 Phase: TypeAlias = Literal[
-    "scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting", "storing", "extracting"
+    "scanning",
+    "embedding",
+    "indexing",
+    "comparing",
+    "ranking",
+    "spoiling",
+    "adapting",
+    "storing",
+    "extracting",
+    "looking",
+    "learning",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an `add` or `evaluate` is.
+    """How far an `add`, `evaluate` or fine-tuning is.
 
     Attributes
     ----------
@@ -28,7 +38,7 @@ class Progress:
         Files (or, while indexing or ranking, vectors) dealt with in this phase.
     total : int
         Of how many; 0 while that is not known.
-    phase : {"scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting"}
+    phase : {"scanning", "embedding", "indexing", "comparing", "ranking", "spoiling", "adapting", "looking", "learning"}
     rate : float
         Per second, over the last half minute; 0 while that is not known.
     seconds_left : float or None
