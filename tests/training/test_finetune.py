@@ -64,7 +64,9 @@ def test_killed_gone_on_with_indexed_and_searched(lookalike: Command, labelled: 
     assert other.code == 1 and "seed was 0, now 1" in other.err
     done = lookalike("models", "finetune", labelled, "--name", "tuned", *QUICK, "--resume")
     assert done.code == 0, done
-    assert "going on after epoch" in done.err and "epoch 3 of 3: loss" in done.err and "epoch 1 of 3" not in done.err
+    assert (
+        "going on after epoch" in done.err and "epoch 3 of 3: loss" in done.err and "epoch 1 of 3: loss" not in done.err
+    )
     assert "broken.jpg" in done.err, "what cannot be read is named"
     assert done.lines[-1] == "tuned" and re.search(r"fine-tuned +0\.\d+ → 0\.\d+|fine-tuned +0\.\d+ → 1\.0+", done.out)
     assert "models adapt, a second" in done.out

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike._download import Progress, download
 from lookalike._typing import Array
-from lookalike.errors import FetchError, FormatError, InputError, ModelError
+from lookalike.errors import FetchError, FormatError, InputError, LookalikeError, ModelError
 from lookalike.features import store
 from lookalike.training.checkpoints import FORMAT, read_tensors, write_tensors
 from lookalike.training.sources import Source
@@ -220,6 +220,8 @@ def downloads(source: Source) -> Path:
 def _try(network: Extractor, source: Source) -> None:
     try:
         d = dimension(network, source.size)
+    except LookalikeError:
+        raise
     except (RuntimeError, AssertionError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{source.timm} cannot take pictures of {source.size} pixels: {_first(error)}") from None
     if not 1 <= d <= 1_000_000:
