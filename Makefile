@@ -1,4 +1,4 @@
-# make demo | test | check | dist | clean. Each creates the virtual environment it needs; nothing has to be installed before.
+# make demo | test | check | bench | bench-full | dist | clean. Each creates the virtual environment it needs; nothing has to be installed before.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -10,10 +10,12 @@ TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
+BENCH ?= small
+OUT ?= benchmarks
 PYTEST ?= -n 2 --dist loadgroup
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help demo test test-plain test-train check dist clean
+.PHONY: help demo test test-plain test-train check bench bench-full dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +37,15 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## every peer on two real data sets, in about a quarter of an hour on two cores (BENCH= is the spec)
+	$(BIN)/lookalike datasets fetch stamps >/dev/null
+	$(BIN)/lookalike datasets fetch clipart >/dev/null
+	$(BIN)/lookalike bench run $(BENCH) --out $(OUT)/$(BENCH)
+	$(BIN)/lookalike bench plot $(OUT)/$(BENCH)
+
+bench-full: ## the same at full size: hours; stopped, it goes on where it was
+	@$(MAKE) --no-print-directory bench BENCH=full
 
 dist: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
@@ -66,6 +77,11 @@ $(TRAIN_VENV)/.train: pyproject.toml
 	@$(MAKE) --no-print-directory VENV=$(TRAIN_VENV) $(TRAIN_VENV)/.made
 	@echo "installing lookalike, PyTorch and timm into $(TRAIN_VENV), once; minutes, and several GB of disk"
 	$(TRAIN_VENV)/bin/python -m pip --disable-pip-version-check --quiet install -e '.[train]' 'pytest>=8.3' 'hypothesis>=6.120'
+	@touch $@
+
+# Two peers have no wheels. With a compiler they are built; without one they are rows that say so.
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) install -e '.[bench-source]' 2>/dev/null || echo "annoy and hnswlib need a C++ compiler; measuring without them" >&2
 	@touch $@
 
 # The browser of the end-to-end tests. Ubuntu's chromium package is a snap, which containers cannot run.

@@ -68,12 +68,12 @@ class MaxAndAverage:
 
 
 def pooled_features(
-    pictures: Sequence[Path], rows: int, queries: int, say: Callable[[str], None] = lambda _: None
+    pictures: Sequence[Path], rows: int | None, queries: int, say: Callable[[str], None] = lambda _: None
 ) -> tuple[FloatArray, FloatArray]:
     """Base and query features, float32, shapes (rows, 2 d) and (queries, 2 d).
 
     Queries are whole pictures, evenly spaced in the order given; none of them is in the base. The base is all other pictures
-    whole, then as many of `CROPS` of them, one kind after the other, as make up `rows`.
+    whole, then as many of `CROPS` of them, one kind after the other, as make up `rows`; no crops where that is None.
 
     Raises
     ------
@@ -88,6 +88,7 @@ def pooled_features(
     asked = {number * step for number in range(queries)}
     others = [pair for number, pair in enumerate(readable) if number not in asked]
     most = len(others) * (1 + len(CROPS))
+    rows = len(others) if rows is None else rows
     if len(readable) < 2 * queries or most < rows:
         raise DatasetError(
             f"{queries} queries and {rows:,} rows need more pictures: {len(readable):,} of {len(pictures):,} "

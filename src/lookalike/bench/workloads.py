@@ -24,7 +24,17 @@ from lookalike.features.images import SUFFIXES, open_picture
 from lookalike.index.exact import exact_search
 from lookalike.quantizers.rotation import LinearTransform, train_pca
 
-__all__ = ["EngineData", "Vectors", "engine_data", "find_pictures", "reduced", "synthetic"]
+__all__ = [
+    "EngineData",
+    "Vectors",
+    "engine_data",
+    "find_pictures",
+    "picture_features",
+    "reduced",
+    "sift_vectors",
+    "synthetic",
+    "wide_features",
+]
 
 RECIPE = 1  # part of the key of everything kept: raise it when vectors are made otherwise
 NEIGHBORS = 100
@@ -82,20 +92,13 @@ def find_pictures(folders: Sequence[Path]) -> list[tuple[str, Path]]:
 
 def engine_data(scale: Scale, pictures: Sequence[tuple[str, Path]], keep: Path, say: Say) -> EngineData:
     """Make what a run needs, or read it from the folder `keep`, where it was left by an earlier run on the same pictures."""
-    keep.mkdir(parents=True, exist_ok=True)
-    paths = [path for _, path in pictures]
-    stamp = [(name, path.stat().st_size) for name, path in pictures]
-
-    def kept(what: str, numbers: Sequence[int], make: Callable[[], tuple[FloatArray, FloatArray]]) -> list[FloatArray]:
-        key = hashlib.sha256(json.dumps([RECIPE, what, list(numbers), stamp]).encode()).hexdigest()[:16]
-        return _kept([keep / f"{what}-{key}-{part}.npy" for part in ("base", "queries")], make)
+    paths, kept = [path for _, path in pictures], _keeper(pictures, keep)
 
     if scale.synthetic:
         base, queries = synthetic(scale.vectors, scale.queries, 128)
         name = f"{len(base):,} made-up vectors"
     else:
-        numbers = (scale.vectors, scale.queries)
-        base, queries = kept("sift", numbers, lambda: _sift(paths, scale, say))
+        base, queries = sift_vectors(scale, pictures, keep, say)
         name = f"{len(base):,} SIFT vectors of {len(paths):,} pictures"
     main = _with_exact(name, base, queries, say)
     numbers = (scale.wide_rows, scale.wide_queries)
@@ -113,6 +116,58 @@ def engine_data(scale: Scale, pictures: Sequence[tuple[str, Path]], keep: Path, 
             wide[:, : scale.short_d]
         ),  # largest variance first: this is PCA to so many dimensions
     )
+
+
+Keeper = Callable[[str, Sequence[int], Callable[[], tuple[FloatArray, FloatArray]]], list[FloatArray]]
+
+
+def _keeper(pictures: Sequence[tuple[str, Path]], keep: Path) -> Keeper:
+    """Keeps what is made of these pictures, under a name that has their sizes in it."""
+    keep.mkdir(parents=True, exist_ok=True)
+    stamp = [(name, path.stat().st_size) for name, path in pictures]
+
+    def kept(what: str, numbers: Sequence[int], make: Callable[[], tuple[FloatArray, FloatArray]]) -> list[FloatArray]:
+        key = hashlib.sha256(json.dumps([RECIPE, what, list(numbers), stamp]).encode()).hexdigest()[:16]
+        return _kept([keep / f"{what}-{key}-{part}.npy" for part in ("base", "queries")], make)
+
+    return kept
+
+
+def sift_vectors(scale: Scale, pictures: Sequence[tuple[str, Path]], keep: Path, say: Say) -> list[FloatArray]:
+    """Base and queries of SIFT vectors, as many as the scale wants or the pictures give."""
+    paths = [path for _, path in pictures]
+    numbers = (scale.vectors, scale.queries)
+    return _keeper(pictures, keep)("sift", numbers, lambda: _sift(paths, scale, say))
+
+
+def picture_features(
+    pictures: Sequence[tuple[str, Path]], keep: Path, say: Say, queries: int
+) -> tuple[FloatArray, FloatArray]:
+    """Unit features of whole pictures: the default model's, what a collection holds. No query is in the base."""
+    paths = [path for _, path in pictures]
+
+    def make() -> tuple[FloatArray, FloatArray]:
+        whole, asked = pooled_features(paths, None, queries, say)
+        d = whole.shape[1] // 2
+        return _unit(whole[:, :d]), _unit(asked[:, :d])
+
+    base, asked = _keeper(pictures, keep)("whole", (queries,), make)
+    return base, asked
+
+
+def wide_features(
+    pictures: Sequence[tuple[str, Path]], keep: Path, say: Say, numbers: tuple[int, int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Features of pictures and crops, pooled twice and reduced: numbers are rows, queries and dimensions."""
+    paths, kept = [path for _, path in pictures], _keeper(pictures, keep)
+    rows, queries, d = numbers
+
+    def pooled() -> tuple[FloatArray, FloatArray]:
+        base, asked = kept("pooled", (rows, queries), lambda: pooled_features(paths, rows, queries, say))
+        return reduced(base, asked, d)
+
+    base, asked = kept("wide", numbers, pooled)
+    return base, asked
 
 
 def synthetic(n: int, queries: int, d: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:

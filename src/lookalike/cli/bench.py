@@ -14,19 +14,20 @@ __all__ = ["bench"]
 bench = typer.Typer(help="Measure speed against other libraries.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@bench.callback()
-def _group() -> None:
-    """A callback makes typer keep `run` as a word of its own, also where it is the only command."""
-
-
 @bench.command("run")
 def run(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="What to measure: engine.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the report and the results go.")] = Path(
-        "benchmarks"
-    ),
+    spec: Annotated[
+        str,
+        typer.Argument(metavar="SPEC", help="What to measure: engine, small, full, upstream, scale, or a TOML file."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Where the results go; without it, benchmarks or benchmarks/SPEC."
+        ),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small and made-up data, under two minutes: to see that it works.")
+        bool, typer.Option("--quick", help="engine: small and made-up data, under two minutes, to see that it works.")
     ] = False,
     images: Annotated[
         list[Path] | None,
@@ -35,18 +36,62 @@ def run(
         ),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="CASE", help="Only this case; can be given again.")
+        list[str] | None, typer.Option("--only", metavar="CASE", help="engine: only this case; can be given again.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try again what failed or took too long.")] = False,
+) -> None:
+    """Measure against other libraries: the engine beside FAISS, or an experiment with every peer.
+
+    An experiment appends to results.jsonl in --out, and goes on where it was stopped. For numbers to quote, leave the machine alone
+    meanwhile.
+    """
+    from lookalike.collection import home
+
+    if spec == "engine":
+        if retry:
+            raise typer.BadParameter("the engine's benchmark is measured anew each time", param_hint="--retry")
+        _engine(out or Path("benchmarks"), quick, images, only)
+        return
+    for name, given in (("--quick", quick), ("--only", only)):
+        if given:
+            raise typer.BadParameter("it is for the engine's benchmark only", param_hint=name)
+    from lookalike.bench.experiments.run import run_experiment
+    from lookalike.bench.experiments.spec import load_experiment
+
+    experiment = load_experiment(spec)
+    folder = out or Path("benchmarks") / experiment.name
+    outcome = run_experiment(
+        experiment,
+        folder,
+        home.home() / "bench",
+        lambda: images or _folders(home.home() / "datasets", False),
+        command=f"lookalike bench run {Path(spec).name}",
+        retry=retry,
+        say=say,
+    )
+    emit(str(outcome.results))
+    say(f"{outcome.measured} results measured, {outcome.total} in all; `lookalike bench plot {folder}` draws them")
+
+
+@bench.command("plot")
+def plot(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="results.jsonl, or the folder that it is in.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Where plots and report go; without it, beside the results."),
     ] = None,
 ) -> None:
-    """Measure the engine against FAISS; prints a Markdown table and writes it with the results to --out.
+    """Draw the results of an experiment: plots (PNG, SVG), an interactive page, and a report in Markdown and HTML."""
+    from lookalike.bench.experiments.reporting import write_report
 
-    Both run in turns on the same data, codes and numbers of threads. For numbers to quote, leave the machine alone meanwhile.
-    """
+    path = results / "results.jsonl" if results.is_dir() else results
+    for written in write_report(path, out or path.parent, say=say):
+        emit(str(written))
+
+
+def _engine(out: Path, quick: bool, images: list[Path] | None, only: list[str] | None) -> None:
     from lookalike.bench.run import run_engine
     from lookalike.bench.spec import FULL, QUICK
-
-    if spec != "engine":
-        raise typer.BadParameter(f"expected engine, got {spec}", param_hint="SPEC")
     from lookalike.collection import home
 
     folders = images or _folders(home.home() / "datasets", quick)

@@ -1,0 +1,125 @@
+"""Starting a run's process, and ending it when it takes more than it may."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lookalike.bench.experiments.worker import POOLS
+
+__all__ = ["Limits", "answers"]
+
+_POLL = 0.1
+_LOG = 4000  # bytes of what a peer printed, from its end
+
+
+class Limits(Exception):
+    """Why a run ended before it was done; the message is for the row."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def answers(task: dict[str, Any], limit_s: float, limit_mb: float) -> Iterator[dict[str, Any]]:
+    """What the worker answers, as it comes.
+
+    Raises
+    ------
+    Limits
+        If it failed (status ``"failed"``), or was ended for time (``"timeout"``) or memory (``"memory"``).
+    """
+    environment = {**os.environ, **dict.fromkeys(POOLS, str(task["threads"])), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "lookalike.bench.experiments.worker"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    log: list[bytes] = []
+    readers = [
+        threading.Thread(target=_read, args=(process.stdout, lines.put, lambda: lines.put(None)), daemon=True),
+        threading.Thread(target=_read, args=(process.stderr, lambda part: _keep(log, part), lambda: None), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(task).encode() + b"\n")
+            process.stdin.close()
+        yield from _until_done(process, lines, limit_s, limit_mb)
+        code = process.wait()
+        if code:
+            readers[1].join(5)
+            raise Limits("failed", _why(code, b"".join(log)))
+    finally:
+        process.kill()
+        process.wait()
+        for reader in readers:
+            reader.join(5)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _read(pipe: Any, take: Any, end: Any) -> None:
+    for line in iter(pipe.readline, b""):
+        take(line)
+    end()
+
+
+def _keep(log: list[bytes], part: bytes) -> None:
+    log.append(part)
+    while sum(map(len, log[1:])) > _LOG:
+        log.pop(0)
+
+
+def _until_done(
+    process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None], limit_s: float, limit_mb: float
+) -> Iterator[dict[str, Any]]:
+    started = (
+        time.monotonic()
+    )  # from the first answer on: loading Python and the libraries is nobody's building or searching
+    while True:
+        try:
+            line = lines.get(timeout=_POLL)
+        except queue.Empty:
+            line = b""
+        if line is None:
+            return
+        if line:
+            answer = json.loads(line)
+            if answer["kind"] == "started":
+                started = time.monotonic()
+            yield answer
+        if limit_s and time.monotonic() - started > limit_s:
+            raise Limits("timeout", f"took more than {limit_s:g} s")
+        used = _resident(process.pid) if limit_mb else 0.0
+        if limit_mb and used > limit_mb:
+            raise Limits("memory", f"took {used:,.0f} MB of memory, {limit_mb:,.0f} are allowed")
+
+
+def _resident(pid: int) -> float:
+    """Megabytes of a process; 0 where the system does not say (the limit is then not enforced)."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _why(code: int, log: bytes) -> str:
+    """One line from what a failed process printed."""
+    if code < 0:
+        return f"the process was ended by signal {-code}"
+    lines = [line.strip() for line in log.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else f"the process ended with exit code {code}"

@@ -1,0 +1,172 @@
+"""Running: what is written, resuming, and peers that fail, hang, eat memory or are not there. Never how fast."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookalike.bench.adapters.faiss import Flat
+from lookalike.bench.experiments import supervise
+from lookalike.bench.experiments.store import FIELDS, opened, read_rows
+from lookalike.errors import DatasetError, FormatError, InputError, VersionError
+
+from .conftest import PEERS, SPEC, run
+
+Write = Callable[..., Path]
+FLAT = '[[peer]]\nname = "faiss-flat"\n'
+
+
+def test_every_line_is_whole(finished: Path) -> None:
+    rows = read_rows(finished / "out" / "results.jsonl")
+    assert [row["status"] for row in rows] == ["ok"] * 5
+    for row in rows:
+        assert set(row) == set(FIELDS)
+        assert (row["dataset"], row["n"], row["d"], row["k"], row["threads"]) == ("made-up", 1500, 64, 10, 1)
+        assert row["version"]
+        assert min(row["build_s"], row["qps"], row["p50_ms"], row["bytes"]) > 0
+        assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+        assert row["bytes_per_vector"] == pytest.approx(row["bytes"] / 1500, abs=0.01)
+        assert 0 <= row["recall_at_10"] <= 1
+        assert row["one_recall_at_1"] <= row["one_recall_at_5"] <= row["one_recall_at_10"]
+    by = {(row["peer"], *row["params"].values()): row for row in rows}
+    for exact in (("faiss-ivfflat", 16, 16), ("sklearn-kd-tree", 30)):
+        assert by[exact]["recall_at_10"] == 1
+        assert by[exact]["relative_error"] == pytest.approx(0, abs=1e-6)
+    assert by["faiss-ivfflat", 16, 1]["recall_at_10"] < 1
+    coded = [row for row in rows if row["peer"] == "lookalike-ivfpq"]
+    assert all(0 < row["quantization_error"] < 1 for row in coded)
+    note = json.loads((finished / "out" / "runs.jsonl").read_text("utf-8"))
+    assert note["command"] == "the command"
+    assert note["machine"]["cores"] >= 1
+    assert str(finished) not in (finished / "out" / "runs.jsonl").read_text("utf-8")  # nobody's business
+
+
+def test_what_is_done_is_not_done_again(finished: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    whole = (finished / "out" / "results.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    results.write_bytes(b"".join(lines[:1] + lines[2:4]) + lines[4][:40])  # one lost, and one cut off by a kill
+    outcome = run(finished / "trial.toml", tmp_path, finished / "keep")
+    after = results.read_bytes()
+    assert outcome.measured == 2
+    assert after.startswith(b"".join(lines[:1] + lines[2:4]))
+    assert sorted(row["key"] for row in read_rows(results)) == sorted(json.loads(line)["key"] for line in lines)
+    assert run(finished / "trial.toml", tmp_path, finished / "keep").measured == 0
+    assert results.read_bytes() == after
+
+
+def test_a_killed_run_goes_on(finished: Path, tmp_path: Path) -> None:
+    """The process is killed once its first result is on disk."""
+    code = (
+        "import sys; from pathlib import Path; from lookalike.bench.experiments.run import run_experiment;"
+        "from lookalike.bench.experiments.spec import read_experiment;"
+        "run_experiment(read_experiment(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), list)"
+    )
+    arguments = [str(finished / "trial.toml"), str(tmp_path), str(finished / "keep")]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
+    results = tmp_path / "results.jsonl"
+    try:
+        while not results.exists() or b"\n" not in results.read_bytes():
+            assert process.poll() is None
+            time.sleep(0.02)
+        with pytest.raises(InputError, match="another run is writing to it"), opened(results):
+            pass
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    before = results.read_bytes()
+    kept = before[: before.rfind(b"\n") + 1]
+    run(finished / "trial.toml", tmp_path, finished / "keep")
+    assert results.read_bytes().startswith(kept)
+    rows = read_rows(results)
+    assert len(rows) == len({row["key"] for row in rows}) == 5
+
+
+def test_a_peer_that_is_not_installed_is_a_row_until_it_is(
+    spec: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = spec(FLAT)
+    with monkeypatch.context() as patch:
+        patch.setattr(Flat, "module", "no_such_module")
+        for _ in range(2):
+            run(path, tmp_path / "out", tmp_path / "keep")
+    (row,) = read_rows(tmp_path / "out" / "results.jsonl")
+    assert (row["status"], row["reason"], row["qps"]) == ("not installed", "faiss-cpu is not installed", None)
+    run(path, tmp_path / "out", tmp_path / "keep")
+    assert [r["status"] for r in read_rows(tmp_path / "out" / "results.jsonl")] == ["not installed", "ok"]
+
+
+def test_a_peer_that_fails_is_a_row_and_the_others_run(spec: Write, tmp_path: Path) -> None:
+    head = SPEC.replace("d = 64", "d = 60")
+    path = spec('[[peer]]\nname = "rabitqlib-ivf"\nbuild = { nlist = 8 }\n' + FLAT, head=head)  # it wants 64 dimensions
+    run(path, tmp_path / "out", tmp_path / "keep")
+    bad, good = read_rows(tmp_path / "out" / "results.jsonl")
+    assert good["status"] == "ok"
+    if bad["version"]:
+        assert bad["status"] == "failed"
+        assert "dimensions in the range" in bad["reason"]
+    else:
+        assert bad["status"] == "not installed"
+
+
+def _task(tmp_path: Path) -> dict[str, Any]:
+    return {"peer": "faiss-flat", "folder": str(tmp_path), "build": {}, "searches": [], "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("code", "limits", "status", "reason"),
+    [
+        ("import time; time.sleep(60)", (0.3, 0), "timeout", "took more than 0.3 s"),
+        ("x = b'x' * 300_000_000; import time; time.sleep(60)", (0, 100), "memory", "MB of memory, 100 are allowed"),
+        ("import os; os.abort()", (0, 0), "failed", "ended by signal 6"),
+        ("raise SystemExit(3)", (0, 0), "failed", "exit code 3"),
+        ("raise ValueError('out of luck')", (0, 0), "failed", "ValueError: out of luck"),
+        ("import sys; print('x' * 100_000, file=sys.stderr); sys.exit('the end')", (0, 0), "failed", "the end"),
+    ],
+)
+def test_how_runs_end_early(
+    code: str, limits: tuple[float, float], status: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "worker"
+    script.write_text(f"#!{sys.executable}\n{code}\n", "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setattr(supervise.sys, "executable", str(script))
+    with pytest.raises(supervise.Limits, match=reason) as raised:
+        list(supervise.answers(_task(tmp_path), *limits))
+    assert raised.value.status == status
+
+
+def test_results_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with pytest.raises(DatasetError, match=r"no results at .*bench run SPEC"):
+        read_rows(path)
+    for text, kind, message in (
+        ('{"schema": 1, "kind": "run"}\n', VersionError, "line 1 is of an older version"),
+        ('{"schema": 3}\n', VersionError, "line 1 is of a newer lookalike"),
+        ('{"schema": 2}\n', FormatError, "line 1 is not a whole result: key is missing"),
+        ("[" * 100_000 + "\n", FormatError, "line 1 is not a result"),
+        ('{"schema": "2"}\n', FormatError, "line 1 is not a result"),
+        ("null\n", FormatError, "line 1 is not a result"),
+    ):
+        path.write_text(text, "utf-8")
+        with pytest.raises(kind, match=message), opened(path):
+            pass
+        assert path.read_text("utf-8") == text  # not touched
+
+
+def test_a_line_with_an_unknown_field_is_not_written(tmp_path: Path) -> None:
+    with opened(tmp_path / "results.jsonl") as store, pytest.raises(InputError, match="no field is called 'qsp'"):
+        store.append({"qsp": 1})
+
+
+def test_the_spec_of_the_fixture_is_whole() -> None:
+    assert PEERS.count("[[peer]]") == 3

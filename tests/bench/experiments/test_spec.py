@@ -1,0 +1,110 @@
+"""Specs that can be read, and one clear line for each that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.bench.adapters import ADAPTERS
+from lookalike.bench.experiments.data import Prepared
+from lookalike.bench.experiments.plan import check_peers, plan
+from lookalike.bench.experiments.spec import built_in, load_experiment, read_experiment
+from lookalike.errors import FormatError, InputError
+
+from .conftest import run
+
+FLAT = '[[peer]]\nname = "faiss-flat"\n'
+Write = Callable[..., Path]
+
+
+def test_lists_are_swept_and_keys_do_not_depend_on_order(spec: Write) -> None:
+    path = spec(
+        '[[peer]]\nname = "faiss-ivfpq"\nbuild = { nlist = [4, 8], m = [8, 16] }\nsearch = { nprobe = [1, 2, 4] }\n'
+    )
+    data = Prepared("made-up", "", Path(), 1500, 64, 30, "f" * 16)
+    runs = plan(read_experiment(path), {"made-up": [data]})
+    assert [(r.build["nlist"], r.build["m"]) for r in runs] == [(4, 8), (4, 16), (8, 8), (8, 16)]
+    assert [s["nprobe"] for s in runs[0].searches] == [1, 2, 4]
+    keys = [r.key(s) for r in runs for s in r.searches]
+    assert len(set(keys)) == 12
+    assert runs[0].key(dict(reversed(list(runs[0].searches[0].items())))) == keys[0]
+    assert plan(read_experiment(path), {"made-up": [data, data]})[4:] == []  # the same twice is measured once
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_built_in_specs_can_be_planned(name: str) -> None:
+    experiment = load_experiment(name)
+    check_peers(experiment)
+    d = {"upstream-2048": 2048, "pictures": 1280}
+    data = {e.name: [Prepared(e.name, "", Path(), 7196, d.get(e.name, 128), 500, e.name)] for e in experiment.data}
+    runs = plan(experiment, data)
+    assert len(runs) > 5
+    if name in {"small", "full"}:
+        assert {run.peer for run in runs} == set(ADAPTERS)
+        assert len({ADAPTERS[run.peer].package for run in runs}) >= 12
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"repeat = 3\n{{data}}{FLAT}", "unknown key 'repeat'; did you mean 'repeats'"),
+        (f'k = "ten"\n{{data}}{FLAT}', "k: expected a whole number of at least 0, got 'ten'"),
+        (f"k = true\n{{data}}{FLAT}", "k: expected a whole number"),
+        (f"k = 101\n{{data}}{FLAT}", "k: expected at most 100"),
+        (f"threads = []\n{{data}}{FLAT}", "threads: expected whole numbers"),
+        (f"threads = 0\n{{data}}{FLAT}", "threads: expected at least 1, got 0"),
+        (f"limit_s = nan\n{{data}}{FLAT}", "limit_s: expected a number"),
+        ("{data}", r"expected at least one \[\[peer\]\]"),
+        (FLAT, r"expected at least one \[\[data\]\]"),
+        ("data = 3\n" + FLAT, r"expected at least one \[\[data\]\]"),
+        (f'[[data]]\nname = "x"\nkind = "sitf"\n{FLAT}', "kind='sitf': expected one of .*; did you mean 'sift'"),
+        (f'[[data]]\nname = "x"\nkind = "hdf5"\n{FLAT}', "kind='hdf5' needs path"),
+        (f'[[data]]\nname = "x"\nkind = "sift"\nd = 3\n{FLAT}', "'d' means nothing for kind='sift'"),
+        (f'[[data]]\nkind = "sift"\n{FLAT}', "data 1: name is missing"),
+        (f"{{data}}{{data}}{FLAT}", "two data are called 'made-up'"),
+        ('{data}[[peer]]\nname = "faiss-flatt"\n', "no peer is called 'faiss-flatt'; did you mean 'faiss-flat'"),
+        ('{data}[[peer]]\nname = "faiss-flat"\ndata = "made-down"\n', "wants data 'made-down', .*did you mean 'made-up'"),
+        ('{data}[[peer]]\nname = "faiss-ivfpq"\nbuild = { nlists = 3 }\n',
+         "unknown build parameter 'nlists'; did you mean 'nlist'"),
+        ('{data}[[peer]]\nname = "faiss-ivfpq"\nsearch = { m = 3 }\n', "unknown search parameter 'm'; it takes nprobe"),
+        ('{data}[[peer]]\nname = "faiss-ivfpq"\nbuild = { m = "8" }\n', "build parameter m: expected a whole number, got '8'"),
+        ('{data}[[peer]]\nname = "faiss-ivfpq"\nsearch = { nprobe = 0 }\n', "nprobe: expected a whole number, got 0"),
+        ('{data}[[peer]]\nname = "lookalike-ivfpq"\nbuild = { m = 24 }\n',
+         "m=24 does not divide d=64; the nearest that does is m=16"),
+        ('{data}[[peer]]\nname = "faiss-ivfpq"\nbuild = { m = 7 }\n', "m=7 does not divide d=64"),
+        ('{data}[[peer]]\nname = "faiss-ivfflat"\nbuild = { nlist = 9000 }\n', "nlist=9000: expected 1 to n=1,500"),
+        ('{data}[[peer]]\nname = "lookalike-ivfpq"\nbuild = { nbits = 12 }\n', "nbits=12: expected 4 to 16"),
+        ('{data}[[peer]]\nname = "lookalike-ivfpq"\nbuild = { rotation = "pca:65" }\n', "pca: and a dimension of at most d=64"),
+        ('{data}[[peer]]\nname = "lookalike-ivfpq"\nbuild = { kmeans = "cuml" }\n', "kmeans='cuml': expected one of native"),
+    ],
+)  # fmt: skip
+def test_what_a_spec_cannot_say(text: str, message: str, spec: Write, tmp_path: Path) -> None:
+    data = '[[data]]\nname = "made-up"\nkind = "synthetic"\nd = 64\nrows = 1500\nqueries = 5\n'
+    path = spec(text.replace("{data}", data), head="")
+    with pytest.raises(InputError, match=message) as raised:
+        run(path, tmp_path / "out", tmp_path / "keep")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_files_that_are_no_specs(spec: Write, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"trial.toml: not TOML"):
+        read_experiment(spec("[[peer", head=""))
+    with pytest.raises(FormatError, match="not TOML"):
+        path = tmp_path / "binary.toml"
+        path.write_bytes(b"\xff\xfe\x00")
+        read_experiment(path)
+    with pytest.raises(InputError, match="'smal'; did you mean 'small'"):
+        load_experiment("smal")
+    with pytest.raises(InputError, match="expected a TOML file or one of engine, full, scale, small, upstream"):
+        load_experiment(str(tmp_path))
+
+
+def test_a_search_of_nothing_but_numbers_is_a_number(spec: Write) -> None:
+    experiment = read_experiment(spec('[[peer]]\nname = "pynndescent"\nsearch = { epsilon = [0, 0.2] }\n'))
+    check_peers(experiment)
+    assert experiment.threads == (1,)
+    assert np.isclose(experiment.round_s, 0.02)
