@@ -70,6 +70,9 @@ $(VENV)/.app: pyproject.toml $(VENV)/.made
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
 	@echo "installing lookalike and what its tests need into $(VENV), once; a minute or two"
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && apt-get install -yqq --no-install-recommends g++ python3-dev >/dev/null; \
+	  else echo "the tests compare with hnswlib, which has no wheels: install a C++ compiler first" >&2; exit 1; fi
 	$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.app
 
