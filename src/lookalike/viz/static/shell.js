@@ -32,7 +32,7 @@ const lookalike = (() => {
   const clip = (low, high, f) => (t) => f(low + (high - low) * Math.min(1, Math.max(0, t)));
   // One colour scale per meaning, each from 0 to 1. A dark page turns the one-hue scales round, so that "much" stands out.
   const ramps = {
-    distance: clip(0, 1, (t) => d3.interpolateViridis(1 - t)), // near is bright, far is dark
+    distance: (t) => clip(isDark() ? 0.22 : 0, 1, d3.interpolateViridis)(1 - t), // near is bright, far is dark
     size: (t) => clip(0.12, 0.9, d3.interpolateYlGnBu)(isDark() ? 1 - t : t),
     spread: (t) => clip(0.12, 0.9, d3.interpolateBuPu)(isDark() ? 1 - t : t),
     signed: (t) => isDark() ? d3.interpolateRgbBasis(["#f6a94a", "#8a5a1c", "#22252b", "#5a4b9c", "#b9a5ff"])(1 - t) : d3.interpolatePuOr(t),
