@@ -291,6 +291,8 @@ def _reranked(
     near = near[np.isin(near, snapshot.features)]
     fresh = snapshot.features[~np.isin(snapshot.features, index.ids)]
     near = np.union1d(near, fresh)
+    if not len(near):  # the cells that were visited are empty
+        return np.empty(0, np.int64), np.empty(0, np.float32)
     distances, found = exact_search(xq[None, :], snapshot.store.rows, min(k, len(near)), "cosine", near)
     return found[0], distances[0]
 
@@ -316,7 +318,7 @@ def _scope(snapshot: Snapshot, index: IVFPQIndex, wide: Trace, xq: FloatArray, o
     estimated = np.concatenate([cell.distances for cell in cells])
     codes = np.concatenate([cell.codes for cell in cells])
     outside = more[~np.isin(more, ids)]
-    places = index._find(outside)
+    places = _places(index, outside)
     held = places >= 0
     rank_of = np.empty(index.nlist, np.int64)
     rank_of[order] = np.arange(index.nlist)
@@ -355,7 +357,7 @@ def _other_codes(
 
 
 def _detail(snapshot: Snapshot, index: IVFPQIndex, q: FloatArray, ids: IdArray) -> dict[str, Any]:
-    places = index._find(ids)
+    places = _places(index, ids)
     list_no, codes = index._stored_at(places)[:2]
     centroids = index.coarse_centroids[list_no]
     x = index._inside(snapshot.store[ids])
@@ -365,6 +367,11 @@ def _detail(snapshot: Snapshot, index: IVFPQIndex, q: FloatArray, ids: IdArray) 
         "biases": np.zeros(len(ids), np.float32),  # an inner product needs none
         "list_terms": np.asarray(centroids @ q, np.float32),
     }
+
+
+def _places(index: IVFPQIndex, ids: IdArray) -> IdArray:
+    with index._writing:  # the map of ids belongs to the writer
+        return index._find(ids)
 
 
 def _first_entries(snapshot: Snapshot) -> Callable[[IdArray], IdArray]:

@@ -1,6 +1,10 @@
 // Estimated against true distance of every vector that was scanned, with the codes' error.
 "use strict";
 lookalike.view("errors", (stage, data, page) => {
+  if (!data.ids.length) {
+    stage.appendChild(document.createElement("p")).textContent = "The visited cells are empty, so nothing was estimated.";
+    return;
+  }
   const width = page.width(stage), height = Math.min(560, Math.max(340, width * 0.55)), box = { left: 62, right: 16, top: 16, bottom: 48 };
   const svg = d3.select(stage).append("svg").attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
   const all = [...data.exact, ...data.estimated], x = d3.scaleLinear(d3.extent(data.exact), [box.left + 8, width - box.right]).nice(), y = d3.scaleLinear(d3.extent(all), [height - box.bottom - 4, box.top]).nice();
