@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli import adapting, bench, catalogues, evaluating, explaining, features, fetching, models, training
+from lookalike.cli import (
+    adapting,
+    bench,
+    catalogues,
+    evaluating,
+    explaining,
+    features,
+    fetching,
+    models,
+    seeing,
+    training,
+)
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
@@ -34,6 +45,7 @@ app.add_typer(catalogues.datasets, name="datasets")
 app.add_typer(models.models, name="models")
 app.add_typer(features.features, name="features")
 app.add_typer(bench.bench, name="bench")
+app.add_typer(seeing.viz, name="viz")
 catalogues.datasets.command("fetch")(fetching.fetch_dataset)
 app.add_typer(explaining.viz, name="viz")
 app.command("explain")(explaining.explain)
