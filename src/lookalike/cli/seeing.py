@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.console import count, duration, emit, say
+from lookalike.cli.explaining import viz
 from lookalike.cli.opening import In, open_collection
 
 if TYPE_CHECKING:
     from lookalike.index.hnsw import HNSWGraph
 
 __all__ = ["view_hnsw", "view_map", "viz"]
-
-viz = typer.Typer(help="Draw what an index or a collection looks like inside.", no_args_is_help=True)
 
 _NEXT_LINE = 5.0  # seconds between lines of progress
 
