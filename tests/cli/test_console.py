@@ -136,3 +136,12 @@ def test_only_where_the_terminal_says_so(
 def test_a_picture_that_went_is_only_not_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     thumbnails.show(tmp_path / "gone.jpg", "kitty")
     assert capsys.readouterr().out == ""
+
+
+def test_out_of_memory_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    import typer
+
+    with pytest.raises(typer.Exit) as raised, console._exit_codes():
+        raise MemoryError
+    assert raised.value.exit_code == 1
+    assert capsys.readouterr().err.startswith("lookalike: out of memory; what was done before is kept")
