@@ -84,8 +84,8 @@ def test_a_part_is_drawn_moved_sized_and_removed_with_the_mouse(page: Page, wind
     assert (width, height) == pytest.approx((0.5, 0.4), abs=0.02)
     assert (x, y) == pytest.approx((0.2, 0.4), abs=0.03)
     drag(page, (0.98, 0.97), (1.3, 1.2), on=".lk-box")
-    page.wait_for_function("(before) => !location.search.includes(before)", arg=",".join(asked(page)["region"]))
-    assert region(page)[2] > 0.6
+    page.wait_for_function("Number(new URLSearchParams(location.search).get('region').split(',')[2]) > 0.6")
+    assert region(page)[:2] == pytest.approx([x, y], abs=0.01)
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_url(lambda url: "region" not in url)
     searched(page)
