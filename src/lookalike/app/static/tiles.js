@@ -26,17 +26,17 @@ function pictureBox(entry, collection) {
   const ratio = (entry.width ?? 1) / (entry.height ?? 1);
   const whole = ratio > 1.6 || ratio < 0.74;
   const image = el("img", {
+    loading: "lazy", // before the address, or it is fetched at once
+    decoding: "async",
     src: thumbnailUrl(entry.id, collection, 320),
     alt: "",
-    loading: "lazy",
-    decoding: "async",
     draggable: false,
     class: whole ? "is-whole" : null,
     onload: () => box.classList.add("is-loaded"),
     onerror: () => box.classList.add("is-missing"),
   });
   // Beside a long picture, a blur of itself: white stays white, sky stays sky.
-  const backdrop = whole && el("img", { src: image.src, alt: "", loading: "lazy", draggable: false, class: "lk-backdrop" });
+  const backdrop = whole && el("img", { loading: "lazy", src: image.src, alt: "", draggable: false, class: "lk-backdrop" });
   const box = el("span", { class: "lk-picture" }, backdrop || null, image);
   return box;
 }

@@ -198,7 +198,7 @@ export function showStrip(root, title, thumbs) {
       el(
         "button",
         { type: "button", title: hint, "aria-label": label, onclick },
-        src ? el("img", { src, alt: "", loading: "lazy", draggable: false }) : icon("text", 20),
+        src ? el("img", { loading: "lazy", src, alt: "", draggable: false }) : icon("text", 20),
       ),
     );
   root.replaceChildren(el("h2", {}, title), el("ul", {}, thumbs.map(button)));
