@@ -50,6 +50,7 @@ class Command:
     """`lookalike` with a home of its own."""
 
     home: Path
+    patience: float = 300  # seconds
 
     @property
     def environ(self) -> dict[str, str]:
@@ -62,7 +63,7 @@ class Command:
 
     def __call__(self, *args: str | Path | bytes, **options: Any) -> Outcome:
         with self.start(*args, **options) as process:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=self.patience)
         text = err.decode("utf-8", "backslashreplace")
         assert "Traceback" not in text, text
         return Outcome(process.returncode, out, text)

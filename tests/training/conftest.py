@@ -34,4 +34,4 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def lookalike(home: Path) -> Command:
     """The command in that home."""
-    return Command(home)
+    return Command(home, patience=1800)  # PyTorch is slow to load on a busy machine
