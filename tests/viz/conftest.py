@@ -59,7 +59,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&.jpg"
 def pictured(tmp_path_factory: pytest.TempPathFactory, starter: Path) -> Iterator[Collection]:
     """A collection of 25 pictures, one with a name that looks like HTML; not to be changed."""
     folder = copy_pictures(starter, tmp_path_factory.mktemp("pictured") / "pictures")
-    shutil.copy2(next(iter(sorted((folder / "photos/fish").iterdir()))), folder / "photos/fish" / HOSTILE)
+    shutil.copy2(sorted((starter / "photos/fish").iterdir())[15], folder / "photos/fish" / HOSTILE)
     with Collection.create(folder.parent / "pictured.lookalike") as collection:
         collection.add(folder)
         yield collection

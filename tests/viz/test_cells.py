@@ -16,7 +16,7 @@ from lookalike.viz.explain import collection_index_page, index_page
 from tests.cli.conftest import Command
 
 rng = np.random.default_rng(0)
-xb = rng.standard_normal((600, 8)).astype(np.float32)
+xb = rng.standard_normal((700, 8)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,14 @@ lookalike.view("whatif", (stage, data, page) => {
     return { scanned: met.length, results: best, found: best.filter((i) => goal.has(data.ids[i]) || data.exact[i] <= reach).length };
   }
   const grid = stage.appendChild(document.createElement("div"));
-  grid.style.cssText = "display:grid;gap:6px 14px;grid-template-columns:auto 1fr auto;align-items:center;max-width:760px;font-size:14.5px";
+  grid.style.cssText = "display:grid;gap:6px 14px;grid-template-columns:minmax(0,auto) minmax(70px,1fr) auto;align-items:center;max-width:760px;font-size:14.5px";
   function slider(name, key, values, tell) {
     const label = grid.appendChild(document.createElement("label")), range = grid.appendChild(document.createElement("input")), said = grid.appendChild(document.createElement("output"));
     label.textContent = name;
     label.htmlFor = range.id = `whatif-${key}`;
     Object.assign(range, { type: "range", min: 0, max: values.length - 1, step: 1, value: nearest(values, state[key]) });
-    said.style.cssText = "min-width:11ch;font-variant-numeric:tabular-nums";
+    range.style.cssText = "min-width:0;width:100%";
+    said.style.cssText = "max-width:16ch;font-variant-numeric:tabular-nums";
     const apply = () => { state[key] = values[Number(range.value)]; said.textContent = tell(state[key]); range.setAttribute("aria-valuetext", said.textContent); };
     range.addEventListener("input", () => { apply(); draw(); });
     apply();
