@@ -30,10 +30,10 @@ lookalike.view("hnsw", (stage, data, page) => {
     }
     disc.lines = plane.append("g");
     disc.marks = plane.append("g");
-    disc.front = plane.append("g");
+    disc.front = plane.append("g").attr("pointer-events", "none"); // the way lies over the points, and must not hide them from the pointer
     page.draw(plane.append("path").attr("d", page.symbol("query", narrow ? 4.5 : 6)).attr("transform", `translate(${cx},${disc.cy})`), "query", "query");
   }
-  const over = svg.append("g");
+  const over = svg.append("g").attr("pointer-events", "none");
   for (const disc of discs) {
     const text = over.append("text").attr("x", 0).attr("y", disc.cy - disc.ry + 12).attr("class", "level");
     text.append("tspan").attr("font-weight", 650).attr("font-size", 13).text(`Level ${disc.level}`);
