@@ -38,7 +38,7 @@ recall@10: the share of the 10 exact neighbours that are among the first 10 foun
 ties cannot hurt). 1-recall@R: how often *the* nearest is among the first R; it is not recall@R, and always looks better. Relative error:
 mean of (found distance ÷ exact distance at the same rank) − 1, distances not squared. Quantization error: mean ‖x − x̂‖² ÷ mean ‖x − mean‖².
 Bytes a vector: the whole index as saved, divided by n. Peak memory: how much the process grew while it built. All are defined in
-docs/benchmarks/README.md."""
+docs/benchmarks/experiments.md."""
 
 
 def write_report(results: Path, out: Path, say: Callable[[str], None] = lambda _: None) -> list[Path]:
@@ -108,7 +108,11 @@ def _markdown(rows: Sequence[Row], good: Sequence[Row], runs: Sequence[dict[str,
         busy = _is_busy(here, run)
         parts.append(f"## {dataset}, {here[0]['n']:,} × {here[0]['d']}, {threads} thread{'s' * (threads > 1)}")
         about = next((item["about"] for item in run.get("data", []) if item["name"] == dataset), "")
-        parts.append(f"{about[:1].upper()}{about[1:]}; {here[0]['queries']:,} queries." if about else "")
+        parts.append(
+            f"{about[:1].upper()}{about[1:]}; {max(r['queries'] for r in here):,} queries, fewer for slow peers."
+            if about
+            else ""
+        )
         if busy:
             parts.append(
                 "**The machine had other work meanwhile (see load): findings compare processor time; the plots show the clock's.**"
