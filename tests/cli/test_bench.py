@@ -18,7 +18,7 @@ from tests.cli.conftest import Command
 def test_only_known_specs_and_cases(lookalike: Command, tmp_path: Path) -> None:
     outcome = lookalike("bench", "run", "nonsense")
     assert outcome.code == 2
-    assert "expected engine, got nonsense" in outcome.err
+    assert "expected a TOML file or one of engine, full, scale, small, upstream, got nonsense" in outcome.err
     lookalike("bench", "run", "engine", "--quick", "--only", "serach", cwd=tmp_path).failed_with("serach", "search")
     assert list(tmp_path.iterdir()) == []
 

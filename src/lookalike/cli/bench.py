@@ -56,8 +56,11 @@ def run(
         if given:
             raise typer.BadParameter("it is for the engine's benchmark only", param_hint=name)
     from lookalike.bench.experiments.run import run_experiment
-    from lookalike.bench.experiments.spec import load_experiment
+    from lookalike.bench.experiments.spec import built_in, load_experiment
 
+    if spec not in built_in() and not Path(spec).exists():
+        names = ", ".join(["engine", *built_in()])
+        raise typer.BadParameter(f"expected a TOML file or one of {names}, got {spec}", param_hint="SPEC")
     experiment = load_experiment(spec)
     folder = out or Path("benchmarks") / experiment.name
     outcome = run_experiment(

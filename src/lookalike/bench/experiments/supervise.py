@@ -86,9 +86,7 @@ def _keep(log: list[bytes], part: bytes) -> None:
 def _until_done(
     process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None], limit_s: float, limit_mb: float
 ) -> Iterator[dict[str, Any]]:
-    started = (
-        time.monotonic()
-    )  # from the first answer on: loading Python and the libraries is nobody's building or searching
+    started = time.monotonic()  # from the first answer on: loading and compiling are nobody's building or searching
     while True:
         try:
             line = lines.get(timeout=_POLL)
@@ -98,7 +96,7 @@ def _until_done(
             return
         if line:
             answer = json.loads(line)
-            if answer["kind"] == "started":
+            if answer["kind"] in {"started", "warm"}:
                 started = time.monotonic()
             yield answer
         if limit_s and time.monotonic() - started > limit_s:

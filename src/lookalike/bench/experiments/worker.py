@@ -59,6 +59,7 @@ def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> 
     kind = get_adapter(task["peer"])
     answer("started", {})
     kind(task["build"], task["threads"]).warm_up(base[:_WARM_ROWS])
+    answer("warm", {})
     adapter = kind(task["build"], task["threads"])
     _forget_peak()
     with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as work:
