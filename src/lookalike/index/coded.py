@@ -12,6 +12,7 @@ from lookalike._typing import Array, CodeArray, FloatArray, IdArray, RangeResult
 from lookalike._validate import MAX_K, check_count, check_radius
 from lookalike.errors import NotTrainedError
 from lookalike.index.base import gather_ranges, missing
+from lookalike.index.cold import is_worthwhile, search_codes
 from lookalike.index.invlists import SIZE, InvertedLists
 from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import POSITION, ListedIndex, Stored
@@ -228,17 +229,22 @@ class CodedIndex(ListedIndex):
         NotTrainedError, DimensionError, InputError
         """
         k = check_count(k, "k", 1, MAX_K)
-        alone = self._search_alone(xq, k, nprobe, threads, allow)
-        if alone is not None:
-            return alone
+        if not self._cold:
+            alone = self._search_alone(xq, k, nprobe, threads, allow)
+            if alone is not None:
+                return alone
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
-        probes, coarse = self._probe(queries, nprobe, threads)
-        distances, ids = search_preassigned(
-            self._lists.snapshot, self._space(), queries, probes, coarse, k, permitted, threads
-        )
+        if self._cold and is_worthwhile(self, len(queries), nprobe, self.pq_centroids.size, self.m):
+            distances, ids = search_codes(self, queries, k, nprobe, permitted)
+        else:
+            probes, coarse = self._probe(queries, nprobe, threads)
+            distances, ids = search_preassigned(
+                self._lists.snapshot, self._space(), queries, probes, coarse, k, permitted, threads
+            )
+        self._cold = False
         return SearchResult(self._as_metric(distances), ids)
 
     def range_search(

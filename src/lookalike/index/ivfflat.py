@@ -12,6 +12,7 @@ from lookalike._validate import MAX_K, check_count, check_radius
 from lookalike.errors import DimensionError, InputError, NotTrainedError
 from lookalike.index.base import gather_ranges, missing, passes
 from lookalike.index.coarse import CoarseQuantizer, check_coarse_metric
+from lookalike.index.cold import is_worthwhile, search_vectors
 from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import ListedIndex, Stored
 from lookalike.index.preassigned import split_filter
@@ -206,6 +207,10 @@ class IVFFlatIndex(ListedIndex):
         if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         queries = self._inside(vectors)
+        if self._cold and is_worthwhile(self, len(queries), nprobe, 0, queries.shape[1]):
+            self._cold = False
+            distances, ids = search_vectors(self, queries, k, nprobe, permitted)
+            return SearchResult(self._as_metric(distances), ids)
         probes = self._probe(queries, nprobe, threads)[0]
         distances, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
 

@@ -36,7 +36,9 @@ class ListedIndex(Index):
     An optional rotation (`quantizers.rotation`) stands at the public door: what lies behind it lives in the rotated space.
     """
 
+    coarse_metric = "l2"  # how lists are chosen
     _lists: Any
+    _cold = False  # just loaded: the first search may do without the kernels (`index.cold`)
 
     def __init__(self, nlist: int, metric: str, kmeans: KMeansChoice, rotation: str | None, seed: int) -> None:
         super().__init__(metric)

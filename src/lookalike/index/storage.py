@@ -25,6 +25,7 @@ from lookalike.index.flat import FlatIndex
 from lookalike.index.invlists import InvertedLists
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex
+from lookalike.index.listed import ListedIndex
 from lookalike.index.pq import PQIndex
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.rotation import LinearTransform
@@ -258,6 +259,8 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
         index._next_id, index._readonly = int(metadata["next_id"]), mmap
         if index._next_id < 0 or (not mmap and index._next_id <= int(index.ids.max(initial=-1))):
             raise FormatError(f"next_id={index._next_id}, which is taken")
+        if isinstance(index, ListedIndex):
+            index._cold = True
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{path}: its parts do not fit each other ({error})") from None
     return index

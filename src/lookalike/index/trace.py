@@ -15,6 +15,7 @@ from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import MAX_K, check_count, check_ids
 from lookalike.errors import InputError
 from lookalike.index.coded import CodedIndex
+from lookalike.index.cold import product_table
 from lookalike.index.flat import FlatIndex
 from lookalike.index.ivfflat import IVFFlatIndex
 
@@ -207,8 +208,7 @@ def _decoded(index: CodedIndex, list_no: int, codes: CodeArray) -> FloatArray:
 def _table(index: Traced, q: FloatArray) -> FloatArray:
     if not isinstance(index, CodedIndex):
         return np.empty((0, 0), np.float32)
-    table = np.einsum("jcd,jd->jc", index.pq_centroids, q.reshape(index.m, index.dsub))
-    return np.asarray(-2 * table if index.metric == "l2" else table, np.float32)
+    return (-2 if index.metric == "l2" else 1) * product_table(index, q)
 
 
 def _distances(index: Traced, q: FloatArray, x: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def first(folder: str, settings: dict[str, Any]) -> dict[str, float]:
-    """Import, load, search once."""
+    """Import, load, search once; and again, by which time it needs the kernels."""
     begun = time.perf_counter()
     import numpy as np
 
@@ -29,7 +29,15 @@ def first(folder: str, settings: dict[str, Any]) -> dict[str, float]:
     done = time.perf_counter()
     if result.ids[0, 0] < 0:
         raise RuntimeError("the first search found nothing")
-    return {"import": imported - begun, "load": loaded - imported, "search": done - loaded, "total": done - begun}
+    index.search(query, settings["k"], nprobe=settings["nprobe"])
+    again = time.perf_counter() - done
+    return {
+        "import": imported - begun,
+        "load": loaded - imported,
+        "search": done - loaded,
+        "total": done - begun,
+        "second": again,
+    }
 
 
 def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
