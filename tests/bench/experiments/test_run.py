@@ -170,3 +170,17 @@ def test_a_line_with_an_unknown_field_is_not_written(tmp_path: Path) -> None:
 
 def test_the_spec_of_the_fixture_is_whole() -> None:
     assert PEERS.count("[[peer]]") == 3
+
+
+def test_peak_memory_is_that_of_the_build_alone() -> None:
+    code = """
+import numpy as np
+from lookalike.bench.experiments import worker
+earlier = np.ones(30_000_000); del earlier
+worker._forget_peak()
+before = worker.peak_memory()
+built = np.ones(10_000_000); del built
+print(worker.peak_memory() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 70e6 < float(done.stdout) < 120e6
