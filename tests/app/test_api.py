@@ -22,7 +22,8 @@ from tests.app.serving import HOSTILE, WINDMILL, serving
 
 def search(client: httpx.Client, image: bytes | None = None, **fields: Any) -> httpx.Response:
     files = None if image is None else {"image": ("picture.jpg", image, "image/jpeg")}
-    return client.post("/api/search", data={key.rstrip("_"): str(value) for key, value in fields.items()}, files=files)
+    data = {key.rstrip("_"): value if isinstance(value, list) else str(value) for key, value in fields.items()}
+    return client.post("/api/search", data=data, files=files)
 
 
 def error(response: httpx.Response, status: int) -> str:
