@@ -40,6 +40,7 @@ export function createStage(root, { changed, undrawable }) {
   }
 
   function finish() {
+    timer = 0;
     changed(isWhole(region) ? null : region.map((side) => Math.round(side * 1e4) / 1e4));
   }
 
@@ -94,7 +95,9 @@ export function createStage(root, { changed, undrawable }) {
 
   return {
     show(src, name, wanted) {
+      if (timer && image.src === src) return; // an answer came while the keys still move the box: their search follows
       clearTimeout(timer);
+      timer = 0;
       if (image.src !== src) {
         stage.classList.remove("is-drawn");
         image.src = src;
@@ -106,6 +109,7 @@ export function createStage(root, { changed, undrawable }) {
     },
     hide() {
       clearTimeout(timer);
+      timer = 0;
       stage.hidden = true;
       image.removeAttribute("src");
       image.alt = "";
