@@ -13,6 +13,7 @@ from lookalike._typing import Array
 from lookalike.data.datasets import starter_folder
 from lookalike.errors import ModelError
 from lookalike.features.images import decode
+from lookalike.features.runtime import onnx_runtime
 
 if TYPE_CHECKING:
     from lookalike.training.modules import Extractor
@@ -60,9 +61,9 @@ def to_onnx(network: Extractor, size: int, name: str) -> bytes:
 
 def cosines_to_torch(model: bytes, network: Extractor, size: int, pictures: int = 4) -> Array:
     """Cosine of the graph's vectors to the network's, for some starter pictures."""
-    import onnxruntime
     import torch
 
+    onnxruntime = onnx_runtime()
     paths = sorted(starter_folder().rglob("*.jpg"))
     squares = np.stack([decode(path, size) for path in paths[:: max(len(paths) // pictures, 1)][:pictures]])
     with torch.inference_mode():
