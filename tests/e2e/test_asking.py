@@ -143,6 +143,10 @@ def test_words_are_labels_of_the_default_model_and_the_page_says_so(page: Page) 
     expect(page.get_by_role("alert")).to_contain_text("do not mix with pictures")
     page.get_by_role("button", name="Back to the results").click()
     expect(heading(page)).to_contain_text("of “fish”")
+    words.fill("windmill")  # no label of the model, but a folder
+    words.press("Enter")
+    page.get_by_role("button", name="Show the folder photos/windmill").click()
+    expect(heading(page)).to_have_text("8 pictures")
 
 
 def test_thumbs_ask_for_more_and_less(page: Page, windmill: Path, fish: Path) -> None:

@@ -80,6 +80,10 @@ def test_the_number_of_results_searches_again(page: Page, windmill: Path) -> Non
     number.press("Enter")
     expect(results(page)).to_have_count(5)
     expect(heading(page)).to_have_text("5 pictures like windmill-12.jpg")
+    number.fill("999")  # as many as there may be, and that is what it says
+    number.press("Enter")
+    expect(results(page)).to_have_count(24)
+    assert [each.input_value() for each in page.locator("#lk-count input").all()] == ["200", "200"]
 
 
 @pytest.mark.parametrize("content", [b"this is not a picture", b"", b"\xff\xd8\xff\xe0\x00\x10JFIF cut off"])

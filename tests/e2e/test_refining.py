@@ -158,6 +158,9 @@ def test_back_and_forward_lead_through_the_searches_of_this_visit(page: Page, wi
     expect(heading(page)).to_have_text("12 pictures like windmill-12.jpg")
     page.go_back()
     expect(heading(page)).not_to_contain_text("windmill-12.jpg")
+    page.goto(f"{page.url.partition('?')[0]}?id=1")  # followed: nothing lies ahead of it
+    expect(results(page)).to_have_count(12)
+    expect(page.get_by_role("button", name="Forward")).to_be_disabled()
 
 
 def test_an_address_repeats_its_search_with_all_that_refines_it(page: Page, windmill: Path) -> None:
@@ -193,6 +196,19 @@ def test_a_bad_address_is_said_and_not_broken(page: Page) -> None:
     page.get_by_role("button", name="Back to the examples").click()
     page.goto(f"{address}?id=1&k=nonsense&sort=beauty&threshold=-5&region=a,b&browse=")
     expect(page.locator("#lk-results .lk-tile").first).to_be_visible()
+    page.goto(f"{address}?id=1&k=nonsense")
+    expect(results(page)).to_have_count(12)
+    page.goto(f"{address}?id=1&shape=zigzag")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="Back to the examples").click()
+    page.locator("#lk-results .lk-tile-button").first.click()
+    expect(results(page)).to_have_count(12)  # the shape is not asked for again
+    page.goto(f"{address}?browse=99")
+    expect(page.locator(".is-page .lk-tile")).to_have_count(24)
+    page.goto(f"{address}?in=nowhere&id=1")
+    page.get_by_role("button", name="Go to photos").click()
+    expect(page.locator("#lk-collection-select")).to_have_value("photos")
+    expect(heading(page)).to_have_text("Which pictures look like yours?")
 
 
 def test_arrow_keys_lead_through_the_results(page: Page, windmill: Path) -> None:
@@ -211,6 +227,19 @@ def test_arrow_keys_lead_through_the_results(page: Page, windmill: Path) -> None
     page.keyboard.press("Escape")
     page.keyboard.press("-")
     expect(chips(page, "dislike")).to_have_count(1)
+    searched(page)
+    expect(results(page).nth(5).locator('[data-act="dislike"]')).not_to_be_focused()
+    expect(results(page).nth(5).locator(".lk-tile-button")).to_be_focused()  # what took the place of what went
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(chips(page, "like")).to_have_count(1)
+    searched(page)
+    expect(page.locator('.lk-tile [data-act="like"][aria-pressed="true"]')).to_be_focused()
+    page.locator(".lk-chip-remove").last.focus()
+    page.keyboard.press("Enter")
+    expect(chips(page)).to_have_count(2)
+    expect(page.locator(".lk-chip-remove").last).to_be_focused()
+    searched(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

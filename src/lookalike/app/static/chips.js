@@ -2,6 +2,7 @@
 
 import { sourceOf, thumbnailUrl } from "./api.js";
 import { el, icon } from "./dom.js";
+import { keepFocus } from "./focus.js";
 
 const SIDE = 52;
 const ROLES = { like: "More like", dislike: "Less like" };
@@ -26,10 +27,10 @@ export function showChips(root, state, { picked, isAdding, pick, remove, toggleA
     },
     icon(isAdding ? "close" : "plus", 18),
   );
-  const focused = root.contains(document.activeElement) ? document.activeElement.id : null;
+  const refocus = keepFocus(root, document.querySelector("#lk-file"));
   root.hidden = chips.length === 0;
   root.replaceChildren(...(chips.length ? [...chips, el("li", {}, add)] : []));
-  if (focused === "lk-add") add.focus();
+  refocus?.();
 }
 
 function removal(key, name, remove) {

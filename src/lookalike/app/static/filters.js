@@ -1,6 +1,7 @@
 // The tools above the results: filters with their panel, order, least similarity, copies. `change(next, isSmall)` gets states.
 
 import { el, icon } from "./dom.js";
+import { keepFocus } from "./focus.js";
 import { SHAPES, SORTS, activeFilters, filtering, unfiltered, unfiltering } from "./query.js";
 import { grouped } from "./tiles.js";
 
@@ -120,8 +121,10 @@ export function createFilters(root, { change }) {
       );
     const clear = el("li", {}, el("button", { type: "button", class: "lk-link", onclick: () => change(unfiltered(state)) }, "Remove all"));
     const list = find("#lk-active");
+    const refocus = keepFocus(list, opener);
     list.hidden = active.length === 0;
     list.replaceChildren(...active.map(chip), ...(active.length > 1 ? [clear] : []));
+    refocus?.();
   }
 
   return {

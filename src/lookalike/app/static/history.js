@@ -8,7 +8,8 @@ const RECENT = 6;
 export function createHistory(collection, show) {
   const states = new Map();
   let at = history.state?.lookalike ?? 0;
-  let last = Math.max(at, Number(sessionStorage.getItem("lookalike-last") ?? 0) || 0);
+  const isNew = history.state?.lookalike === undefined; // an address that was typed or followed: nothing lies ahead of it
+  let last = isNew ? at : Math.max(at, Number(sessionStorage.getItem("lookalike-last") ?? 0) || 0);
 
   const addressOf = (state) => `?${toParams(state)}`.replaceAll("%2C", ",").replaceAll("%2F", "/");
   const write = (how, state) => {

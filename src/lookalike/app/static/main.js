@@ -5,6 +5,7 @@ import { createAsk } from "./ask.js";
 import { showDetails } from "./details.js";
 import { el } from "./dom.js";
 import { createFilters } from "./filters.js";
+import { keepFocus } from "./focus.js";
 import { createHistory } from "./history.js";
 import { wireKeeping } from "./keeping.js";
 import * as query from "./query.js";
@@ -33,6 +34,7 @@ export function start(shell) {
   let shown = null; // the last state that was answered, and its hits
   let timer = 0;
   let waiting = 0;
+  let isLeap = false; // the question is another picture: its answer is read from the first result on
 
   const ask = createAsk(find("#lk-ask"), {
     ask: (parts, add) => go(add ? query.adding(state, ...parts) : query.asking(state, ...parts)),
@@ -91,26 +93,28 @@ export function start(shell) {
   }
 
   async function searchNow(begun, before) {
+    const place = keepFocus(results);
     view.showLoading(results, state.k, context.examples[0]?.credit);
     const keysOf = ({ parts }) => parts.map((each) => each.key).join();
     if (narrow() && keysOf(state) !== keysOf(before)) results.scrollIntoView({ block: "start" }); // there they are below everything
     document.body.classList.add("lk-searching");
     try {
       const found = await searcher.ask(state);
-      if (found) show(found, begun);
+      if (found) show(found, begun, place);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       failed(error, before);
     }
   }
 
-  function show({ state: known, answer }, begun) {
+  function show({ state: known, answer }, begun, place) {
     document.body.classList.remove("lk-searching");
     state = known;
     visits.replace(state);
     shown = { state, hits: answer.results };
     drawTools();
     const size = context.status?.pictures ?? 0;
+    const refocus = keepFocus(results) ?? place;
     view.showResults(results, answer, {
       state,
       handlers,
@@ -120,6 +124,8 @@ export function start(shell) {
       unfilter: () => go({ ...query.unfiltered(state), threshold: 0 }),
     });
     keys.reset();
+    refocus?.(isLeap);
+    isLeap = false;
     const { name, more } = query.titleOf(state);
     find("#lk-announce").textContent = `${answer.results.length} results for ${name}${more ? ` and ${more} more` : ""}`;
     measure(begun, answer.timing_ms, (total) => {
@@ -136,7 +142,7 @@ export function start(shell) {
     const words = state.parts.findLast((each) => each.text);
     if (words) find("#lk-url").value = words.text;
     const isWords = words && error.type === "InputError";
-    state = query.isAsked(before) && before !== state && shown ? before : query.emptied(state);
+    state = query.isAsked(before) && before !== state && shown ? before : query.unfiltered(query.emptied(state)); // a filter of a bad address too
     visits.replace(state);
     drawTools();
     return refuse(isWords ? new api.ApiError("WordsError", error.message) : error);
@@ -147,10 +153,28 @@ export function start(shell) {
     document.body.classList.remove("lk-searching");
     const isBack = query.isAsked(state) && error.type !== "Forgotten";
     const ways = [[isBack ? "Back to the results" : "Back to the examples", () => (isBack ? run(clicked(), state) : go(query.emptied(state)))]];
+    if (error.type === "CollectionNotFoundError") ways.splice(0, 1, wayOut());
     const kept = { ...state, parts: state.parts.filter((each) => !each.tag || each.file || each.url) };
     if (error.type === "Forgotten" && query.isAsked(kept)) ways.unshift(["Search without it", () => go(kept)]);
+    if (error.type === "WordsError") ways.unshift(...foldersCalled(find("#lk-url").value));
     shown = null;
     view.showError(results, error, ways);
+  }
+
+  /** To a collection that is there, with what is left of the question. */
+  function wayOut() {
+    const known = () => [...find("#lk-collection-select").options].map(({ value }) => value);
+    const to = known().includes(state.collection) ? state.collection : (known()[0] ?? settings.collection);
+    const parts = () => state.parts.filter(({ source }) => source === undefined || known().includes(source));
+    return [`Go to ${to}`, () => go(query.moving({ ...state, parts: parts(), like: [], dislike: [] }, to))];
+  }
+
+  /** Words that the model has no label for may be what a folder is called. */
+  function foldersCalled(words) {
+    const wanted = words.trim().toLowerCase();
+    const called = (context.of === state.collection ? context.labels : []).filter(({ name }) => name.split("/").pop().toLowerCase() === wanted);
+    const open = (label) => () => go({ ...query.filtering(query.emptied(state), { labels: [label] }), browse: 0 });
+    return called.slice(0, 2).map(({ label, name }) => [`Show the folder ${name}`, open(label)]);
   }
 
   function waitForServer(error) {
@@ -172,7 +196,8 @@ export function start(shell) {
 
   function search(entry) {
     const asked = query.part({ id: entry.id, source: state.collection, name: entry.name, credit: entry.credit });
-    if (!narrow() && !ask.isAdding()) find("#lk-top").scrollIntoView({ block: "start" });
+    isLeap = !ask.isAdding();
+    if (!narrow() && isLeap) find("#lk-top").scrollIntoView({ block: "start" });
     go(ask.isAdding() ? query.adding(state, asked) : query.asking(state, asked));
   }
 
@@ -214,13 +239,17 @@ export function start(shell) {
     try {
       const page = await api.pictures(collection, at * PAGE, PAGE, wanted);
       if (mine !== state) return;
+      const last = Math.max(0, Math.ceil(page.total / PAGE) - 1);
+      if (at > last) return go({ ...state, browse: last }, { how: "replace" }); // pictures went, or the address is made up
       shown = null;
       const turn = (to) => {
         find("#lk-top").scrollIntoView({ block: "start" });
         go({ ...state, browse: to });
       };
-      view.showPage(results, page, { collection, offset: at * PAGE, size: PAGE, go: turn, search, details });
+      const refocus = keepFocus(results);
+      view.showPage(results, page, { collection, offset: at * PAGE, size: PAGE, go: turn, isFiltered: query.activeFilters(state).length > 0, search, details });
       keys.reset();
+      refocus?.();
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       if (mine === state) failed(error, state);
@@ -237,7 +266,7 @@ export function start(shell) {
         api.labels(wanted),
       ]);
       if (context.opened !== wanted) return;
-      Object.assign(context, { status, examples, of: wanted });
+      Object.assign(context, { status, examples, labels, of: wanted });
       view.showStatus(find("#lk-status"), status);
       filters.setLabels(labels);
       if (query.isAsked(state) || state.browse !== null) drawTools();
@@ -272,7 +301,11 @@ export function start(shell) {
       for (const other of find("#lk-count").querySelectorAll("input")) if (other !== input) other.value = input.value;
       setCount(Math.round(Number(input.value)));
     });
-    input.addEventListener("change", () => (input.value = Math.min(200, Math.max(1, Math.round(Number(input.value)) || state.k))));
+    input.addEventListener("change", () => {
+      const k = Math.min(200, Math.max(1, Math.round(Number(input.value)) || state.k));
+      for (const each of find("#lk-count").querySelectorAll("input")) each.value = k;
+      setCount(k);
+    });
   }
   find("#lk-back").addEventListener("click", visits.back);
   find("#lk-forward").addEventListener("click", visits.forward);

@@ -184,13 +184,13 @@ export function fromParams(params, collection) {
   const marks = (role) => all(role).map((id) => ({ id: Number(id) }));
   const filters = { ...NO_FILTERS, labels: all("label") };
   for (const name of ["after", "before", "min_side", "max_side", "shape"]) filters[name] = params.get(name) ?? "";
-  const number = (name, low, high) => Math.min(high, Math.max(low, Math.round(Number(params.get(name))) || low));
+  const number = (name, low, high, otherwise = low) => Math.min(high, Math.max(low, Math.round(Number(params.get(name) || NaN)) || otherwise));
   return empty(params.get("in") || collection, {
     parts: [...pictures, ...texts],
     like: marks("like"),
     dislike: marks("dislike"),
     filters,
-    k: params.has("k") ? number("k", 1, 200) : OPTIONS.k,
+    k: number("k", 1, 200, OPTIONS.k),
     threshold: number("threshold", 0, 100),
     sort: params.get("sort") in SORTS ? params.get("sort") : OPTIONS.sort,
     fold: params.get("fold") !== "false",

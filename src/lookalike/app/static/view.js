@@ -2,7 +2,7 @@
 
 import { thumbnailUrl } from "./api.js";
 import { el, icon } from "./dom.js";
-import { markOf, titleOf } from "./query.js";
+import { activeFilters, markOf, titleOf } from "./query.js";
 import { grouped, milliseconds, plural, tile } from "./tiles.js";
 
 const TITLES = {
@@ -19,6 +19,8 @@ const TITLES = {
   WordsError: "These words cannot be searched with",
 };
 
+const NONE = "This collection holds no pictures yet. Collections, above, makes one from a folder; so does lookalike index FOLDER.";
+
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 const grid = (className, label, tiles) => el("ul", { class: `lk-grid ${className}`, "aria-label": label }, tiles);
@@ -27,20 +29,19 @@ const grid = (className, label, tiles) => el("ul", { class: `lk-grid ${className
 export function showExamples(root, examples, collection, handlers) {
   root.removeAttribute("aria-busy");
   const tiles = examples.map((entry, index) => tile(entry, collection, handlers, { index }));
-  const none = el("p", { class: "lk-lead" }, "This collection holds no pictures yet: lookalike index FOLDER adds some.");
   root.replaceChildren(
     el(
       "header",
       { class: "lk-intro" },
       el("h2", {}, "Which pictures look like yours?"),
-      el("p", { class: "lk-lead" }, "Drop one anywhere on this page, paste it, or start with one of these."),
+      el("p", { class: "lk-lead" }, examples.length ? "Drop one anywhere on this page, paste it, or start with one of these." : NONE),
     ),
-    examples.length ? grid("", "Examples", tiles) : none,
+    ...(examples.length ? [grid("", "Examples", tiles)] : []),
   );
 }
 
 /** A page of the collection. */
-export function showPage(root, page, { collection, offset, size, go, ...handlers }) {
+export function showPage(root, page, { collection, offset, size, go, isFiltered, ...handlers }) {
   root.removeAttribute("aria-busy");
   const tiles = page.pictures.map((entry, index) => tile(entry, collection, handlers, { index }));
   const last = Math.max(0, Math.ceil(page.total / size) - 1);
@@ -49,8 +50,8 @@ export function showPage(root, page, { collection, offset, size, go, ...handlers
     el("button", { type: "button", class: "lk-button", disabled: !on, onclick: () => go(to) }, label);
   root.replaceChildren(
     el("header", { class: "lk-summary" }, el("h2", {}, plural(page.total, "picture")), el("p", { class: "lk-timing" }, `Page ${grouped(at + 1)} of ${grouped(last + 1)}`)),
-    page.total ? grid("is-page", "Pictures of the collection", tiles) : el("p", { class: "lk-lead" }, "No picture passes these filters."),
-    el("nav", { class: "lk-pages", "aria-label": "Pages" }, turn("Previous", at - 1, at > 0), turn("Next", at + 1, at < last)),
+    page.total ? grid("is-page", "Pictures of the collection", tiles) : el("p", { class: "lk-lead" }, isFiltered ? "No picture passes these filters." : NONE),
+    ...(page.total === 0 ? [] : [el("nav", { class: "lk-pages", "aria-label": "Pages" }, turn("Previous", at - 1, at > 0), turn("Next", at + 1, at < last))]),
   );
 }
 
@@ -114,12 +115,14 @@ function noteOf(answer, { size }) {
 }
 
 function nothing({ state, unfilter }) {
+  if (!state.threshold && !activeFilters(state).length) return el("div", { class: "lk-empty" }, icon("picture", 28), el("p", {}, `There is nothing else in ${state.collection}.`));
+  const passed = [...(state.threshold ? [`${state.threshold}%`] : []), ...(activeFilters(state).length ? ["these filters"] : [])];
   const remove = el("button", { type: "button", class: "lk-button", onclick: unfilter }, "Remove filters and threshold");
   return el(
     "div",
     { class: "lk-empty" },
     icon("filter", 28),
-    el("p", {}, `Nothing in ${state.collection} passes ${state.threshold ? `${state.threshold}% and ` : ""}these filters.`),
+    el("p", {}, `Nothing in ${state.collection} passes ${passed.join(" and ")}.`),
     remove,
   );
 }
@@ -178,7 +181,7 @@ export function showStatus(root, status) {
     ["Index", status.index === "flat" ? "exact search" : status.spec],
     ["Model", status.model_title ?? status.model],
   ];
-  if (recall) {
+  if (recall && status.pictures) {
     const interval = `${recall.low.toFixed(3)}–${recall.high.toFixed(3)}`;
     const meaning = `Share of the true ${recall.k} nearest pictures that a search finds, over ${recall.n} queries; 95 % interval ${interval}`;
     const value = el("span", { title: meaning }, recall.value.toFixed(3), el("small", {}, ` (${interval})`));
