@@ -166,7 +166,11 @@ export function start(shell) {
     const known = () => [...find("#lk-collection-select").options].map(({ value }) => value);
     const to = known().includes(state.collection) ? state.collection : (known()[0] ?? settings.collection);
     const parts = () => state.parts.filter(({ source }) => source === undefined || known().includes(source));
-    return [`Go to ${to}`, () => go(query.moving({ ...state, parts: parts(), like: [], dislike: [] }, to))];
+    const leave = () => {
+      results.replaceChildren(); // what was refused has been read: `open` may show examples
+      go(query.moving({ ...state, parts: parts(), like: [], dislike: [] }, to));
+    };
+    return [`Go to ${to}`, leave];
   }
 
   /** Words that the model has no label for may be what a folder is called. */
