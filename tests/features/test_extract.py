@@ -179,7 +179,7 @@ def test_what_is_there_is_kept_or_replaced_as_said(folder: Path, tmp_path: Path)
         extract(folder, out, "quick")
     assert extract(folder, out, "quick", replacing=True).facts.n == N - 1
     out.with_suffix(".json").unlink()
-    with pytest.raises(InputError, match="something else is there"):
+    with pytest.raises(InputError, match="holds something else already"):
         extract(folder, out, "quick")
 
 

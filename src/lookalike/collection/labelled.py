@@ -140,8 +140,8 @@ def _check_named(named: list[tuple[str, ...]], labels: Labels) -> None:
         return
     if isinstance(labels, str) and labels == _FOLDERS:
         raise InputError(
-            "labels: no picture is in a folder of its own kind, so folders cannot be the labels; "
-            "index the folder above them, or give a file of labels"
+            "labels: all pictures lie directly in the folder that was indexed, so there are no folders to label them; "
+            "index the folder above it, or give a file of labels"
         )
     raise InputError(
         f"labels: none of the collection's {len(named):,} pictures is named there; paths are seen from the folder "

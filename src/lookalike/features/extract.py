@@ -171,11 +171,11 @@ def _as_it_was(target: Path, facts: Facts) -> Extracted:
     known = read_facts(target)
     if known is None or not known.same_work(facts):
         what = (
-            "something else is"
+            "something else"
             if known is None
-            else f"other features are ({known.n:,} by {known.model}, of {known.folder})"
+            else f"features of {known.n:,} pictures of {known.folder} by {known.model}"
         )
-        raise InputError(f"{target}: {what} there; choose another --out, or say --replace")
+        raise InputError(f"{target} holds {what} already; choose another --out, or say --replace")
     return Extracted((target, *companions(target)), known, was_there=True)
 
 
