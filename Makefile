@@ -1,4 +1,4 @@
-# make demo | test | check | bench | bench-full | dist | clean. Each creates the virtual environment it needs; nothing has to be installed before.
+# make demo | test | check | bench | bench-full | docs | dist | clean. Each creates the virtual environment it needs; nothing has to be installed before.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -15,7 +15,7 @@ OUT ?= benchmarks
 PYTEST ?= -n 2 --dist loadgroup
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help demo test test-plain test-train check bench bench-full dist clean
+.PHONY: help demo test test-plain test-train check bench bench-full docs dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +47,15 @@ bench: $(VENV)/.bench ## every peer on two real data sets, in about a quarter of
 bench-full: ## the same at full size: hours; stopped, it goes on where it was
 	@$(MAKE) --no-print-directory bench BENCH=full
 
+docs: $(VENV)/.docs ## build the documentation into site/, with its views live in it; links are checked
+	DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 dist: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## delete the environment, builds and caches
-	rm -rf $(VENV) $(TRAIN_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
@@ -85,6 +89,10 @@ $(TRAIN_VENV)/.train: pyproject.toml
 # Two peers have no wheels. With a compiler they are built; without one they are rows that say so.
 $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) install -e '.[bench-source]' 2>/dev/null || echo "annoy and hnswlib need a C++ compiler; measuring without them" >&2
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.dev
+	$(PIP) install -e '.[docs]'
 	@touch $@
 
 # The browser of the end-to-end tests. Ubuntu's chromium package is a snap, which containers cannot run.

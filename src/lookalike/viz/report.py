@@ -65,7 +65,7 @@ class View:
 class Page:
     """A finished page. In a notebook it shows itself."""
 
-    html: str
+    html: str = field(repr=False)
 
     def __str__(self) -> str:
         return self.html
