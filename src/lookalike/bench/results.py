@@ -13,7 +13,7 @@ from lookalike.bench.metrics import Agreement
 from lookalike.bench.spec import TARGETS, Target
 from lookalike.errors import FormatError, VersionError
 
-__all__ = ["SCHEMA", "Row", "Side", "read_results", "write_line"]
+__all__ = ["SCHEMA", "Row", "Side", "parse_line", "read_results", "write_line"]
 
 SCHEMA = 1
 _MAX_BYTES = 64 << 20
@@ -137,12 +137,24 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 def _parsed(path: Path, lines: list[str]) -> Iterable[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-            raise FormatError(f"{path}: line {number} is not a result")
+        value = parse_line(path, number, line)
         if value["schema"] > SCHEMA:
             raise VersionError(f"{path}: written by a newer lookalike (schema {value['schema']}, known {SCHEMA})")
         yield value
+
+
+def parse_line(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
+    """One line of results of any schema.
+
+    Raises
+    ------
+    FormatError
+        If it is something else.
+    """
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
+        raise FormatError(f"{path}: line {number} is not a result")
+    return value

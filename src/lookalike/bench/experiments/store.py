@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lookalike._files import try_lock
+from lookalike.bench.results import parse_line
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
 
 __all__ = ["FIELDS", "SCHEMA", "Store", "opened", "read_rows"]
@@ -96,12 +97,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-        raise FormatError(f"{path}: line {number} is not a result")
+    value = parse_line(path, number, line)
     if value["schema"] < SCHEMA:
         raise VersionError(
             f"{path}: line {number} is of an older version (schema {value['schema']}, this is {SCHEMA}); "
