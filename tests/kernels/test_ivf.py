@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from numba import njit
 
-from lookalike.kernels import ivf
+from lookalike.kernels import ivf, scratch
 from tests import reference
 from tests.kernels.conftest import examples
 
@@ -70,13 +70,13 @@ def coarse_terms(lists: Lists, xq: np.ndarray, probes: np.ndarray, l2: bool, by_
     return terms.astype(np.float32)
 
 
-def searched(lists, xq, probes, k, *, l2, by_residual, wide=False, mask=NOTHING, chosen=NOBODY):
+def searched(lists, xq, probes, k, *, l2, by_residual, wide=False, mask=NOTHING, chosen=NOBODY, group=3):
     kernel = ivf.search_lists if lists.codebook.shape[1] <= 256 else ivf.search_lists_wide
     out_d, out_i = np.full((len(xq), k), np.nan, np.float32), np.full((len(xq), k), -9, np.int64)
     coarse = coarse_terms(lists, xq, probes, l2, by_residual)
     kernel(
         xq, probes, coarse, lists.table, int(lists.table[:, 3].max()), lists.centroids, lists.codebook, lists.columns,
-        by_residual, l2, wide, mask, chosen, k, out_d, out_i,
+        by_residual, l2, wide, mask, chosen, k, group, out_d, out_i,
     )  # fmt: skip
     return out_d, out_i
 
@@ -173,7 +173,7 @@ def test_visiting_order_groups_pairs_by_list(seed, nq, nlist, data) -> None:
     rng = np.random.default_rng(seed)
     probes = np.stack([rng.permutation(nlist)[:nprobe] for _ in range(nq)])
     order = np.full(nq * nprobe, -1)
-    pairs = ivf.visiting_order(probes, first, nprobe, nlist, order)
+    pairs = ivf.visiting_order(probes, first, nprobe, np.full(nlist + 1, -5), order)
     expected = sorted((probes[i, p], i * nprobe + p) for i in range(nq) for p in range(first, nprobe))
     assert order[:pairs].tolist() == [pair for _, pair in expected]
     assert (order[pairs:] == -1).all()
@@ -192,7 +192,7 @@ def test_who_is_allowed() -> None:
 
 @njit
 def _aligned():
-    memory = ivf.aligned_bytes(100)
+    memory = scratch.aligned_bytes(100)
     return memory.ctypes.data, memory.shape[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError
 from lookalike.index.base import LARGEST_NORM
@@ -13,10 +13,8 @@ from lookalike.quantizers.kmeans import assign
 
 __all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
 
-FEW = 8  # below this many queries, scoring centroids by our kernel beats a matrix product
 ROWS = 4096  # vectors of one matrix product in `assign_lists`
-QUERIES = 1024  # and in `CoarseQuantizer.probe`
-SELECTED = 128  # queries whose lists one thread selects at a time
+QUERIES = 64  # that the kernel scores together
 
 
 def check_coarse_metric(choice: str | None, metric: str) -> str:
@@ -63,7 +61,7 @@ class CoarseQuantizer:
         tiles = -(-nlist // 64)
         padded = np.zeros((tiles * 64, d), np.float32)
         padded[:nlist] = centroids
-        # as the kernel that scores single queries wants them: element e of centroid 64 t + c is columns[t, e, c]
+        # as the kernel that scores queries wants them (`kernels.coarse`): element e of centroid 64 t + c is tiles[t, e, c]
         self.tiles = aligned_empty((tiles, d, 64), np.float32)
         self.tiles[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
         # ‖c‖², or 0 for inner products; +inf where padded
@@ -90,28 +88,24 @@ class CoarseQuantizer:
         coarse : ndarray of float32, shape (nq, nprobe)
             ‖q − c‖², or −⟨q, c⟩ for ``"ip"``.
         """
-        from lookalike.kernels.distances import probe_few, select_probes
+        from lookalike.kernels.coarse import probe_lists
 
-        nlist, by_l2 = self.nlist, self.metric != "ip"
-        if len(xq) < FEW:
-            few: tuple[IdArray, FloatArray] = probe_few(
-                xq, self.tiles, self.offsets, self.centroids, self.largest, nprobe, by_l2
-            )
-            return few
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
-        scale = np.float32(-2 if by_l2 else -1)
-        for first in range(0, len(xq), QUERIES):
-            rows = xq[first : first + QUERIES]
-            scores = np.full((len(rows), len(self.offsets)), np.inf, np.float32)
-            scores[:, :nlist] = rows @ self.centroids.T
-            scores[:, :nlist] *= scale
-            scores[:, :nlist] += self.offsets[:nlist]
 
-            def select(at: int, first: int = first, rows: FloatArray = rows, scores: FloatArray = scores) -> None:
-                part, out = slice(at, at + SELECTED), slice(first + at, min(first + at + SELECTED, first + len(rows)))
-                select_probes(
-                    rows[part], scores[part], self.centroids, self.largest, nprobe, by_l2, probes[out], coarse[out]
-                )
+        def run(rows: slice) -> None:
+            probe_lists(
+                xq[rows],
+                self.tiles,
+                self.offsets,
+                self.centroids,
+                self.largest,
+                self.metric != "ip",
+                probes[rows],
+                coarse[rows],
+            )
 
-            run_all(select, range(0, len(rows), SELECTED), threads)
+        if len(xq) == 1:
+            run(slice(0, 1))
+        else:
+            run_all(run, shares(len(xq), QUERIES, threads), threads)
         return probes, coarse

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import run_all, shares
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.invlists import Snapshot
 
 __all__ = ["CodeSpace", "range_preassigned", "search_preassigned", "split_filter"]
 
-QUERIES = 64  # of one call of the kernel: as many as share lists without their tables leaving the L2 cache for long
-TABLES = 16 << 20  # bytes of the tables of one call, at the most
-KEPT = 2_000_000  # candidates of one call at the most
+QUERIES = 32  # of a group: as many as share lists while their tables stay near
+TABLES = 16 << 20  # bytes of the tables of a group, at the most
+KEPT = 2_000_000  # candidates of a group at the most
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
 
@@ -68,16 +68,16 @@ def search_preassigned(
 
     def run(rows: slice) -> None:
         search(
-            xq[rows], probes[rows], coarse[rows], lists.table, lists.longest, *space, lists.wide_ids, mask, chosen, k,
+            xq[rows], probes[rows], coarse[rows], lists.table, lists.longest, *space, lists.wide_ids, mask, chosen, k, group,
             distances[rows], ids[rows],
         )  # fmt: skip
 
+    one = len(space.codebook) * 256 * 5  # bytes of a query's tables
+    group = max(1, min(QUERIES, KEPT // k, TABLES // one))
     if len(xq) == 1:  # every microsecond counts
         run(slice(0, 1))
         return distances, ids
-    one = len(space.codebook) * 256 * 5  # bytes of a query's tables
-    step = max(1, min(QUERIES, KEPT // k, TABLES // one, -(-len(xq) // threads)))
-    run_all(run, [slice(at, at + step) for at in range(0, len(xq), step)], threads)
+    run_all(run, shares(len(xq), group, threads), threads)
     return distances, ids
 
 

@@ -7,9 +7,11 @@ out as in `scan.py`; ids are int32 or int64.
 import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.distances import code_product, direct_distance, inner_product, probe_few, table_sum
+from lookalike.kernels.coarse import probe_lists
+from lookalike.kernels.distances import code_product, direct_distance, inner_product, table_sum
 from lookalike.kernels.lut import build_tables, quantize_tables
 from lookalike.kernels.scan import BLOCK, lane_byte, masks_below, scan_estimates, scan_masks
+from lookalike.kernels.scratch import aligned_bytes, make_scratch
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
 from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, quickselect, sort_candidates
 
@@ -35,14 +37,6 @@ def is_allowed(number, mask, chosen):
 
 
 @inlined
-def aligned_bytes(count):
-    """`count` bytes at a 64-byte aligned address, and the array that owns them."""
-    memory = np.empty(count + 64, np.uint8)
-    start = (64 - (memory.ctypes.data & 63)) & 63
-    return memory[start : start + count]
-
-
-@inlined
 def code_address(lists, place, m, width):
     """Where the first code of a place, list_no << 32 | position, lies; rows are `width` bytes."""
     position = place & 0xFFFFFFFF
@@ -51,17 +45,17 @@ def code_address(lists, place, m, width):
 
 
 @kernel
-def visiting_order(probes, first, last, nlist, order):
+def visiting_order(probes, first, last, starts, order):
     """Pairs (query, probe) with first <= probe < last, grouped by list, as query · nprobe + probe; returns how many.
 
-    A counting sort: a list's codes are read once for all the queries that visit it.
+    A counting sort: a list's codes are read once for all the queries that visit it. starts: scratch, int64 (nlist + 1,).
     """
     nq, nprobe = probes.shape
-    starts = np.zeros(nlist + 1, np.int64)
+    starts[:] = 0
     for i in range(nq):
         for p in range(first, last):
             starts[probes[i, p] + 1] += 1
-    for list_no in range(nlist):
+    for list_no in range(starts.shape[0] - 1):
         starts[list_no + 1] += starts[list_no]
     for i in range(nq):
         for p in range(first, last):
@@ -170,6 +164,56 @@ def finish(query, lists, centroids, codebook, is_l2, by_residual, distances, ids
         out_d[c], out_i[c] = INFINITY, -1
 
 
+@inlined
+def prefetch_list(lists, list_no, m):
+    ahead = lists[list_no, CODES]
+    for line in range(min(512, (lists[list_no, SIZE] + BLOCK - 1) // BLOCK * m)):
+        prefetch(ahead + 64 * line)
+
+
+@kernel
+def search_group(xq, probes, coarse, lists, codebook, columns, is_l2, wide_ids, mask, chosen, k, work):
+    """Candidates of each query of a group, left in `work`: at least the k nearest. Arguments as in `search_lists`."""
+    nq, nprobe = probes.shape
+    m = codebook.shape[0]
+    scale = np.float32(-2 if is_l2 else -1)
+    largest = min(255, 65535 // m)
+    tables, steps, floors, masks = work.tables, work.steps, work.floors, work.masks
+    counts, limits = work.counts, work.limits
+    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    counts[:nq], limits[:nq] = 0, INFINITY
+    build_tables(xq, columns, scale, work.exact)
+    for i in range(nq):
+        steps[i], floors[i] = quantize_tables(work.exact[i], largest, tables[i])
+    for phase in range(2):
+        first, last = (0, 1) if phase == 0 else (1, nprobe)
+        pairs = visiting_order(probes, first, last, work.starts, work.order) if nq > 1 else last - first
+        for pair in range(pairs):
+            i, p = (work.order[pair] // nprobe, work.order[pair] % nprobe) if nq > 1 else (0, first + pair)
+            list_no, size = probes[i, p], lists[probes[i, p], SIZE]
+            if size == 0:
+                continue
+            if nq == 1 and p + 1 < nprobe:
+                prefetch_list(lists, probes[i, p + 1], m)
+            codes, biases, blocks = lists[list_no, CODES], lists[list_no, BIASES], (size + BLOCK - 1) // BLOCK
+            # half a step for each sub-quantizer, and the rounding of float sums of this size
+            slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
+            table = tables[i].ctypes.data
+            if limits[i] == INFINITY and not filtered:
+                first_masks(codes, biases, size, m, table, steps[i], slack, k, work.estimates, work.minima, masks)
+            else:
+                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i])
+                scan_masks(codes, blocks, m, table, biases, steps[i], threshold, masks)
+            count, limit = score_survivors(
+                xq[i], list_no, coarse[i, p], lists, size, codebook, work.exact[i], scale, masks, wide_ids, mask, chosen,
+                work.distances[i], work.ids[i], work.places[i], counts[i], limits[i], k,
+            )  # fmt: skip
+            if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
+                limit = quickselect(work.distances[i], work.ids[i], work.places[i], count, k)
+                count = k
+            counts[i], limits[i] = count, limit
+
+
 @kernel
 def search_lists(
     xq,
@@ -186,73 +230,32 @@ def search_lists(
     mask,
     chosen,
     k,
+    group,
     out_d,
     out_i,
 ):
     """The k nearest coded vectors of each query in the lists it probes; codes of up to 8 bits.
 
-    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`distances.select_probes`); lists int64 (nlist, 4);
-    codebook float32 (m, ksub, dsub) and columns (m, dsub, 256), the same by columns, padded; out_d (nq, k), out_i (nq, k).
+    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`coarse.select_probes`); lists int64 (nlist, 4);
+    codebook float32 (m, ksub, dsub) and columns (m, dsub, 256), the same by columns, padded; group: queries that share the reading
+    of a list; out_d (nq, k), out_i (nq, k).
     A query's nearest list comes first and sets its threshold; then all other pairs, grouped by list.
     """
     nq, nprobe = probes.shape
-    m = codebook.shape[0]
-    scale = np.float32(-2 if is_l2 else -1)
-    largest = min(255, 65535 // m)
-    capacity = 2 * k + LANES
-    blocks = (longest + BLOCK - 1) // BLOCK
-    tables = aligned_bytes(nq * m * 256).reshape(nq, m, 256)
-    exact = np.empty((nq, m, 256), np.float32)
-    steps, floors = np.empty(nq, np.float32), np.empty(nq, np.float32)
-    distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
-    places, counts = np.empty((nq, capacity), np.int64), np.zeros(nq, np.int64)
-    limits = np.full(nq, INFINITY, np.float32)
-    masks = np.empty(blocks, np.uint64)
-    estimates = aligned_bytes(blocks * BLOCK * 4).view(np.float32)
-    minima = np.empty(LANES, np.float32)
-    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    build_tables(xq, columns, scale, exact)
-    for i in range(nq):
-        steps[i], floors[i] = quantize_tables(exact[i], largest, tables[i])
-    order = np.empty(nq * nprobe, np.int64)
-    for phase in range(2):
-        pairs = (
-            visiting_order(probes, phase, 1 if phase == 0 else nprobe, lists.shape[0], order)
-            if nq > 1
-            else (1 if phase == 0 else nprobe - 1)
-        )
-        for pair in range(pairs):
-            i, p = (order[pair] // nprobe, order[pair] % nprobe) if nq > 1 else (0, phase + pair)
-            list_no, size = probes[i, p], lists[probes[i, p], SIZE]
-            if size == 0:
-                continue
-            if nq == 1 and p + 1 < nprobe:
-                ahead = lists[probes[i, p + 1], CODES]
-                for line in range(min(512, (lists[probes[i, p + 1], SIZE] + BLOCK - 1) // BLOCK * m)):
-                    prefetch(ahead + 64 * line)
-            codes, biases = lists[list_no, CODES], lists[list_no, BIASES]
-            # half a step for each sub-quantizer, and the rounding of float sums of this size
-            slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
-            if limits[i] == INFINITY and not filtered:
-                first_masks(codes, biases, size, m, tables[i].ctypes.data, steps[i], slack, k, estimates, minima, masks)
-            else:
-                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i])
-                scan_masks(
-                    codes, (size + BLOCK - 1) // BLOCK, m, tables[i].ctypes.data, biases, steps[i], threshold, masks
-                )
-            count, limit = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, codebook, exact[i], scale, masks, wide_ids, mask, chosen,
-                distances[i], ids[i], places[i], counts[i], limits[i], k,
-            )  # fmt: skip
-            if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
-                limit = quickselect(distances[i], ids[i], places[i], count, k)
-                count = k
-            counts[i], limits[i] = count, limit
-    for i in range(nq):
-        finish(
-            xq[i], lists, centroids, codebook, is_l2, by_residual,
-            distances[i], ids[i], places[i], counts[i], k, out_d[i], out_i[i],
+    group = max(1, min(nq, group))
+    work = make_scratch(group, nprobe, lists.shape[0], codebook.shape[0], k, longest)
+    for first in range(0, nq, group):
+        last = min(first + group, nq)
+        search_group(
+            xq[first:last], probes[first:last], coarse[first:last], lists, codebook, columns, is_l2, wide_ids, mask, chosen, k,
+            work,
         )  # fmt: skip
+        for i in range(first, last):
+            w = i - first
+            finish(
+                xq[i], lists, centroids, codebook, is_l2, by_residual,
+                work.distances[w], work.ids[w], work.places[w], work.counts[w], k, out_d[i], out_i[i],
+            )  # fmt: skip
 
 
 @kernel
@@ -278,13 +281,14 @@ def search_one(
 
     Lists are chosen by the metric of the search. Returns ‖q‖²: what is written holds if that is neither NaN nor too large.
     """
-    probes, coarse = probe_few(xq, tiles, offsets, centroids, largest, nprobe, is_l2)
+    probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
+    probe_lists(xq, tiles, offsets, centroids, largest, is_l2, probes, coarse)
     norm = inner_product(xq[0], xq[0])
     if not by_residual:
         coarse[:] = norm if is_l2 else np.float32(0)
     search_lists(
         xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, is_l2, wide_ids,
-        np.empty(0, np.bool_), np.empty(0, np.int64), k, out_d, out_i,
+        np.empty(0, np.bool_), np.empty(0, np.int64), k, 1, out_d, out_i,
     )  # fmt: skip
     return norm
 
@@ -305,10 +309,11 @@ def search_lists_wide(
     mask,
     chosen,
     k,
+    group,
     out_d,
     out_i,
 ):
-    """The same for codes of 9 to 16 bits: every vector that is allowed is scored exactly."""
+    """The same for codes of 9 to 16 bits: every vector that is allowed is scored exactly, query by query."""
     nq, nprobe = probes.shape
     capacity = 2 * k + LANES
     scale = np.float32(-2 if is_l2 else -1)

@@ -7,8 +7,10 @@ answer whatever the order in which lists are visited and however queries are spl
 import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels.simd import available, loadu_f32x16, minimum, storeu_f32x16
 
 LANES = 64
+FEW = 6  # up to this k, selecting k minima is faster than counting for all of them
 
 
 @inlined
@@ -75,24 +77,56 @@ def _sift(distances, ids, places, root, end):
 
 
 @kernel
+def lane_minima_plain(values, n, minima):
+    """minima[l] = the smallest of values[l], values[64 + l], …; n a multiple of 64, minima float32 (64,)."""
+    for lane in range(LANES):
+        minima[lane] = values[lane]
+    for first in range(LANES, n, LANES):
+        for lane in range(LANES):
+            minima[lane] = min(minima[lane], values[first + lane])
+
+
+@kernel
+def lane_minima_simd(values, n, minima):
+    """The same, the minima held in registers."""
+    at, out = values.ctypes.data, minima.ctypes.data
+    a, b, c, d = loadu_f32x16(at), loadu_f32x16(at + 64), loadu_f32x16(at + 128), loadu_f32x16(at + 192)
+    for here in range(at + 256, at + 4 * n, 256):
+        a, b = minimum(a, loadu_f32x16(here)), minimum(b, loadu_f32x16(here + 64))
+        c, d = minimum(c, loadu_f32x16(here + 128)), minimum(d, loadu_f32x16(here + 192))
+    storeu_f32x16(out, a)
+    storeu_f32x16(out + 64, b)
+    storeu_f32x16(out + 128, c)
+    storeu_f32x16(out + 192, d)
+
+
+lane_minima = lane_minima_simd if available() else lane_minima_plain
+
+
+@kernel
 def bound_of_kth(values, n, k, minima):
     """A number that at least k of ``values[:n]`` do not exceed, in one pass; n a multiple of 64, k at most 64.
 
     Values are dealt to 64 lanes; each lane's minimum is a value of its own, so the k-th smallest minimum bounds the k-th
     smallest value. minima: scratch, float32 (64,).
     """
-    for lane in range(LANES):
-        minima[lane] = values[lane]
-    for first in range(LANES, n, LANES):
+    lane_minima(values, n, minima)
+    if k <= FEW:
+        for i in range(k):  # selection sort of the first k
+            best = i
+            for j in range(i + 1, LANES):
+                if minima[j] < minima[best]:
+                    best = j
+            minima[i], minima[best] = minima[best], minima[i]
+        return minima[k - 1]
+    bound = np.float32(np.inf)
+    for i in range(LANES):  # the smallest that k do not exceed: 64 · 64 comparisons, but none of them a jump
+        value, reached = minima[i], np.int32(0)
         for lane in range(LANES):
-            minima[lane] = min(minima[lane], values[first + lane])
-    for i in range(k):  # selection sort of the first k: k is small
-        best = i
-        for j in range(i + 1, LANES):
-            if minima[j] < minima[best]:
-                best = j
-        minima[i], minima[best] = minima[best], minima[i]
-    return minima[k - 1]
+            reached += np.int32(minima[lane] <= value)
+        if reached >= k:
+            bound = min(bound, value)
+    return bound
 
 
 BINS = 256
