@@ -33,9 +33,10 @@ from lookalike.app.schemas import (
     Why,
 )
 from lookalike.app.schemas import Picture as PictureFacts
-from lookalike.app.searching import Answer, Found
+from lookalike.app.searching import Answer
 from lookalike.app.service import Query, Service, describe
 from lookalike.collection.filters import Filter, Shape
+from lookalike.collection.finding import Found
 from lookalike.collection.records import printable
 from lookalike.errors import (
     CollectionLockedError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,28 +15,17 @@ from lookalike.app.memory import Bounded, QueryPictures
 from lookalike.app.pictures import read_file
 from lookalike.app.queries import Part, Query, Region
 from lookalike.collection import Collection
-from lookalike.collection.duplicates import SAME
-from lookalike.collection.records import Entry, Hit
+from lookalike.collection.finding import FOLD_FACTOR, Found, Wanted
 from lookalike.errors import IdError, InputError
 from lookalike.features.images import open_picture, probe
 
-__all__ = ["LIKE", "UNLIKE", "Answer", "Found", "Searcher", "mixed"]
+__all__ = ["LIKE", "UNLIKE", "Answer", "Searcher", "mixed"]
 
 # Rocchio (1971), with the weights of pictures instead of words; docs/app.md.
 LIKE: Final = 0.75
 UNLIKE: Final = 0.5
 
-FOLD_FACTOR: Final = 4  # so many times k are searched where copies are to be folded
 DETAIL: Final = 512  # pixels of a region's longer side that are enough for every model
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One result: the hit, its entry, and results that are nearly the same, folded under it."""
-
-    hit: Hit
-    entry: Entry
-    same: tuple[Found, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +88,8 @@ class Searcher:
             *query.dislike,
             *(part.id for part in query.parts if part.id is not None and _is_own(part, collection)),
         }
-        wanted = query.k * (FOLD_FACTOR if query.fold else 1) + len(left_out)
-
-        def run(exact: bool) -> list[Hit]:
-            hits = collection.search(q, wanted, exact=exact, allow=allow)
-            return [hit for hit in hits if hit.id not in left_out and hit.similarity >= query.threshold]
-
-        hits = run(query.exact)
-        missed = None
-        if query.exact:
-            quick = {hit.id for hit in run(exact=False)[: query.k]}
-            missed = [hit.id for hit in hits[: query.k] if hit.id not in quick]
-        found = [Found(hit, collection.entry(hit.id)) for hit in (hits if query.fold else hits[: query.k])]
-        if query.fold:
-            found = _folded(found, collection)[: query.k]
+        wanted = Wanted(query.k, query.threshold, query.fold, query.exact, sorted(left_out))
+        found, missed = collection.results(q, wanted, allow=allow)
         done = time.perf_counter()
         timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
         return Answer(_sorted(found, query.sort), timing, q, missed)
@@ -161,8 +138,13 @@ def _search_labels(text: str, query: Query, collection: Collection) -> Answer:
         )
     allow = collection.matching(query.wanted) if query.wanted else None
     answer = collection.search_text(text, query.k * (FOLD_FACTOR if query.fold else 1), allow=allow)
-    found = [Found(hit, collection.entry(hit.id)) for hit in answer.hits if hit.similarity >= query.threshold]
-    found = (_folded(found, collection) if query.fold else found)[: query.k]
+    hits = [hit for hit in answer.hits if hit.similarity >= query.threshold]
+    groups = [[at] for at in range(len(hits))]
+    if query.fold:
+        groups = collection.folded([hit.id for hit in hits], query.k)
+    known = collection.several([hit.id for hit in hits])
+    each = [Found(hit, entry) for hit, entry in zip(hits, known, strict=True)]
+    found = [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups[: query.k]]
     return Answer(_sorted(found, query.sort), dict(answer.timing_ms), None, None, answer.explain())
 
 
@@ -184,24 +166,6 @@ def _cut(data: bytes, region: Region) -> Any:
     need = DETAIL / max(region.width * width, region.height * height)
     picture = open_picture(data, max_side=None if need >= 1 else max(1, round(max(width, height) * need)))
     return picture.crop(region.box(picture.size))
-
-
-def _folded(found: list[Found], collection: Collection) -> list[Found]:
-    """Each result that is the same picture as one before it goes under that one."""
-    if not found:
-        return []
-    x = collection.vectors([each.hit.id for each in found])
-    similar = np.asarray(collection.model.similarity(x @ x.T)) >= SAME
-    leaders: list[int] = []
-    under: dict[int, list[Found]] = {}
-    for at, each in enumerate(found):
-        first = next((leader for leader in leaders if similar[leader, at]), None)
-        if first is None:
-            leaders.append(at)
-            under[at] = []
-        else:
-            under[first].append(each)
-    return [Found(found[at].hit, found[at].entry, tuple(under[at])) for at in leaders]
 
 
 def _sorted(found: list[Found], order: str) -> list[Found]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from lookalike import _fetch
@@ -66,11 +67,12 @@ class Service:
             self._open.clear()
 
     def warm(self) -> None:
-        """Load the model and the index before the first search needs them."""
+        """Load the model, the index and the vectors before the first search needs them."""
         picture = io.BytesIO()
         Image.new("RGB", (8, 8)).save(picture, "PNG")
         with contextlib.suppress(LookalikeError):  # the first search will say what is wrong
-            self.collection().search(picture.getvalue(), 1)
+            for exact in (False, True):
+                self.collection().search(picture.getvalue(), 1, exact=exact)
 
     # --- collections -------------------------------------------------------------------------------------------------
 
@@ -190,17 +192,17 @@ class Service:
         ids = collection.matching(wanted or Filter())
         return {
             "total": len(ids),
-            "pictures": [describe(collection.entry(int(id))) for id in ids[offset : offset + limit]],
+            "pictures": list(map(describe, collection.several(ids[offset : offset + limit]))),
         }
 
     def examples(self, n: int = 12, page: int = 0, name: str | None = None) -> list[dict[str, Any]]:
         """Pictures to start from, spread over the collection's folders; each page has others, as far as there are."""
-        ids = self.collection(name).ids()
+        collection = self.collection(name)
+        ids = collection.ids()
         step = max(1, len(ids) // n)
         first = step // 2 + page * max(1, step // 7 | 1)
         chosen = ids[[(first + at * step) % len(ids) for at in range(min(n, len(ids)))]] if len(ids) else ids
-        collection = self.collection(name)
-        return [describe(collection.entry(int(id))) for id in sorted(chosen.tolist())]
+        return list(map(describe, collection.several(np.sort(chosen))))
 
     def picture(self, id: int, name: str | None = None) -> Picture:
         """The picture itself; as JPEG where browsers cannot draw its format."""

@@ -21,6 +21,7 @@ from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
 from lookalike.collection.filters import Filter, matching_ids
+from lookalike.collection.finding import Found, Wanted, find, folded
 from lookalike.collection.labelled import Labels, labelled_pictures
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.models import check_embeds, read_card
@@ -217,6 +218,42 @@ class Collection:
         done = time.perf_counter()
         return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
 
+    def results(
+        self, vector: ArrayLike, wanted: Wanted, *, allow: ArrayLike | None = None
+    ) -> tuple[list[Found], list[int] | None]:
+        """What `search` finds with a vector, as people look at it: copies folded, and what is known of each file.
+
+        Returns
+        -------
+        found : list of Found
+            Best first.
+        missed : list of int or None
+            Of an exact search: which of the k best the index would not have brought.
+
+        Raises
+        ------
+        DimensionError, DTypeError, InputError
+            If the vector does not fit this collection.
+        """
+        allowed = check_allow(allow)
+        with self._view() as (connection, snapshot):
+            xq = unit_rows(check_vectors(vector, snapshot.card.d, "vector"))
+            xq = unit_rows(snapshot.store.transformed(xq))[0]
+            return find(connection, snapshot, xq, snapshot.select(allowed), wanted)
+
+    def folded(self, ids: ArrayLike, k: int) -> list[list[int]]:
+        """Places in `ids` of the first k, each followed by those that are the same picture and in no group before.
+
+        Raises
+        ------
+        IdError
+            If one of the ids is not here, or missing.
+        """
+        wanted = check_ids(ids, name="ids")
+        with self._view() as (_, snapshot):
+            _check_here(snapshot, wanted)
+            return folded(snapshot, wanted, k)
+
     def search_text(self, text: str, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None) -> TextAnswer:
         """The pictures that show what a text says, best first.
 
@@ -289,9 +326,7 @@ class Collection:
         with self._view() as (_, snapshot):
             xq = unit_rows(check_vectors(vector, snapshot.card.d, "vector"))[0]
             wanted = check_ids(ids, name="ids")
-            gone = wanted[~np.isin(wanted, snapshot.entries)]
-            if len(gone):
-                raise IdError(f"id: {gone[0]} is not in this collection")
+            _check_here(snapshot, wanted)
             return how_met(snapshot, xq, wanted)
 
     def explain(
@@ -403,6 +438,18 @@ class Collection:
         offset, limit = check_count(offset, "offset", 0), check_count(limit, "limit", 0)
         with self._catalog.read() as connection:
             return listing.page(connection, offset, limit, label)
+
+    def several(self, ids: ArrayLike) -> list[Entry]:
+        """The entries with these ids, in their order.
+
+        Raises
+        ------
+        IdError
+            If there is none with one of the ids.
+        """
+        wanted = check_ids(ids, name="ids")
+        with self._catalog.read() as connection:
+            return listing.several(connection, wanted)
 
     def ids(self, label: str | None = None) -> IdArray:
         """Ids of all entries that can be found, int64, ascending; with `label`, of that folder only."""
@@ -678,6 +725,12 @@ def _flat(paths: Iterable[PathLike | Iterable[PathLike]]) -> Iterator[PathLike]:
             yield path
         else:
             yield from path
+
+
+def _check_here(snapshot: Snapshot, ids: IdArray) -> None:
+    gone = ids[~np.isin(ids, snapshot.entries)]
+    if len(gone):
+        raise IdError(f"id: {gone[0]} is not in this collection")
 
 
 def _check_empty(folder: Path) -> None:

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
     from lookalike.features.models import ModelCard
 
-__all__ = ["SAME", "Copy", "Decision", "Group", "Marks", "find_groups", "marked", "read_marks", "set_marks"]
+__all__ = [
+    "SAME",
+    "Copy",
+    "Decision",
+    "Group",
+    "Marks",
+    "find_groups",
+    "least_cosine",
+    "marked",
+    "read_marks",
+    "set_marks",
+]
 
 Decision: TypeAlias = Literal["keep", "ignore", "reset"]
 
@@ -151,7 +162,7 @@ def _marked(group: Group, marks: Marks) -> Group:
 
 
 def _found(connection: sqlite3.Connection, snapshot: Snapshot, similarity: float, pace: Pace) -> list[Group]:
-    store, least = snapshot.store, _least_cosine(snapshot, similarity)
+    store, least = snapshot.store, least_cosine(snapshot.card, similarity)
     leader = _leaders(lambda rows: store[snapshot.features[rows]], len(snapshot.features), least, pace)
     feature_of = np.repeat(np.arange(len(leader)), snapshot.counts)  # the row of each entry's feature
     leader_of = leader[feature_of]
@@ -189,10 +200,10 @@ def _leaders(rows_of: Callable[[IdArray], FloatArray], n: int, least: float, pac
     return leader
 
 
-def _least_cosine(snapshot: Snapshot, similarity: float) -> float:
+def least_cosine(card: ModelCard, similarity: float) -> float:
     """The smallest cosine that the model's calibration maps to `similarity`."""
     cosines = np.linspace(-1, 1, 20_001)
-    enough = cosines[np.asarray(snapshot.card.similarity(cosines)) >= similarity - 1e-9]
+    enough = cosines[np.asarray(card.similarity(cosines)) >= similarity - 1e-9]
     # Equal pictures have a cosine of 1 less the rounding of float16.
     return float(min(enough[0] if len(enough) else 1.0, 1 - 1e-5))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 from pathlib import Path
@@ -9,12 +10,27 @@ from typing import Any
 
 import numpy as np
 
-from lookalike._typing import FloatArray, IdArray
+from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.collection.records import Entry, Hit
 from lookalike.errors import CollectionError, IdError, InputError
 from lookalike.features.models import ModelCard, word
 
-__all__ = ["count", "decode_label", "encode_label", "find", "hits", "ids", "labels", "one", "page"]
+__all__ = [
+    "count",
+    "decode_label",
+    "encode_label",
+    "find",
+    "hits",
+    "ids",
+    "labels",
+    "one",
+    "page",
+    "results",
+    "several",
+    "similarities",
+]
+
+AT_ONCE = 500  # ids in one question; SQLite takes 999, newer ones more
 
 _COLUMNS = """
 SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing
@@ -80,20 +96,46 @@ def labels(connection: sqlite3.Connection) -> dict[str, int]:
     return {decode_label(label): number for label, number in rows}
 
 
+def several(connection: sqlite3.Connection, ids: IdArray) -> list[Entry]:
+    """The entries with these ids, missing or not, in their order."""
+    known: dict[int, Entry] = {}
+    wanted = ids.tolist()
+    for first in range(0, len(wanted), AT_ONCE):
+        part = wanted[first : first + AT_ONCE]
+        for row in connection.execute(f"{_COLUMNS} WHERE e.id IN ({', '.join('?' * len(part))})", part):
+            known[row[0]] = _entry(row)
+    for id in wanted:
+        if id not in known:
+            raise IdError(f"id: {id} is not in this collection")
+    return [known[id] for id in wanted]
+
+
 def hits(connection: sqlite3.Connection, card: ModelCard, found: IdArray, distances: FloatArray) -> list[Hit]:
     """Results with what a person wants to know of each."""
-    results = []
-    for entry, distance in zip(found.tolist(), distances.tolist(), strict=True):
-        row = connection.execute(f"{_COLUMNS} WHERE e.id = ?", (entry,)).fetchone()
-        if row is None:
-            raise CollectionError("the catalogue is damaged: its parts do not agree; `lookalike verify` says more")
-        of = _entry(row)
-        cosine = 1.0 - distance
-        similarity = float(card.similarity(cosine))
-        results.append(
-            Hit(of.id, of.path, of.relative, of.root, similarity, cosine, distance, word(similarity), of.label)
-        )
-    return results
+    return [hit for hit, _ in results(connection, card, found, distances)]
+
+
+def results(
+    connection: sqlite3.Connection, card: ModelCard, found: IdArray, distances: FloatArray
+) -> list[tuple[Hit, Entry]]:
+    """Results, and all that is known of their files."""
+    try:
+        known = several(connection, found)
+    except IdError:
+        raise CollectionError(
+            "the catalogue is damaged: its parts do not agree; `lookalike verify` says more"
+        ) from None
+    cosines = (1.0 - distances.astype(np.float64)).tolist()
+    measures = zip(distances.tolist(), cosines, similarities(card, distances).tolist(), strict=True)
+    return [
+        (Hit(of.id, of.path, of.relative, of.root, similarity, cosine, distance, word(similarity), of.label), of)
+        for of, (distance, cosine, similarity) in zip(known, measures, strict=True)
+    ]
+
+
+def similarities(card: ModelCard, distances: FloatArray) -> Array:
+    """What people see of distances 1 − cosine: float64, 0 to 100."""
+    return np.asarray(card.similarity(1.0 - distances.astype(np.float64)))
 
 
 def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
@@ -103,10 +145,19 @@ def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
 def _entry(row: tuple[Any, ...]) -> Entry:
     number, path, root, label, size, mtime_ns, width, height, kind, missing = row
     full = Path(os.fsdecode(path))
-    folder = full.parent if root is None else Path(os.fsdecode(root))
-    if not full.is_relative_to(folder):
-        raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
-    relative = full.relative_to(folder).as_posix()
+    if root is None:
+        folder, relative = full.parent, full.name
+    else:
+        folder = _folder(root)
+        depth, parts = len(folder.parts), full.parts  # relative_to, which takes ten times as long
+        if parts[:depth] != folder.parts:
+            raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
+        relative = "/".join(parts[depth:]) or "."
     return Entry(
         number, full, folder, relative, decode_label(label), size, mtime_ns, width, height, kind, bool(missing)
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _folder(path: bytes) -> Path:
+    return Path(os.fsdecode(path))

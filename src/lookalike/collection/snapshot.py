@@ -142,6 +142,7 @@ class Snapshot:
         self.features, self._starts = np.unique(pairs[:, 1], return_index=True)
         self._ends = np.append(self._starts[1:], len(self.entries))
         self._holding: tuple[Array, IdArray] | None = None
+        self._by_id: IdArray | None = None
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -162,6 +163,14 @@ class Snapshot:
             return np.isin(self.entries, allow)
         inside = self.entries < len(allow)
         return inside & allow[np.where(inside, self.entries, 0)] if len(allow) else inside
+
+    def features_of(self, ids: IdArray) -> IdArray:
+        """The features of entries that can be found, by their ids."""
+        if self._by_id is None:
+            self._by_id = np.argsort(self.entries)
+        places = self._by_id[np.searchsorted(self.entries, ids, sorter=self._by_id)]
+        features: IdArray = self.features[np.searchsorted(self._starts, places, side="right") - 1]
+        return features
 
     def rank(
         self, xq: FloatArray, k: int, *, mask: Array | None = None, exclude: Sequence[int] = (), exact: bool = False
@@ -190,7 +199,8 @@ class Snapshot:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         features = self.features if mask is None else self.features[np.logical_or.reduceat(mask, self._starts)]
         index = None
-        if not exact and self.loaded is not None and wanted * 4 < len(features) and len(features) > FEW:
+        if not exact and self.loaded is not None and len(features) > max(FEW, 4 * self._candidates(wanted)):
+            # Where a good part of all would be candidates, comparing with all is quicker, and finds more.
             index = self.loaded.get()
         entries, distances = np.empty(0, np.int64), np.empty(0, np.float32)
         if self.loaded is not None and index is not None:
@@ -245,13 +255,17 @@ class Snapshot:
             allow[features[features < len(held)]] = True
         # nprobe and candidates were chosen for 10 results out of everything: a filter leaves fewer in each list, and
         # more results lie in more lists.
-        generation, times = loaded.generation, max(1.0, k / 10)
-        nprobe = math.ceil(generation.nprobe * math.sqrt(times) / max(share, 1e-6))
-        candidates = min(index.ntotal, math.ceil(generation.candidates * times))
+        generation = loaded.generation
+        nprobe = math.ceil(generation.nprobe * math.sqrt(max(1.0, k / 10)) / max(share, 1e-6))
+        candidates = min(index.ntotal, self._candidates(k))
         ids = index.search(xq[None, :], k=candidates, nprobe=nprobe, allow=allow).ids[0]
         at = np.minimum(np.searchsorted(features, ids), len(features) - 1)
         near = np.unique(np.concatenate([ids[features[at] == ids], fresh]))  # a damaged file may name any id
         return self._exactly(xq, k, near) if len(near) else (near, np.empty(0, np.float32))
+
+    def _candidates(self, k: int) -> int:
+        """How many an index brings for k results; its generation's number is for 10."""
+        return 0 if self.loaded is None else math.ceil(self.loaded.generation.candidates * max(1.0, k / 10))
 
     def _held(self, index: Index) -> tuple[Array, IdArray]:
         """Which features the index holds, as a mask by id, and those of ours that it does not."""

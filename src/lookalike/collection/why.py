@@ -64,7 +64,7 @@ def how_met(snapshot: Snapshot, xq: FloatArray, ids: IdArray) -> list[Met]:
         everything = f"Compared directly: this collection's {len(snapshot):,} pictures are all looked at."
         return [Met(everything, True)] * len(ids)
     generation = snapshot.loaded.generation
-    features = _features_of(snapshot, ids)
+    features = snapshot.features_of(ids)
     coded: CodedIndex = index.index if hasattr(index, "index") else index
     trace = coded.trace(xq, generation.candidates, generation.nprobe, exact_ids=features)
     missed = {miss.id: miss for miss in trace.missed}
@@ -106,9 +106,3 @@ def _brought(trace: Trace, scanned: FloatArray, feature: int, facts: dict[str, A
             )
             return Met(verdict, True, list_rank=cell.rank + 1, code_rank=rank, code_distance=distance, **facts)
     return Met("Found by its stored features.", True, **facts)
-
-
-def _features_of(snapshot: Snapshot, ids: IdArray) -> IdArray:
-    order = np.argsort(snapshot.entries)
-    places = order[np.searchsorted(snapshot.entries, ids, sorter=order)]
-    return snapshot.features[np.searchsorted(snapshot._starts, places, side="right") - 1]

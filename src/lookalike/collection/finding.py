@@ -1,0 +1,108 @@
+"""Results as people look at them: near copies under the first of them, each with what is known of its file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.collection import entries as listing
+from lookalike.collection.duplicates import SAME, least_cosine
+from lookalike.collection.records import Entry, Hit
+
+if TYPE_CHECKING:
+    from lookalike.collection.snapshot import Snapshot
+
+__all__ = ["FOLD_FACTOR", "Found", "Wanted", "find", "folded"]
+
+FOLD_FACTOR: Final = 4  # so many times k are searched where copies are to be folded
+BLOCK: Final = 64  # leaders that are compared at once
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One result: the hit, its entry, and results that are nearly the same, folded under it."""
+
+    hit: Hit
+    entry: Entry
+    same: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which results somebody wants to see.
+
+    Attributes
+    ----------
+    k : int
+        So many, copies that were folded not counted.
+    threshold : float
+        Least similarity, 0 to 100.
+    fold : bool
+        Put near-identical results under the first of them.
+    exact : bool
+        Compare with every picture, and say what the index would have missed.
+    left_out : sequence of int
+        Ids that are no results.
+    """
+
+    k: int
+    threshold: float = 0.0
+    fold: bool = False
+    exact: bool = False
+    left_out: Sequence[int] = ()
+
+
+def find(
+    connection: sqlite3.Connection, snapshot: Snapshot, xq: FloatArray, mask: Array | None, wanted: Wanted
+) -> tuple[list[Found], list[int] | None]:
+    """The results for a unit vector, best first, and of an exact search the ids that the index would not have brought.
+
+    Parameters
+    ----------
+    connection, snapshot
+        Of the same instant.
+    xq : ndarray of float32, shape (d,)
+    mask : ndarray of bool, optional
+        Which entries may be results; see `Snapshot.select`.
+    wanted : Wanted
+    """
+    count = wanted.k * (FOLD_FACTOR if wanted.fold else 1)
+
+    def ranked(exact: bool) -> tuple[IdArray, FloatArray]:
+        ids, distances = snapshot.rank(xq, count, mask=mask, exclude=wanted.left_out, exact=exact)
+        near = listing.similarities(snapshot.card, distances) >= wanted.threshold
+        return ids[near], distances[near]
+
+    ids, distances = ranked(wanted.exact)
+    missed = None
+    if wanted.exact:
+        best = ids[: wanted.k]
+        missed = [int(id) for id in best[~np.isin(best, ranked(exact=False)[0][: wanted.k])]]
+    groups = folded(snapshot, ids, wanted.k) if wanted.fold else [[at] for at in range(min(wanted.k, len(ids)))]
+    shown = [at for group in groups for at in group]
+    known = listing.results(connection, snapshot.card, ids[shown], distances[shown])
+    each = {at: Found(*result) for at, result in zip(shown, known, strict=True)}
+    return [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups], missed
+
+
+def folded(snapshot: Snapshot, ids: IdArray, k: int) -> list[list[int]]:
+    """Places in `ids` of the first k results, each followed by those that are the same picture and in no group before."""
+    if not len(ids):
+        return []
+    x = snapshot.store[snapshot.features_of(ids)]
+    least, is_free = least_cosine(snapshot.card, SAME), np.ones(len(ids), np.bool_)
+    groups: list[list[int]] = []
+    while len(groups) < k and is_free.any():
+        leaders = np.flatnonzero(is_free)[: min(BLOCK, k - len(groups))]
+        near = x[leaders] @ x.T >= least
+        for leader, row in zip(leaders.tolist(), near, strict=True):
+            if is_free[leader]:
+                same = np.flatnonzero(row & is_free)
+                is_free[same] = is_free[leader] = False
+                groups.append([leader, *same[same != leader].tolist()])
+    return groups
