@@ -239,6 +239,7 @@ def test_any_request_gets_an_answer_that_the_document_names(openapi: Any) -> Non
 VALID: dict[str, dict[str, Any]] = {
     "POST /search": {"data": {"id": 1, "k": 3, "fold": "true", "exact": "true"}},
     "POST /why": {"data": {"id": 1, "like": 2, "dislike": 3, "region": "0,0,0.5,1", "result": 4}},
+    "POST /explain": {"data": {"id": 1, "k": 3}},
     "GET /queries/{tag}": {},
     "GET /images/{id}": {},
     "GET /thumbnails/{id}": {"params": {"side": 96}},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,29 @@ def test_why(client: httpx.Client, pictures: dict[str, Any], windmill: bytes) ->
     hits = found(client, id=fish, k=24)
     assert [ask(client, "why", id=fish, result=hits[at]["id"])["rank"] for at in (0, 4)] == [1, 5]
     error(client.post("/api/why", data={"id": fish, "result": 9999}), 404)
+
+
+def test_the_report_of_a_search_is_a_page_that_can_reach_nothing(
+    client: httpx.Client, pictures: dict[str, Any], home: Path
+) -> None:
+    fish, *_ = first_of(pictures, "photos/fish")
+    response = client.post("/api/explain", data={"id": fish, "dislike": 2, "k": 5, "label": "photos/windmill"})
+    assert response.headers["content-type"].startswith("text/html")
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert policy.endswith("; sandbox allow-scripts")
+    assert "self" not in policy
+    assert response.headers["x-frame-options"] == "DENY"
+    trace = json.loads(re.findall(r'id="trace">(.*?)</script>', response.text)[0])
+    assert trace["k"] == 5
+    assert trace["exact"]["ids"][0] != 2
+    assert "The filter is left out here" in response.text
+    assert str(home) not in response.text, "no folder of this machine is told"
+    words = client.post("/api/explain", data={"text": "fish"})
+    assert "words were matched to labels" in words.json()["error"]["message"]
+    error(words, 422)
+    error(client.post("/api/explain", data={"id": 9999}), 404)
+    error(client.post("/api/explain", data={"id": fish}, headers={"Origin": "https://evil.test"}), 403)
 
 
 @pytest.fixture(scope="module")

@@ -96,4 +96,8 @@ def test_commands(index: la.IVFPQIndex, pictured: Collection, tmp_path: Path) ->
     assert 'id="trace"' in (tmp_path / "why.html").read_text("utf-8")
     printed = lookalike("explain", picture, "--in", pictured.path, "--json", "-k", "3").json
     assert printed["ids"][0] == printed["reranked"]["ids"][0] == pictured.find(picture)
+    number = str(pictured.find(picture))
+    by_id = lookalike("explain", "--id", number, "--in", pictured.path, "--json", "-k", "3").json
+    assert by_id == printed
+    assert lookalike("explain", "--in", pictured.path).code == 2
     lookalike("explain", "a red bicycle", "--in", pictured.path).failed_with("not words")

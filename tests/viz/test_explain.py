@@ -115,7 +115,12 @@ def test_hover_focus_and_click(tab: Tab, told: Explanation) -> None:
     assert tab.get_attribute("html", "data-selected") == str(told.trace.ids[1])
     chosen = tab.locator("#pieces [role=radio][aria-checked=true]")
     assert chosen.get_attribute("data-id") == str(told.trace.ids[1])
+    offer = tab.get_by_role("complementary", name="The chosen picture")
+    assert offer.locator("code").text_content() == f"lookalike explain --id {told.trace.ids[1]} --in pictured"
+    offer.get_by_role("button", name="Copy the command").click()
+    tab.wait_for_function("document.querySelector('.offer .ask button').textContent !== 'Copy'")
     tab.keyboard.press("Escape")
+    assert offer.is_hidden()
     assert tab.locator(".tip").is_hidden()
     cell = tab.locator("#cells .cell[tabindex='0']")
     cell.focus()

@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Form, Path, Request, Response
 from fastapi import Query as Parameter
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 import lookalike
@@ -48,6 +48,7 @@ from lookalike.errors import (
     LookalikeError,
 )
 from lookalike.features.images import thumbnail
+from lookalike.viz.report import Page as ReportPage
 
 __all__ = ["create_api"]
 
@@ -76,6 +77,12 @@ HTTP_TYPES: Final = {
 }
 # A picture is inert data: nothing in it may run, should somebody open its address by itself.
 PICTURE_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+# A report's own policy names its scripts; this one keeps it away from the page's origin, and from every other machine.
+REPORT_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-scripts",
+    "Cache-Control": "no-store",
+}
 ALWAYS_ASK: Final = "private, no-cache"
 # While somebody goes back and forth between results, the browser need not ask for each thumbnail again.
 FOR_A_MINUTE: Final = "private, max-age=60, stale-while-revalidate=3600"
@@ -125,6 +132,12 @@ class _Line:
         query = await self._fetched(query)
         found: dict[str, Any] = await self._wait(self._service.why, query, result, name)
         return found
+
+    async def explain(self, query: Query, name: str | None) -> str:
+        """The page of a search, which takes some seconds."""
+        query = await self._fetched(query)
+        page: ReportPage = await self._wait(self._service.explain, query, name)
+        return page.html
 
     async def _fetched(self, query: Query) -> Query:
         """Slow addresses wait for each other; nobody else waits for them."""
@@ -179,6 +192,11 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
     async def why(query: Asked, result: Annotated[int, Form(ge=0, le=ID_LIMIT)], name: FormIn = None) -> dict[str, Any]:
         """Why a picture is, or is not, among the results of a search."""
         return await line.why(query, result, name or None)
+
+    @forms.post("/explain", tags=["search"], response_class=Response, responses={200: {"content": {"text/html": {}}}})
+    async def explain(query: Asked, name: FormIn = None) -> HTMLResponse:
+        """A search step by step, as one HTML file that needs nothing from anywhere."""
+        return HTMLResponse(await line.explain(query, name or None), headers=REPORT_HEADERS)
 
     api.include_router(forms)
 

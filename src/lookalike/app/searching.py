@@ -19,7 +19,7 @@ from lookalike.collection.finding import FOLD_FACTOR, Found, Wanted
 from lookalike.errors import IdError, InputError
 from lookalike.features.images import open_picture, probe
 
-__all__ = ["LIKE", "UNLIKE", "Answer", "Searcher", "mixed"]
+__all__ = ["LIKE", "UNLIKE", "Answer", "Found", "Searcher", "cut", "mixed"]
 
 # Rocchio (1971), with the weights of pictures instead of words; docs/app.md.
 LIKE: Final = 0.75
@@ -124,9 +124,9 @@ class Searcher:
             entry = (collection if own else self.named(part.source)).entry(part.id)
             if entry.missing:
                 raise IdError(f"picture {entry.id}: its file is gone")
-            return _cut(read_file(entry)[0], part.region) if part.region else entry.path
+            return cut(read_file(entry)[0], part.region) if part.region else entry.path
         data = part.image if part.image is not None else self.pictures.get(part.kept or "")
-        return _cut(data, part.region) if part.region else data
+        return cut(data, part.region) if part.region else data
 
 
 def _search_labels(text: str, query: Query, collection: Collection) -> Answer:
@@ -160,7 +160,7 @@ def _key(part: Part, pictures: QueryPictures, model: str) -> str | None:
     return f"{model} {tag} {part.region or ''}"
 
 
-def _cut(data: bytes, region: Region) -> Any:
+def cut(data: bytes, region: Region) -> Any:
     """The region, upright as people see the picture, with enough pixels for the model and not many more."""
     width, height, _ = probe(data)
     need = DETAIL / max(region.width * width, region.height * height)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,9 @@ from lookalike.collection.filters import Filter
 from lookalike.collection.records import Entry, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
 from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError
+
+if TYPE_CHECKING:
+    from lookalike.viz.report import Page
 
 __all__ = ["MAX_K", "Answer", "Picture", "Query", "Service", "describe"]
 
@@ -158,6 +161,12 @@ class Service:
         from lookalike.app.why import explain
 
         return explain(self.searcher, self.fetched(query), id, self.collection(name))
+
+    def explain(self, query: Query, name: str | None = None) -> Page:
+        """A search step by step, as one page that needs nothing else."""
+        from lookalike.app.explaining import report
+
+        return report(self.searcher, self.fetched(query), self.collection(name))
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

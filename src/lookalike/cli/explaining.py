@@ -22,7 +22,10 @@ viz = typer.Typer(help="See inside an index or a collection, as a page for the b
 
 
 def explain(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="A picture's path or URL.")],
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="A picture's path or URL.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection, in place of QUERY.")
+    ] = None,
     into: In = None,
     out: Out = None,
     json: Json = False,
@@ -39,15 +42,18 @@ def explain(
     The file, why.html unless --out says otherwise, needs no network. --json prints the trace instead (and writes a page only with
     --out); docs/visualize.md says what is in it.
     """
+    if (query is None) == (number is None):
+        raise typer.BadParameter("give a picture, or --id and its number", param_hint="QUERY")
     with open_collection(into) as collection:
-        asked = _picture(collection, query)
+        asked = number if query is None else _picture(collection, query)
         told = collection.explain(asked, k, nprobe=nprobe, candidates=candidates)
         if json:
             emit_json(told.to_json())
         if not json or out is not None:
             from lookalike.viz.explain import explanation_page
 
-            write_page(explanation_page(told, asked), out or Path("why.html"), quiet=json)
+            picture = collection.named([number])[number][1] if number is not None else asked
+            write_page(explanation_page(told, picture), out or Path("why.html"), quiet=json)
 
 
 @viz.command("index")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookalike._typing import IdArray
+from lookalike.collection.records import printable
 from lookalike.viz import figures
 from lookalike.viz.cells import coded_part, look_at_cells
 from lookalike.viz.layout import balance
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from lookalike.collection import Collection
     from lookalike.collection.explanation import Explanation
 
-__all__ = ["collection_index_page", "explain_html", "explain_page", "explanation_page", "index_page"]
+__all__ = ["ask_command", "collection_index_page", "explain_html", "explain_page", "explanation_page", "index_page"]
 
 
 def explain_html(collection: Collection, query: Any, k: int = 10, **settings: Any) -> str:
@@ -47,8 +49,21 @@ def explain_page(
     return explanation_page(told, query)
 
 
-def explanation_page(told: Explanation, query: Any = None) -> Page:
-    """The page of a search that was taken apart already; `query` gives its picture, if it is one."""
+def explanation_page(
+    told: Explanation, query: Any = None, *, name: str | None = None, notes: Sequence[str] = ()
+) -> Page:
+    """The page of a search that was taken apart already.
+
+    Parameters
+    ----------
+    told : Explanation
+    query : optional
+        Its picture, if it is one: a path, the contents of a file, or a PIL image.
+    name : str, optional
+        What the query is called; else its file's name.
+    notes : sequence of str
+        What else a reader must know.
+    """
     trace = told.trace
     cells = look_at_cells(told.index, np.array([cell.list_no for cell in trace.probed], np.int64))
     names = _known(told)
@@ -60,20 +75,26 @@ def explanation_page(told: Explanation, query: Any = None) -> Page:
     }
     nearest = [names(ids) for ids in cells.nearest]
     pictures, left_out = picture_table(told.paths, figures.important(told, nearest))
-    views = [_story(told, query), figures.cells_view(cells, search, names), *figures.search_views(told)]
-    notes = []
+    views = [_story(told, query, name), figures.cells_view(cells, search, names), *figures.search_views(told)]
+    said = list(notes)
     if told.temporary:
-        notes.append(_temporary(told.name, told.index.ntotal, told.spec))
+        said.append(_temporary(told.name, told.index.ntotal, told.spec))
     if left_out:
-        notes.append(f"{left_out:,} pictures are shown by name only, to keep the file small.")
+        said.append(f"{left_out:,} pictures are shown by name only, to keep the file small.")
     return assemble(
         f"Why these pictures? A search of {told.name}",
         views,
         lead=_lead(told),
-        notes=notes,
+        notes=said,
         documents={"trace": told.to_json(), "detail": figures.detail_document(told)},
         pictures=pictures,
+        ask=ask_command(told.name),
     )
+
+
+def ask_command(collection: str) -> tuple[str, str]:
+    """The command that explains a search from a picture, before and after its id; see `assemble`."""
+    return "lookalike explain --id", f" --in {shlex.quote(printable(collection))}"
 
 
 def _known(told: Explanation) -> Callable[[IdArray], IdArray]:
@@ -95,12 +116,12 @@ def _lead(told: Explanation) -> str:
     )
 
 
-def _story(told: Explanation, query: Any) -> View:
+def _story(told: Explanation, query: Any, name: str | None) -> View:
     trace, codes = told.trace, set(told.trace.ids.tolist())
     scanned = sum(len(cell.ids) for cell in trace.probed)
     final = int(np.isin(told.exact_ids, told.final_ids).sum())
-    name = Path(query).name if isinstance(query, str | Path) else "picture"
-    source = query if isinstance(query, str | Path | bytes) else None
+    name = name or (Path(query).name if isinstance(query, str | Path) else "picture")
+    source = query if isinstance(query, str | Path | bytes) or hasattr(query, "getbands") else None
     data = {
         "query": {"name": name, "src": None if source is None else thumbnail_uri(source, 192)},
         "numbers": [

@@ -14,6 +14,7 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_vectors
 from lookalike.errors import InputError, MissingExtraError
 from lookalike.viz.atlas import Atlas, make_atlas
+from lookalike.viz.explain import ask_command
 from lookalike.viz.report import Page, View, assemble
 
 if TYPE_CHECKING:
@@ -209,6 +210,7 @@ def map_page(
         query_name="" if query is None else Path(query).name if isinstance(query, str | Path) else "the query",
         method=method,
         total=total,
+        ask=ask_command(collection.name),
     )
 
 
@@ -224,6 +226,7 @@ def points_page(
     query_name: str = "",
     method: Method = "pca",
     total: int | None = None,
+    ask: tuple[str, str] | None = None,
 ) -> Page:
     """A map of points that are laid out already, shape (n, 2) within the unit square; see `map_page`."""
     total = len(ids) if total is None else total
@@ -262,7 +265,7 @@ def points_page(
     lead = f"{len(ids):,} pictures by similarity" + (
         f"; lit are the {len(hits)} most like {query_name}." if hits else "."
     )
-    return assemble(title, [View("map", "map", "The map", sentence, data)], lead=lead, notes=notes)
+    return assemble(title, [View("map", "map", "The map", sentence, data)], lead=lead, notes=notes, ask=ask)
 
 
 def _packed(values: Array, dtype: str) -> str:

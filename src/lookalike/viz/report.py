@@ -92,6 +92,7 @@ def assemble(
     notes: Sequence[str] = (),
     documents: Mapping[str, Any] | None = None,
     pictures: Mapping[Any, Mapping[str, Any]] | None = None,
+    ask: tuple[str, str] | None = None,
 ) -> Page:
     """Put views into one page.
 
@@ -108,12 +109,21 @@ def assemble(
         Embedded as JSON under these element ids, for `page.document(id)` and for other tools.
     pictures : mapping of id to {"name", "src"}, optional
         What `page.picture(id)` knows; ``src`` is a ``data:`` URI, and is left out where there is no thumbnail.
+    ask : (str, str), optional
+        What stands before and after an id in the command that searches from that picture or vector; offered to whoever
+        chooses one. An app that shows the page in a frame is asked instead.
     """
     scripts = [_source("d3.min.js"), _source("shell.js")]
     scripts += [_source(f"view-{kind}.js") for kind in dict.fromkeys(view.kind for view in views)]
     scripts.append("lookalike.start();")
     style = _source("shell.css")
-    data = {**(documents or {}), "pictures": dict(pictures or {}), **{f"{view.id}-data": view.data for view in views}}
+    command = {} if ask is None else {"ask": {"before": ask[0], "after": ask[1]}}
+    data = {
+        **(documents or {}),
+        **command,
+        "pictures": dict(pictures or {}),
+        **{f"{view.id}-data": view.data for view in views},
+    }
     policy = (
         "default-src 'none'; img-src data:; "
         f"style-src {_hash(style)}; script-src {' '.join(_hash(script) for script in scripts)}; "

@@ -14,24 +14,36 @@ export class ApiError extends Error {
 }
 
 export async function call(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(new URL(path, BASE), { ...options, headers: { ...PAGE, ...options.headers } });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError("Unreachable", "Is lookalike still running in its terminal?");
-  }
+  const response = await sent(path, options);
   let body = null;
   try {
     body = await response.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
   }
-  if (!response.ok || body?.error) {
-    const { type = "HTTPError", message = `The server answered ${response.status}.` } = body?.error ?? {};
-    throw new ApiError(type, message, response.status);
-  }
+  if (!response.ok || body?.error) throw refusal(response, body);
   return body;
+}
+
+async function sent(path, options) {
+  try {
+    return await fetch(new URL(path, BASE), { ...options, headers: { ...PAGE, ...options.headers } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("Unreachable", "Is lookalike still running in its terminal?");
+  }
+}
+
+function refusal(response, body) {
+  const { type = "HTTPError", message = `The server answered ${response.status}.` } = body?.error ?? {};
+  return new ApiError(type, message, response.status);
+}
+
+/** The page of a search, as text; it is only ever shown in a frame without an origin. */
+export async function explain(form) {
+  const response = await sent("explain", { method: "POST", body: form });
+  if (response.ok && response.headers.get("content-type")?.startsWith("text/html")) return response.text();
+  throw refusal(response, await response.json().catch(() => null));
 }
 
 const inside = (collection) => `in=${encodeURIComponent(collection)}`;

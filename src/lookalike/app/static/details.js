@@ -73,7 +73,7 @@ function panel(tab, hit, context, dialog) {
   const root = el("div", { id: "lk-details-panel", class: "lk-details-panel", role: "tabpanel", tabIndex: 0, "aria-label": TABS[tab] });
   if (tab === "details") root.append(large(hit, context), el("div", { class: "lk-details-side" }, facts(hit), acts(hit, context, dialog)));
   if (tab === "beside") root.append(beside(hit, context));
-  if (tab === "why") why(root, hit, context);
+  if (tab === "why") why(root, hit, context, dialog);
   return root;
 }
 
@@ -144,9 +144,13 @@ async function copy(text, button) {
   }
 }
 
-function why(root, hit, { makeForm, collection }) {
+function why(root, hit, { makeForm, collection, searchWith }, dialog) {
   const place = el("div", {});
   root.classList.add("is-why");
   root.append(place);
-  showWhy(place, { makeForm, hit, collection });
+  const leave = (id) => {
+    dialog.close();
+    searchWith(id);
+  };
+  showWhy(place, { makeForm, hit, collection, searchWith: leave });
 }

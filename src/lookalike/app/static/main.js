@@ -218,11 +218,17 @@ export function start(shell) {
       hits: hits.some((hit) => hit.id === entry.id) ? hits : [entry],
       compared: picture && { src: api.sourceOf(picture), name: picture.name },
       makeForm: () => query.toForm(state),
+      searchWith: (id) => window.lookalike.searchWith(id).catch(unlessRefused),
       markOf: (id) => query.markOf(state, id),
       mark: query.isAsked(state) ? mark : null,
       search,
       add: ({ id, name, credit }) => go(query.adding(state, { ...asked, id, name, credit })),
     });
+  }
+
+  function unlessRefused(error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    refuse(error);
   }
 
   function recentThumb(past) {

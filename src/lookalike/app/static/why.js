@@ -2,13 +2,14 @@
 
 import { ApiError, queryUrl, thumbnailUrl } from "./api.js";
 import { el } from "./dom.js";
+import { reportOf } from "./report.js";
 import { alertBox, ask, many } from "./sheet.js";
 
 const ROLES = { asked: "what you asked for", like: "more like this", unlike: "less like this" };
 const turns = new WeakMap();
 
-/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …} of the collection. */
-export async function showWhy(container, { makeForm, hit, collection }) {
+/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …}; with `searchWith` the report is there too. */
+export async function showWhy(container, { makeForm, hit, collection, searchWith }) {
   const mine = (turns.get(container) ?? 0) + 1;
   turns.set(container, mine);
   container.classList.add("lk-why");
@@ -29,6 +30,7 @@ export async function showWhy(container, { makeForm, hit, collection }) {
   }
   if (turns.get(container) !== mine) return;
   container.replaceChildren(headline(found), partTable(found, collection), metTable(found));
+  if (searchWith) container.append(reportOf({ makeForm, hit, collection, searchWith }));
 }
 
 const percent = (value) => `${Math.round(value)}%`;

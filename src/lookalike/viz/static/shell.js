@@ -137,12 +137,70 @@ const lookalike = (() => {
   }
 
   // ---- one selection for the whole page ---------------------------------------------------------------------------
+  // Chosen by somebody (not by the page itself), it is offered to be searched from, unless the view does that on its own.
   let selected = null;
-  function select(id) {
+  function select(id, { offer = true } = {}) {
     selected = id;
     root.dataset.selected = id;
     selectors.forEach((listener) => listener(id));
+    if (offer) offered.show(id); else offered.hide();
   }
+
+  // How to search from a picture: in the app a button, which asks the app; in a file a command, to be copied. Null where
+  // there is nothing to search.
+  function asker(id) {
+    const command = read("ask"), box = document.createElement("div");
+    if (!command) return null;
+    box.className = "ask";
+    const button = document.createElement("button");
+    button.type = "button";
+    if (root.dataset.embedded) {
+      button.textContent = "Search from it";
+      button.className = "main";
+      button.addEventListener("click", () => parent.postMessage({ lookalike: "search", id: Number(id) }, "*"));
+      box.append(button);
+      return box;
+    }
+    const code = document.createElement("code");
+    code.textContent = `${command.before} ${Number(id)}${command.after}`;
+    button.textContent = "Copy";
+    button.setAttribute("aria-label", "Copy the command that searches from this picture");
+    button.addEventListener("click", () => copy(code, button));
+    box.append(code, button);
+    return box;
+  }
+
+  async function copy(element, button) {
+    getSelection().selectAllChildren(element);
+    let done = false;
+    try { await navigator.clipboard.writeText(element.textContent); done = true; } catch { done = document.execCommand("copy"); }
+    button.textContent = done ? "Copied" : "Press Ctrl+C";
+  }
+
+  const offered = (() => {
+    let box = null;
+    function show(id) {
+      const way = asker(id);
+      if (!way) return;
+      if (!box) {
+        box = document.body.appendChild(document.createElement("aside"));
+        box.className = "offer";
+        box.setAttribute("aria-label", "The chosen picture");
+      }
+      const name = document.createElement("div"), close = document.createElement("button");
+      name.className = "name";
+      name.textContent = picture(id).name;
+      close.type = "button";
+      close.textContent = "✕";
+      close.setAttribute("aria-label", "Close");
+      close.className = "close";
+      close.addEventListener("click", hide);
+      box.replaceChildren(thumb(id, 48), name, way, close);
+      box.hidden = false;
+    }
+    const hide = () => { if (box) box.hidden = true; };
+    return { show, hide };
+  })();
 
   // ---- playback ---------------------------------------------------------------------------------------------------
   // A timeline is a number of steps that several views can share: `page.timeline("search", labels)` gives the same one to all
@@ -293,7 +351,7 @@ const lookalike = (() => {
   }
 
   const page = {
-    document: read, picture, thumb, tip, interactive, number, color, scales, ramps, isDark, select, timeline, player, choices, bar,
+    document: read, picture, thumb, tip, interactive, number, color, scales, ramps, isDark, select, asker, timeline, player, choices, bar,
     legend, symbol, draw,
     get selected() { return selected; },
     onSelect(stage, listener) { const entry = (id) => listener(id); entry.stage = stage; selectors.add(entry); if (selected !== null) listener(selected); },
@@ -319,7 +377,7 @@ const lookalike = (() => {
   }
 
   function start() {
-    theme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    theme(root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
     document.querySelector(".theme").addEventListener("click", () => { theme(isDark() ? "light" : "dark"); renderAll(); });
     for (const section of document.querySelectorAll(".view")) {
       const item = { section, kind: section.dataset.kind, stage: section.querySelector(".stage"), data: read(`${section.id}-data`) };
@@ -332,7 +390,11 @@ const lookalike = (() => {
       waiting = setTimeout(() => mounted.filter((item) => item.width !== page.width(item.stage)).forEach(render), 120);
     });
     addEventListener("scroll", tip.hide, { passive: true });
-    addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hide(); });
+    addEventListener("keydown", (event) => { if (event.key === "Escape") { tip.hide(); offered.hide(); } });
+    // The app that shows this page in a frame says which result it is about.
+    if (root.dataset.embedded) addEventListener("message", ({ source, data }) => {
+      if (source === parent && data && data.lookalike === "select" && Number.isSafeInteger(data.id) && read("pictures")[data.id]) select(data.id, { offer: false });
+    });
     root.dataset.ready = "true";
   }
 

@@ -279,7 +279,7 @@ lookalike.view("map", (stage, data, page) => {
     });
   });
   const panel = stage.appendChild(document.createElement("div"));
-  panel.style.cssText = "display:flex;gap:12px;align-items:center;min-height:88px;margin-top:12px;font-size:14px";
+  panel.style.cssText = "display:flex;flex-wrap:wrap;gap:12px;align-items:center;min-height:88px;margin-top:12px;font-size:14px";
   panel.setAttribute("aria-live", "polite");
   function said() {
     panel.replaceChildren();
@@ -294,8 +294,10 @@ lookalike.view("map", (stage, data, page) => {
       row.textContent = line;
       row.style.cssText = j ? "color:var(--soft)" : "font-weight:600;overflow-wrap:anywhere";
     });
+    const way = page.asker(data.ids[i]);
+    if (way) panel.append(way);
   }
-  function choose(i) { keep.chosen = i; known(i); said(); page.select(data.ids[i]); later(); }
+  function choose(i) { keep.chosen = i; known(i); said(); page.select(data.ids[i], { offer: false }); later(); }
   said();
   if (hits.length) {
     const row = stage.appendChild(document.createElement("div"));

@@ -10,7 +10,7 @@ lookalike.view("story", (stage, data, page) => {
     image.style.cssText = "max-width:150px;max-height:150px;border-radius:10px;border:3px solid var(--query)";
   }
   const steps = row.appendChild(document.createElement("ol"));
-  steps.style.cssText = "display:flex;flex-wrap:wrap;gap:12px 26px;list-style:none;margin:0;padding:0;flex:1 1 320px";
+  steps.style.cssText = "display:grid;grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:12px 20px;list-style:none;margin:0;padding:0;flex:1 1 280px;min-width:0";
   for (const { value, name, key } of data.numbers) {
     const item = steps.appendChild(document.createElement("li"));
     const big = item.appendChild(document.createElement("div")), small = item.appendChild(document.createElement("div"));
@@ -39,5 +39,5 @@ lookalike.view("story", (stage, data, page) => {
     item.lastChild.style.color = "var(--soft)";
   });
   page.legend(stage, [["mark", "ring", "kept", "nearest by codes already"], ["mark", "ring", "missed", "saved by re-ranking"]]);
-  if (page.selected === null && data.first !== null) page.select(data.first);
+  if (page.selected === null && data.first !== null) page.select(data.first, { offer: false });
 });

@@ -1,0 +1,73 @@
+// The search step by step: a page of its own, from the server, in a frame that can neither reach this page nor any other machine.
+
+import { ApiError, explain } from "./api.js";
+import { el, icon } from "./dom.js";
+import { alertBox, button } from "./sheet.js";
+
+const SLOW = 9000; // ms
+
+// One page serves all results of a search: it is of what was asked, not of what was found.
+const pages = new WeakMap();
+
+/** A section that shows the report; `searchWith(id)` is called when somebody wants to search from a picture in it. */
+export function reportOf({ makeForm, hit, collection, searchWith }) {
+  const place = el("div", { class: "lk-report-place" });
+  const tools = el("div", { class: "lk-report-tools" });
+  const head = el("header", { class: "lk-report-head" }, el("h3", {}, "The search, step by step"), tools);
+  const load = async () => {
+    place.setAttribute("aria-busy", "true");
+    const said = el("span", {}, "Taking the search apart; a few seconds…");
+    place.replaceChildren(el("p", { class: "lk-report-wait", role: "status" }, el("span", { class: "lk-spinner", "aria-hidden": "true" }), said));
+    const slow = setTimeout(() => (said.textContent = "The first time takes up to a minute, because code for this computer is made…"), SLOW);
+    try {
+      const html = await fetched(makeForm, collection);
+      if (!place.isConnected) return;
+      place.replaceChildren(frameOf(html, hit, searchWith));
+      tools.replaceChildren(saveLink(html, collection));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      place.replaceChildren(alertBox(error.message), button("Try again", load));
+    } finally {
+      clearTimeout(slow);
+      place.removeAttribute("aria-busy");
+    }
+  };
+  load();
+  return el("section", { class: "lk-report", "aria-label": "The search, step by step" }, head, place);
+}
+
+function fetched(makeForm, collection) {
+  if (!pages.has(makeForm)) {
+    const form = makeForm();
+    form.set("in", collection);
+    const page = explain(form);
+    pages.set(makeForm, page);
+    page.catch(() => pages.delete(makeForm));
+  }
+  return pages.get(makeForm);
+}
+
+function frameOf(html, hit, searchWith) {
+  const theme = document.body.classList.contains("dark") ? "dark" : "light";
+  const frame = el("iframe", { class: "lk-report-frame", title: "The search, step by step", sandbox: "allow-scripts", referrerPolicy: "no-referrer" });
+  // The frame asks for nothing: its policy is in the page, and this page's holds there too.
+  frame.srcdoc = html.replace("<html ", `<html data-embedded="true" data-theme="${theme}" `);
+  const listen = ({ source, origin, data }) => {
+    if (!frame.isConnected) return removeEventListener("message", listen);
+    if (source !== frame.contentWindow || origin !== "null" || data?.lookalike !== "search") return undefined;
+    if (Number.isSafeInteger(data.id) && data.id >= 0) searchWith(data.id);
+    return undefined;
+  };
+  addEventListener("message", listen);
+  frame.addEventListener("load", () => frame.contentWindow?.postMessage({ lookalike: "select", id: hit.id }, "*"));
+  return frame;
+}
+
+function saveLink(html, collection) {
+  const save = () => {
+    const href = URL.createObjectURL(new Blob([html], { type: "text/html" }));
+    el("a", { href, download: `why-${collection}.html` }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 10_000);
+  };
+  return el("button", { type: "button", class: "lk-button is-quiet", onclick: save }, icon("download", 17), "Save as a file");
+}
