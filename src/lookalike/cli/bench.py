@@ -39,6 +39,9 @@ def run(
         list[str] | None, typer.Option("--only", metavar="CASE", help="engine: only this case; can be given again.")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed or took too long.")] = False,
+    minutes: Annotated[
+        float, typer.Option("--for", metavar="MINUTES", min=0, help="Stop after so long; the same command goes on.")
+    ] = 0,
 ) -> None:
     """Measure against other libraries: the engine beside FAISS, or an experiment with every peer.
 
@@ -50,6 +53,8 @@ def run(
     if spec == "engine":
         if retry:
             raise typer.BadParameter("the engine's benchmark is measured anew each time", param_hint="--retry")
+        if minutes:
+            raise typer.BadParameter("the engine's benchmark runs to its end", param_hint="--for")
         _engine(out or Path("benchmarks"), quick, images, only)
         return
     for name, given in (("--quick", quick), ("--only", only)):
@@ -70,6 +75,7 @@ def run(
         lambda: images or _folders(home.home() / "datasets", False),
         command=f"lookalike bench run {Path(spec).name}",
         retry=retry,
+        minutes=minutes,
         say=say,
     )
     emit(str(outcome.results))

@@ -16,6 +16,7 @@ import pytest
 
 from lookalike.bench.adapters.faiss import Flat
 from lookalike.bench.experiments import supervise
+from lookalike.bench.experiments.reporting import write_report
 from lookalike.bench.experiments.store import FIELDS, opened, read_rows
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
 
@@ -184,3 +185,31 @@ print(worker.peak_memory() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 70e6 < float(done.stdout) < 120e6
+
+
+def test_a_run_stops_when_its_minutes_are_over_and_goes_on(finished: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    first = (finished / "out" / "results.jsonl").read_bytes().splitlines(keepends=True)[0]
+    results.write_bytes(first)
+    said: list[str] = []
+    assert run(finished / "trial.toml", tmp_path, finished / "keep", minutes=1e-6, say=said.append).measured == 0
+    assert results.read_bytes() == first  # nothing is written of what was not run
+    assert "4 runs are left" in said[-1]
+    report = write_report(results, tmp_path / "report")[0].read_text("utf-8")
+    unrun = report.split("## Not run yet")[1].split("##")[0]
+    for line in (
+        "made-up, 1 thread: FAISS IVFFlat: 1 of 2 settings",
+        "made-up, 1 thread: lookalike IVFPQ: 2 of 2 settings",
+        "made-up, 1 thread: scikit-learn kd-tree: 1 of 1 settings",
+    ):
+        assert line in unrun
+
+
+def test_the_run_under_way_is_not_counted_when_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "worker"
+    script.write_text(f"#!{sys.executable}\nimport time; time.sleep(60)\n", "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setattr(supervise.sys, "executable", str(script))
+    with pytest.raises(supervise.Limits, match="the time for all runs is over") as raised:
+        list(supervise.answers(_task(tmp_path), 60, 0, time.monotonic() + 0.2))
+    assert raised.value.status == "stopped"

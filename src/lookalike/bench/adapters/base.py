@@ -55,6 +55,7 @@ class Adapter(ABC):
     build_params: ClassVar[dict[str, Any]] = {}  # with their defaults
     search_params: ClassVar[dict[str, Any]] = {}
     is_exact: ClassVar[bool] = False
+    warm_rows: ClassVar[int] = 600  # of the base, for what is compiled on first use
     note: ClassVar[str] = ""  # what a reader has to know to read its numbers
 
     def __init__(self, params: Parameters, threads: int) -> None:

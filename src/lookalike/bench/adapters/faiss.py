@@ -105,6 +105,12 @@ class OPQIVFPQ(IVFPQ):
     """The same behind a learnt rotation."""
 
     name, factory = "faiss-opq-ivfpq", "OPQ{m},IVF{nlist},PQ{m}x{nbits}np"
+    build_params: ClassVar = {"nlist": 256, "m": 16, "nbits": 8, "opq_iterations": 50}
+
+    def _prepare(self, faiss: Any) -> None:
+        super()._prepare(faiss)
+        turned = faiss.downcast_VectorTransform(self._index.chain.at(0))
+        turned.niter = self.params["opq_iterations"]
 
 
 class FastScan(_Faiss):

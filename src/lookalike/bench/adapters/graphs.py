@@ -82,6 +82,7 @@ class PyNNDescent(Adapter):
     family = "graph"
     build_params: ClassVar = {"n_neighbors": 30, "pruning_degree_multiplier": 1.5, "diversify_prob": 1.0}
     search_params: ClassVar = {"epsilon": 0.1}
+    warm_rows = 5000  # fewer take another way through its code
     note = "its compilation on first use is not timed; size is the sum of its arrays"
 
     def warm_up(self, x: FloatArray) -> None:

@@ -86,7 +86,7 @@ def _fits(value: Any, example: Any) -> bool:
 
 
 def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run]:
-    """Every run, data set by data set.
+    """Every run: one thread before two, small data before large, so that a run that is stopped early has something of every peer.
 
     Parameters
     ----------
@@ -106,8 +106,8 @@ def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run
                     continue
                 runs += list(_runs(experiment, peer, prepared))
     keys: set[str] = set()
-    unique = []
-    for run in runs:
+    unique: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.threads, run.data.n * run.data.d)):
         mine = {run.key(search) for search in run.searches}
         if not mine <= keys:
             unique.append(run)

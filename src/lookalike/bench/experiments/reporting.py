@@ -123,7 +123,11 @@ def _markdown(rows: Sequence[Row], good: Sequence[Row], runs: Sequence[dict[str,
     if scale:
         parts += ["## Growth", scale]
     failed = [row for row in rows if row["status"] != "ok"]
-    parts += ["## What was not measured", _failures(failed), "## Every setting", _settings(rows)]
+    parts += ["## What was not measured", _failures(failed)]
+    unrun = _not_run(run, rows)
+    if unrun:
+        parts += ["## Not run yet", "The run was stopped, or is under way; the same command goes on with these.", unrun]
+    parts += ["## Every setting", _settings(rows)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -192,6 +196,21 @@ def _failures(rows: Sequence[Row]) -> str:
     return "\n".join(
         f"- {dataset}: {title(peer)}: {status}: {reason} ({count} setting{'s' * (count > 1)})"
         for (dataset, peer, status, reason), count in seen.items()
+    )
+
+
+def _not_run(run: dict[str, Any], rows: Sequence[Row]) -> str:
+    """What the last run wanted and has no row."""
+    there = {row["key"] for row in rows}
+    left: dict[tuple[str, int, str], list[int]] = {}
+    for item in run.get("planned", []):
+        counts = left.setdefault((item["dataset"], item["threads"], item["peer"]), [0, 0])
+        counts[0] += sum(key not in there for key in item["keys"])
+        counts[1] += len(item["keys"])
+    return "\n".join(
+        f"- {dataset}, {threads} thread{'s' * (threads > 1)}: {title(peer)}: {missing} of {total} settings"
+        for (dataset, threads, peer), (missing, total) in left.items()
+        if missing
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,7 @@ def run_experiment(
     *,
     command: str = "",
     retry: bool = False,
+    minutes: float = 0.0,
     say: Say = lambda _: None,
 ) -> Outcome:
     """Measure what an experiment asks for and has no result yet.
@@ -52,12 +55,15 @@ def run_experiment(
         Gives the folders of pictures, if any are needed.
     retry : bool
         Whether to try again what failed or took too long.
+    minutes : float
+        After how long to stop, making the vectors included; the run under way then is not counted. 0 for never.
 
     Raises
     ------
     InputError
         If the spec asks for something that cannot be.
     """
+    until = time.monotonic() + 60 * minutes if minutes else math.inf
     check_peers(experiment)
     machine = this_machine()
     data = {spec.name: prepare(spec, keep, folders, say) for spec in experiment.data}
@@ -67,17 +73,34 @@ def run_experiment(
     with opened(results) as store:
         done = {row["key"] for row in store.rows if row["status"] == "ok"} if retry else store.done(installed)
         left = [run for run in runs if any(run.key(search) not in done for search in run.searches)]
-        _note(out / "runs.jsonl", experiment, command, machine.to_dict(), [p for sets in data.values() for p in sets])
+        _note(
+            out / "runs.jsonl",
+            experiment,
+            command,
+            machine.to_dict(),
+            [p for sets in data.values() for p in sets],
+            runs,
+        )
         say(f"{len(runs)} runs, {len(runs) - len(left)} of them done already")
         before = len(store.rows)
         for number, run in enumerate(left, 1):
+            if time.monotonic() > until:
+                say(f"{minutes:g} minutes are over: {len(left) - number + 1} runs are left; the same command goes on")
+                break
             say(f"[{number}/{len(left)}] {run.title}")
-            _one(run, experiment, store, installed[run.peer], done, machine.slug, say)
+            _one(run, experiment, store, installed[run.peer], done, machine.slug, say, until)
         return Outcome(results, len(store.rows) - before, len(store.rows))
 
 
 def _one(
-    run: Run, experiment: Experiment, store: Store, version: str | None, done: set[str], machine: str, say: Say
+    run: Run,
+    experiment: Experiment,
+    store: Store,
+    version: str | None,
+    done: set[str],
+    machine: str,
+    say: Say,
+    until: float,
 ) -> None:
     """One process; a line for each of its search settings that has none."""
     common: dict[str, Any] = {
@@ -107,7 +130,7 @@ def _one(
         }  # fmt: skip
         status, reason = "failed", "the process ended early"
         try:
-            for answer in answers(task, experiment.limit_s, experiment.limit_mb):
+            for answer in answers(task, experiment.limit_s, experiment.limit_mb, until):
                 kind = answer.pop("kind")
                 if kind == "built":
                     built = answer
@@ -118,6 +141,8 @@ def _one(
                     )
         except Limits as limit:
             status, reason = limit.status, str(limit)
+    if status == "stopped":  # what was measured stays; the rest is still to be run
+        return
     measured = {row["key"] for row in store.rows if row["status"] == "ok"}
     missing = [search for search in left if run.key(search) not in measured]
     for search in missing:
@@ -126,13 +151,16 @@ def _one(
         say(f"    {status}: {reason}")
 
 
-def _note(path: Path, experiment: Experiment, command: str, machine: dict[str, Any], data: Any) -> None:
+def _note(
+    path: Path, experiment: Experiment, command: str, machine: dict[str, Any], data: Any, runs: Sequence[Run]
+) -> None:
     """Append who measured what, for the report."""
     about = {
         "name": experiment.name, "description": experiment.description, "command": command, "machine": machine,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "data": about_all(data),
         "k": experiment.k, "repeats": experiment.repeats, "round_s": experiment.round_s, "limit_s": experiment.limit_s,
         "limit_mb": experiment.limit_mb,
+        "planned": [{"dataset": r.data.name, "peer": r.peer, "threads": r.threads, "keys": [r.key(s) for s in r.searches]} for r in runs],
         "peers": {name: {"version": adapter.version(), "note": adapter.note} for name, adapter in ADAPTERS.items()},
     }  # fmt: skip
     with path.open("a", encoding="utf-8") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import subprocess
@@ -19,6 +20,7 @@ from lookalike.bench.experiments.worker import POOLS
 __all__ = ["Limits", "answers"]
 
 _POLL = 0.1
+_WARM_S = 600.0  # for compiling what is compiled on first use, which is not part of a run's time
 _LOG = 4000  # bytes of what a peer printed, from its end
 
 
@@ -30,13 +32,14 @@ class Limits(Exception):
         self.status = status
 
 
-def answers(task: dict[str, Any], limit_s: float, limit_mb: float) -> Iterator[dict[str, Any]]:
-    """What the worker answers, as it comes.
+def answers(task: dict[str, Any], limit_s: float, limit_mb: float, until: float = math.inf) -> Iterator[dict[str, Any]]:
+    """What the worker answers, as it comes; `until` is when all measuring ends, of `time.monotonic`.
 
     Raises
     ------
     Limits
-        If it failed (status ``"failed"``), or was ended for time (``"timeout"``) or memory (``"memory"``).
+        If it failed (status ``"failed"``), was ended for time (``"timeout"``) or memory (``"memory"``), or because all measuring
+        ended (``"stopped"``).
     """
     environment = {**os.environ, **dict.fromkeys(POOLS, str(task["threads"])), "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "lookalike.bench.experiments.worker"]
@@ -56,7 +59,7 @@ def answers(task: dict[str, Any], limit_s: float, limit_mb: float) -> Iterator[d
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(json.dumps(task).encode() + b"\n")
             process.stdin.close()
-        yield from _until_done(process, lines, limit_s, limit_mb)
+        yield from _until_done(process, lines, limit_s, limit_mb, until)
         code = process.wait()
         if code:
             readers[1].join(5)
@@ -84,9 +87,16 @@ def _keep(log: list[bytes], part: bytes) -> None:
 
 
 def _until_done(
-    process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None], limit_s: float, limit_mb: float
+    process: subprocess.Popen[bytes],
+    lines: queue.Queue[bytes | None],
+    limit_s: float,
+    limit_mb: float,
+    until: float,
 ) -> Iterator[dict[str, Any]]:
-    started = time.monotonic()  # from the first answer on: loading and compiling are nobody's building or searching
+    started = (
+        time.monotonic()
+    )  # anew with each of the first answers: loading and compiling are nobody's building or searching
+    most = limit_s
     while True:
         try:
             line = lines.get(timeout=_POLL)
@@ -98,9 +108,12 @@ def _until_done(
             answer = json.loads(line)
             if answer["kind"] in {"started", "warm"}:
                 started = time.monotonic()
+                most = max(limit_s, _WARM_S) if answer["kind"] == "started" and limit_s else limit_s
             yield answer
-        if limit_s and time.monotonic() - started > limit_s:
-            raise Limits("timeout", f"took more than {limit_s:g} s")
+        if time.monotonic() > until:
+            raise Limits("stopped", "the time for all runs is over")
+        if most and time.monotonic() - started > most:
+            raise Limits("timeout", f"took more than {most:g} s{' to compile' if most > limit_s else ''}")
         used = _resident(process.pid) if limit_mb else 0.0
         if limit_mb and used > limit_mb:
             raise Limits("memory", f"took {used:,.0f} MB of memory, {limit_mb:,.0f} are allowed")

@@ -28,9 +28,6 @@ POOLS = (
 """Variables by which libraries are held to a number of threads; whoever starts the worker sets them."""
 
 
-_WARM_ROWS = 600  # of the base, for what is compiled on first use
-
-
 def main() -> None:
     """Read the task, answer."""
     task = json.loads(sys.stdin.readline())
@@ -58,7 +55,7 @@ def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> 
     base, queries, exact = (np.load(folder / f"{part}.npy") for part in ("base", "queries", "exact"))
     kind = get_adapter(task["peer"])
     answer("started", {})
-    kind(task["build"], task["threads"]).warm_up(base[:_WARM_ROWS])
+    kind(task["build"], task["threads"]).warm_up(base[: kind.warm_rows])
     answer("warm", {})
     adapter = kind(task["build"], task["threads"])
     _forget_peak()
