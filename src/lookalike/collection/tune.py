@@ -7,9 +7,13 @@ pictures can stand for each other.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +25,27 @@ from lookalike.index.exact import exact_search
 if TYPE_CHECKING:
     from lookalike.index.ivfpq import IVFPQIndex
 
-__all__ = ["TARGET", "Measured", "Sample", "Spec", "choose_nprobe", "choose_spec", "draw", "wilson"]
+__all__ = [
+    "SCALE",
+    "TARGET",
+    "Advice",
+    "Measured",
+    "Sample",
+    "Spec",
+    "advised",
+    "choose_nprobe",
+    "choose_spec",
+    "draw",
+    "scale_table",
+    "wilson",
+]
 
 TARGET = 0.95
 K = 10
 TUNING_QUERIES, MEASURING_QUERIES = 256, 512
 CANDIDATES = (200, 400, 800, 1600)
 TIE = 1e-6
+SCALE = Path(__file__).with_name("scale.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +83,48 @@ class Sample:
     k: int
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to choose for so many vectors: lists, dimensions that a byte of a code stands for, lists to visit."""
+
+    n: int
+    nlist: float
+    dims_per_byte: float
+    nprobe: int
+
+
+@functools.cache
+def scale_table() -> tuple[Advice, ...]:
+    """The rows of `scale.json`, by rising n."""
+    rows = json.loads(SCALE.read_text("utf-8"))["rows"]
+    return tuple(sorted((Advice(**row) for row in rows), key=lambda row: row.n))
+
+
+def advised(n: int) -> Advice:
+    """The table at n: lists interpolated in logarithms, and as the square root of n beyond it; the rest of the nearest row."""
+    table, n = scale_table(), max(n, 1)
+    nearest = min(table, key=lambda row: abs(math.log(row.n / n)))
+    pairs = [(a, b) for a, b in itertools.pairwise(table) if a.n <= n <= b.n]
+    if pairs:
+        low, high = pairs[0]
+        power = math.log(high.nlist / low.nlist) / math.log(high.n / low.n)
+    else:
+        low, power = nearest, 0.5
+    return Advice(n, low.nlist * (n / low.n) ** power, nearest.dims_per_byte, nearest.nprobe)
+
+
 def choose_spec(n: int, d: int) -> Spec:
     """Lists and codes for n vectors of dimension d.
 
-    About 2·sqrt(n) lists: short enough to scan several, long enough to be trained. About d/16 bytes a code, at most
-    64: the stored features decide the order in the end, so the codes only have to bring the right ones into the
-    candidates. m has to divide d.
+    As `scale.json` has it, which `lookalike bench run scale` measures: about 2·sqrt(n) lists, short enough to scan several, long
+    enough to be trained; about d/16 bytes a code, at most 64, as the stored features decide the order in the end, so the codes only
+    have to bring the right ones into the candidates. m has to divide d.
     """
-    nlist = 2 ** max(2, round(math.log2(2 * math.sqrt(max(n, 1)))))
+    advice = advised(n)
+    nlist = 2 ** max(2, round(round(math.log2(advice.nlist), 9)))
     while nlist > 4 and n < 16 * nlist:
         nlist //= 2
-    wanted = min(64, max(8, d // 16))
+    wanted = min(64, max(8, int(d / advice.dims_per_byte)))
     divisors = [m for m in range(1, min(d, 4096) + 1) if d % m == 0]
     m = min(divisors, key=lambda m: math.log(m / wanted) if m >= wanted else 2 * math.log(wanted / m))
     nbits = 8 if n >= 1024 else 6 if n >= 256 else 4
@@ -128,7 +177,8 @@ def choose_nprobe(
     """
     tuning, measuring = draw(store, ids, TUNING_QUERIES, seed), draw(store, ids, MEASURING_QUERIES, seed + 1)
     probes = [2**i for i in range(32) if 2**i < index.nlist] + [index.nlist]
-    at = 0
+    least = advised(len(ids)).nprobe / 8  # far fewer have never been enough
+    at = next((i for i, probe in enumerate(probes) if probe >= least), 0)
     for candidates in CANDIDATES:
         while at < len(probes):
             if step is not None:

@@ -102,7 +102,7 @@ def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run
     for name, sets in data.items():
         for prepared in sets:
             for peer in experiment.peer:
-                if peer.data and name not in peer.data:
+                if (peer.data and name not in peer.data) or (peer.n and not peer.n[0] <= prepared.n <= peer.n[1]):
                     continue
                 runs += list(_runs(experiment, peer, prepared))
     keys: set[str] = set()

@@ -71,6 +71,7 @@ class PeerSpec:
     build: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    n: tuple[int, ...] = ()  # smallest and largest number of vectors that these parameters are for
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,10 @@ def _check(experiment: Experiment, where: str) -> None:
         if names.count(name) > 1:
             raise InputError(f"{where}: two data are called {name!r}")
     for peer in experiment.peer:
+        if peer.n and (len(peer.n) != 2 or peer.n[0] > peer.n[1]):
+            raise InputError(
+                f"{where}: peer {peer.name!r}: n: expected the smallest and the largest, got {list(peer.n)}"
+            )
         for name in peer.data:
             if name not in names:
                 close = difflib.get_close_matches(name, names, 1)

@@ -1,0 +1,30 @@
+"""Write src/lookalike/collection/scale.json and docs/benchmarks/scale.md from the results of `lookalike bench run scale`.
+
+python tools/build_scale.py benchmarks/scale
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lookalike.bench.experiments.advising import write_scale
+from lookalike.errors import LookalikeError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tools/build_scale.py FOLDER (where results.jsonl is)")
+    table, page = ROOT / "src/lookalike/collection/scale.json", ROOT / "docs/benchmarks/scale.md"
+    try:
+        write_scale(Path(sys.argv[1]) / "results.jsonl", table, page)
+    except LookalikeError as error:
+        sys.exit(str(error))
+    for path in (table, page):
+        print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
