@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lookalike.bench.experiments.findings import findings
-from lookalike.bench.experiments.frame import by_peer, front, latest, measured
+from lookalike.bench.experiments.frame import by_peer, front, latest, measured, title
 from lookalike.bench.experiments.markdown import to_html
 from lookalike.bench.experiments.reporting import write_report
 from lookalike.bench.experiments.scaling import cheapest, draw_scale, fit, ladders
-from lookalike.bench.experiments.store import FIELDS
+from lookalike.bench.experiments.store import FIELDS, read_rows
 from lookalike.errors import DatasetError, FormatError
 
 
@@ -147,3 +147,43 @@ def test_markdown_becomes_a_page() -> None:
         '<img src="D.PNG" alt="c">',
     ):
         assert part in page
+
+
+SMALL = Path(__file__).resolve().parents[3] / "docs" / "benchmarks" / "small"
+
+
+def test_the_committed_report_says_what_its_results_say() -> None:
+    """Each number of each paragraph, computed again, without the code that wrote it."""
+    rows = [r for r in latest(read_rows(SMALL / "results.jsonl")) if r["status"] == "ok"]
+    sections = re.split(r"^## (?=.*× \d)", (SMALL / "report.md").read_text("utf-8"), flags=re.M)[1:]
+    assert len(sections) == len({(r["dataset"], r["threads"]) for r in rows}) >= 2
+    for section in sections:
+        name, threads = re.match(r"(.+), [\d,]+ × \d+, (\d+) thread", section).groups()  # type: ignore[union-attr]
+        here = [r for r in rows if (r["dataset"], r["threads"]) == (name, int(threads)) and r["recall_at_10"] >= 0.9]
+        busy = "of processor time a query" in section
+        cost = {r["key"]: r["cpu_us"] if busy else 1e6 / r["qps"] for r in here}
+        quickest = min(here, key=lambda r: cost[r["key"]])
+        said = re.search(r"At recall@10 ≥ 0.9, (.+?) was quickest in batch: ([\d,.]+) µs", section)
+        assert said is not None
+        assert said[1] == title(quickest["peer"])
+        assert said[2] == f"{cost[quickest['key']]:,.1f}"
+        ours = min(cost[r["key"]] for r in here if r["family"] == "lookalike")
+        if found := re.search(r"with ([\d,.]+) µs, ([\d.]+) times the time of the quickest", section):
+            assert found.groups() == (f"{ours:,.1f}", f"{ours / cost[quickest['key']]:.1f}")
+            place = len({r["peer"] for r in here if cost[r["key"]] < ours}) + 1
+            assert f"of {len({r['peer'] for r in here})} with" in section
+            assert re.search(rf"came (first|second|third|{place}th) of", section)
+        smallest = min(here, key=lambda r: r["bytes_per_vector"])
+        assert f"{title(smallest['peer'])}'s, {smallest['bytes_per_vector']:,.0f} bytes a vector" in section
+        seconds = "build_cpu_s" if busy else "build_s"
+        built = re.findall(r"(?:everything, | and )([^()]+?) (?:was built )?(quickest|slowest) \(([\d.]+) s", section)
+        assert [word for _, word, _ in built] in ([], ["quickest", "slowest"])
+        for peer, _, value in built:
+            mine = min(r[seconds] for r in here if title(r["peer"]) == peer)
+            assert float(value) == pytest.approx(mine, abs=0.06)
+        for text, low in re.findall(r"(native|faiss|sklearn) ([\d.]+) s \(recall", section):
+            assert any(
+                f"{r['build_cpu_s']:.1f}" == low
+                for r in rows
+                if r["dataset"] == name and r["params"].get("kmeans") == text
+            )

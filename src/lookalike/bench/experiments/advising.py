@@ -18,6 +18,7 @@ from lookalike.errors import FormatError
 __all__ = ["advice", "scale_page", "table_of", "write_scale"]
 
 _PEER = "lookalike-ivfpq-reranked"
+_FEWEST, _MOST = 0.36, 2.8  # lists for each √n: beyond that a power of two nearby is not near
 _ALIKE = 1.1  # costs nearer than that are no difference
 
 _MODEL = """\
@@ -47,7 +48,7 @@ def advice(rows: Sequence[Row], recall: float = tune.TARGET) -> tuple[str, list[
     for (name, _), mine in ladders([row for row in rows if row["peer"] == _PEER]).items():
         found = []
         for n in sorted({row["n"] for row in mine}):
-            good = [row for row in mine if row["n"] == n and row["recall_at_10"] >= recall]
+            good = [row for row in mine if row["n"] == n and row["recall_at_10"] >= recall and _usable(row)]
             if not good:
                 continue
             least = min(row["cpu_us"] for row in good)
@@ -58,6 +59,11 @@ def advice(rows: Sequence[Row], recall: float = tune.TARGET) -> tuple[str, list[
     raise FormatError(
         f"no data set has three sizes at which {_PEER} reached recall@10 of {recall}; run more of `bench run scale`"
     )
+
+
+def _usable(row: Row) -> bool:
+    nlist, n = row["params"]["nlist"], row["n"]
+    return _FEWEST <= nlist / math.sqrt(n) <= _MOST and n >= 16 * nlist
 
 
 def _preference(row: Row) -> tuple[int, float, float]:

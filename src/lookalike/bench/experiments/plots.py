@@ -48,14 +48,14 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _labelled(axes: Any, places: Sequence[tuple[float, float, str, str]]) -> None:
+def _labelled(axes: Any, places: Sequence[tuple[float, float, str, str, str]]) -> None:
     """Names to the right of the plot, pushed apart, each tied to the last point of its line."""
     import numpy as np
 
     figure = axes.figure
     figure.canvas.draw()
     to_axes = axes.transAxes.inverted()
-    heights = [to_axes.transform(axes.transData.transform((x, y)))[1] for x, y, _, _ in places]
+    heights = [to_axes.transform(axes.transData.transform((x, y)))[1] for x, y, *_ in places]
     order = np.argsort(heights)
     gap = 0.043
     spread = [heights[i] for i in order]
@@ -67,11 +67,15 @@ def _labelled(axes: Any, places: Sequence[tuple[float, float, str, str]]) -> Non
         for i in range(len(spread) - 2, -1, -1):
             spread[i] = min(spread[i], spread[i + 1] - gap)
     for at, i in zip(spread, order, strict=True):
-        x, y, text, colour = places[i]
+        x, y, text, colour, mark = places[i]
         axes.annotate(
-            text, xy=(x, y), xycoords="data", xytext=(1.04, at), textcoords="axes fraction", color=colour, va="center", fontsize=9,
-            fontweight="bold" if text.startswith("lookalike") else "normal", annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
+            "", xy=(x, y), xycoords="data", xytext=(1.03, at), textcoords="axes fraction", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.5, "shrinkA": 0, "shrinkB": 3},
+        )  # fmt: skip
+        axes.plot([1.035], [at], mark, color=colour, ms=5, transform=axes.transAxes, clip_on=False)
+        axes.text(
+            1.05, at, text, color=colour, va="center", fontsize=9, transform=axes.transAxes,
+            fontweight="bold" if text.startswith("lookalike") else "normal",
         )  # fmt: skip
 
 
@@ -96,7 +100,7 @@ def _fronts(
         axes.plot([x(r) for r in best], [y(r) for r in best], color=COLOURS[family], marker=mark, ms=6 if ours else 4.5,
                   lw=2.2 if ours else 1.2, alpha=1 if ours else 0.85, zorder=3 if ours else 2)  # fmt: skip
         end = max(best, key=x)
-        places.append((x(end), y(end), title(peer), COLOURS[family]))
+        places.append((x(end), y(end), title(peer), COLOURS[family], mark))
     whole = front(rows, value)
     axes.plot(
         [x(r) for r in whole],
@@ -116,10 +120,12 @@ def _fronts(
 
 def recall_speed(rows: Sequence[Row], heading: str) -> Any:
     """Recall against queries a second, the Pareto front of each peer; the broad band is the front of all."""
-    return _fronts(
+    figure = _fronts(
         rows, lambda r: float(r["qps"]), f"{heading}: recall and speed", "recall@10 (more is better)",
         "queries a second, batch (more is better)", x=lambda r: r["recall_at_10"], y=lambda r: r["qps"], log_y=True,
     )  # fmt: skip
+    _plain_log(figure.axes[0].yaxis)
+    return figure
 
 
 def memory_recall(rows: Sequence[Row], heading: str) -> Any:
@@ -136,7 +142,7 @@ def _plain_log(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1000 else f"{v:g}"))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -202,6 +208,7 @@ def latencies(rows: Sequence[Row], heading: str) -> Any:
         axes.annotate(f"recall {row['recall_at_10']:.2f}", (points[-1], at), xytext=(8, 0), textcoords="offset points", va="center",
                       fontsize=8, color=colour, alpha=alpha)  # fmt: skip
     axes.set_xscale("log")
+    _plain_log(axes.xaxis)
     axes.set_yticks(range(len(chosen)), [title(peer) for peer, _, _ in chosen])
     axes.grid(axis="y", visible=False)
     axes.set_title(f"{heading}: one query at a time")
@@ -232,7 +239,7 @@ def error_bytes(rows: Sequence[Row], heading: str) -> Any | None:
         counts[family] += 1
         points = sorted({(r["bytes_per_vector"], r["quantization_error"]) for r in mine})
         axes.plot(*zip(*points, strict=True), color=COLOURS[family], marker=mark, lw=1.4)
-        places.append((*points[-1], title(peer) + (f", {rotation}" if rotation else ""), COLOURS[family]))
+        places.append((*points[-1], title(peer) + (f", {rotation}" if rotation else ""), COLOURS[family], mark))
     _plain_log(axes.xaxis)
     _plain_log(axes.yaxis)
     axes.set_title(f"{heading}: quantization error")
