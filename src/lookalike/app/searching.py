@@ -19,7 +19,7 @@ from lookalike.collection.finding import FOLD_FACTOR, Found, Wanted
 from lookalike.errors import IdError, InputError
 from lookalike.features.images import open_picture, probe
 
-__all__ = ["LIKE", "UNLIKE", "Answer", "Found", "Searcher", "cut", "mixed"]
+__all__ = ["LIKE", "UNLIKE", "Answer", "Searcher", "cut", "mixed"]
 
 # Rocchio (1971), with the weights of pictures instead of words; docs/app.md.
 LIKE: Final = 0.75

@@ -64,6 +64,7 @@ def two_threads(bench: Bench) -> Iterator[Row]:
     twin = peers.twin_of(index)
     bench.say("two threads against one")
     many = np.tile(data.queries, (REPEATED, 1))
+    title = f"two threads against one, nprobe 16, k 10, batch of {len(many):,}"
 
     def ours(threads: int) -> Contestant:
         return bench.contestant(
@@ -78,7 +79,7 @@ def two_threads(bench: Bench) -> Iterator[Row]:
     value, low, high = ratio_of(one, two)
     faiss_ratio = faiss_one.median / faiss_two.median
     yield Row(
-        case="two-threads", mode=BATCH, title=f"two threads against one, nprobe 16, k 10, batch of {len(many):,}", threads=2, dataset=data.name,
+        case="two-threads", mode=BATCH, title=title, threads=2, dataset=data.name,
         n=len(data.base), d=data.base.shape[1], params={"nlist": index.nlist, "m": index.m, "nprobe": 16, "k": 10},
         ours=Side.of("lookalike, two threads", two, len(many)),
         peer=Side.of("lookalike, one thread", one, len(many), faiss_ratio=faiss_ratio),

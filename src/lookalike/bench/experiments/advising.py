@@ -63,7 +63,7 @@ def advice(rows: Sequence[Row], recall: float = tune.TARGET) -> tuple[str, list[
 
 def _usable(row: Row) -> bool:
     nlist, n = row["params"]["nlist"], row["n"]
-    return _FEWEST <= nlist / math.sqrt(n) <= _MOST and n >= 16 * nlist
+    return bool(_FEWEST <= nlist / math.sqrt(n) <= _MOST and n >= 16 * nlist)
 
 
 def _preference(row: Row) -> tuple[int, float, float]:
