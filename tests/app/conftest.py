@@ -34,5 +34,5 @@ def server(home: Path, windmill: bytes) -> Iterator[AppServer]:
 
 @pytest.fixture
 def client(server: AppServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client:
         yield client
