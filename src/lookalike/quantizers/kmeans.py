@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 SHORT = 32  # dimensions up to which the encoding kernel beats a matrix product
-ROWS = 4096  # points of one matrix product
+ROWS = 1024  # points of one matrix product, whose result the cache still holds when it is read
 POINTS_PER_CENTROID = 256  # more are sampled away: they cost time and change little (as in FAISS)
 ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's own limit)
 
