@@ -62,8 +62,8 @@ def advice(rows: Sequence[Row], recall: float = tune.TARGET) -> tuple[str, list[
 
 
 def _usable(row: Row) -> bool:
-    nlist, n = row["params"]["nlist"], row["n"]
-    return bool(_FEWEST <= nlist / math.sqrt(n) <= _MOST and n >= 16 * nlist)
+    nlist, n = int(row["params"]["nlist"]), int(row["n"])
+    return _FEWEST <= nlist / math.sqrt(n) <= _MOST and n >= 16 * nlist
 
 
 def _preference(row: Row) -> tuple[int, float, float]:

@@ -21,6 +21,7 @@ __all__ = ["NEIGHBORS", "Prepared", "prepare"]
 
 NEIGHBORS = 100  # exact neighbours that are known of each query, at the most
 _WIDE_ROWS, _WIDE_QUERIES, _WIDE_D = 9144, 500, 2048
+_MADE_UP_D, _MADE_UP = 4096, 1_500_000_000
 _TIE = 1e-3  # how far a given ground truth may be from the distances that are computed here, relative
 
 Say = Callable[[str], None]
@@ -150,6 +151,10 @@ def _load(
         most = max(spec.rows)
         if not most:
             raise InputError(f"{spec.name}: kind='synthetic' needs rows")
+        if spec.d > _MADE_UP_D or most * spec.d > _MADE_UP:
+            raise InputError(
+                f"{spec.name}: rows={most:,}, d={spec.d:,}: expected d of at most {_MADE_UP_D:,} and {_MADE_UP:,} numbers in all"
+            )
         base, queries = synthetic(most, spec.queries or 1000, spec.d)
         return base, queries, None, "made-up clusters of clusters"
     if spec.kind == "files":

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from lookalike.errors import InputError
 
 __all__ = ["METHOD", "Run", "check_peers", "plan"]
 
+_MOST = 5000  # settings of a peer
 METHOD = 1  # part of every key: raise it when something is measured otherwise
 
 
@@ -57,6 +59,11 @@ def check_peers(experiment: Experiment) -> None:
         adapter = get_adapter(peer.name)
         _check_names(peer, "build", adapter.build_params)
         _check_names(peer, "search", adapter.search_params)
+        settings = math.prod(len(v) for part in (peer.build, peer.search) for v in part.values() if isinstance(v, list))
+        if not 1 <= settings <= _MOST:
+            raise InputError(
+                f"peer {peer.name!r}: {settings:,} settings: expected 1 to {_MOST:,}; are the lists as they were meant?"
+            )
 
 
 def _check_names(peer: PeerSpec, part: str, known: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from lookalike.bench.experiments.spec import Experiment
 from lookalike.bench.experiments.store import Store, opened
 from lookalike.bench.experiments.supervise import Limits, answers
 from lookalike.bench.machine import this_machine
+from lookalike.errors import InputError
 
 __all__ = ["Outcome", "run_experiment"]
 
@@ -68,6 +69,8 @@ def run_experiment(
     machine = this_machine()
     data = {spec.name: prepare(spec, keep, folders, say) for spec in experiment.data}
     runs = plan(experiment, data)
+    if not runs:
+        raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
     installed = {peer: ADAPTERS[peer].version() for peer in {run.peer for run in runs}}
     results = out / "results.jsonl"
     with opened(results) as store:
