@@ -10,6 +10,7 @@ import html
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from lookalike.app.guard import MAX_UPLOAD
 from lookalike.app.remote import add_remote_search
@@ -127,10 +128,12 @@ _MODULES: Final = "\n".join(
     f'<link rel="modulepreload" href="lookalike/{file.name}">'
     for file in sorted(Path(__file__).with_name("static").glob("*.js"))
 )
+# In the page itself: with an address, browsers ask for it again with every search that goes into the history.
+_LOGO_FILE: Final = quote(Path(__file__).with_name("static").joinpath("icon.svg").read_text(encoding="utf-8"))
 HEAD: Final = f"""
 <link rel="stylesheet" href="lookalike/page.css">
 <link rel="stylesheet" href="lookalike/keeping.css">
-<link rel="icon" type="image/svg+xml" href="lookalike/icon.svg">
+<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_LOGO_FILE}">
 {_MODULES}"""
 
 START: Final = """

@@ -89,6 +89,7 @@ def demo(
     port: Port = None,
 ) -> None:
     """Search the starter pictures, then serve the app."""
+    _share_cores()
     from lookalike.cli.demo import demo_collection, demo_query
 
     path = demo_collection()
@@ -184,6 +185,7 @@ def serve(
     """Serve the app and the REST API on this machine."""
     if auth is not None and not all(auth.partition(":")):
         raise typer.BadParameter("expected USER:PASSWORD", param_hint="--auth")
+    _share_cores()
     _serve(
         find_collection(into),
         host=host,
@@ -318,6 +320,15 @@ def _recall(recall: dict[str, Any] | None) -> str:
         return "not measured yet"
     interval = f"{recall['low']:.3f} to {recall['high']:.3f}"
     return f"{recall['value']:.3f} ({interval}), measured with {count(recall['n'], 'picture')}"
+
+
+def _share_cores() -> None:
+    """One thread for each product of matrices, said before numpy is loaded: as many searches run as there are cores.
+
+    Threads of a product wait for each other, and beside a browser at work on the same cores they wait long.
+    """
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def _serve(path: Path, *, browser: bool = False, **options: Any) -> None:

@@ -40,6 +40,7 @@ export function createAsk(root, { ask, refuse, clear, remove, cut, maxBytes }) {
     ask(parts, add);
   };
   const setAdding = (on) => {
+    if (on === isAdding) return;
     isAdding = on;
     document.body.classList.toggle("lk-adding", on);
     if (shown) show(shown);
@@ -95,7 +96,8 @@ export function createAsk(root, { ask, refuse, clear, remove, cut, maxBytes }) {
       remove,
       pick: (key) => {
         picked = key;
-        setAdding(false);
+        if (isAdding) setAdding(false);
+        else show(shown);
       },
       toggleAdding: () => setAdding(!isAdding),
     });

@@ -18,6 +18,14 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** A line drawing of 24 by 24 from its paths. */
 export function icon(name, size = 20) {
+  const key = `${name} ${size}`;
+  if (!drawn.has(key)) drawn.set(key, drawIcon(name, size));
+  return drawn.get(key).cloneNode(true);
+}
+
+const drawn = new Map();
+
+function drawIcon(name, size) {
   const svg = document.createElementNS(SVG, "svg");
   const attributes = { viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true", class: "lk-icon" };
   for (const [key, value] of Object.entries(attributes)) svg.setAttribute(key, value);

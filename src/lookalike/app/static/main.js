@@ -51,18 +51,23 @@ export function start(shell) {
   function go(next, { begun = clicked(), how = "push" } = {}) {
     const before = state;
     state = next;
+    const asked = asking();
     visits[how](state);
     ask.stopAdding();
     if (state.collection !== before.collection) open();
-    return run(begun, before);
+    return run(begun, before, asked);
   }
 
   function restored(next) {
     const before = state;
     state = next;
+    const asked = asking();
     if (state.collection !== before.collection) open();
-    run(clicked(), before);
+    run(clicked(), before, asked);
   }
+
+  /** The question is on its way before anything is drawn. */
+  const asking = () => (query.isAsked(state) && state.browse === null ? searcher.ask(state) : searcher.stop());
 
   function drawTools() {
     ask.show(state);
@@ -79,27 +84,26 @@ export function start(shell) {
     view.showStrip(find("#lk-recent"), "Last searched", visits.recent(query.isAsked).map(recentThumb));
   }
 
-  function run(begun, before) {
+  function run(begun, before, asked = asking()) {
     clearTimeout(waiting);
-    searcher.stop();
     drawTools();
     document.body.classList.remove("lk-searching");
     if (state.browse !== null) return browse();
-    if (query.isAsked(state)) return searchNow(begun, before);
+    if (asked) return searchNow(begun, before, asked);
     shown = null;
     // Those of another collection are no examples of this one; `open` brings its own.
     if (context.of === state.collection) view.showExamples(results, context.examples, state.collection, { search });
     return keys.reset();
   }
 
-  async function searchNow(begun, before) {
+  async function searchNow(begun, before, asked) {
     const place = keepFocus(results);
     view.showLoading(results, state.k, context.examples[0]?.credit);
     const keysOf = ({ parts }) => parts.map((each) => each.key).join();
     if (narrow() && keysOf(state) !== keysOf(before)) results.scrollIntoView({ block: "start" }); // there they are below everything
     document.body.classList.add("lk-searching");
     try {
-      const found = await searcher.ask(state);
+      const found = await asked;
       if (found) show(found, begun, place);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
@@ -119,6 +123,7 @@ export function start(shell) {
       state,
       handlers,
       size,
+      all: Boolean(refocus),
       isExact: context.status?.index === "flat" || Boolean(answer.words),
       searchExactly: () => go({ ...state, exact: !state.exact }),
       unfilter: () => go({ ...query.unfiltered(state), threshold: 0 }),

@@ -23,6 +23,7 @@ export function createSearcher() {
   function stop() {
     running?.abort();
     running = null;
+    return null;
   }
 
   return { ask, stop };

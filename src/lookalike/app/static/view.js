@@ -19,6 +19,8 @@ const TITLES = {
   WordsError: "These words cannot be searched with",
 };
 
+const AT_ONCE = 40; // tiles drawn in one frame
+
 const NONE = "This collection holds no pictures yet. Collections, above, makes one from a folder; so does lookalike index FOLDER.";
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -67,20 +69,38 @@ export function showLoading(root, k, credited) {
   );
 }
 
-/** `context` has state, isExact (whether every search compares with all), size and the handlers of tiles. */
+/** `context` has state, isExact (whether every search compares with all), size, all (draw them all now) and the handlers of tiles. */
 export function showResults(root, answer, context) {
   const { state, handlers } = context;
   root.removeAttribute("aria-busy");
   const missed = new Set(answer.missed ?? []);
   const optionsOf = (entry, index) => ({ hit: entry, index, mark: markOf(state, entry.id), missed: missed.has(entry.id) });
-  const tiles = answer.results.map((entry, index) => foldable(entry, tile(entry, state.collection, handlers, optionsOf(entry, index)), (other) =>
-    tile(other, state.collection, handlers, optionsOf(other, 0)),
-  ));
+  const tileOf = (entry, index) => tile(entry, state.collection, handlers, optionsOf(entry, index));
+  const draw = (entry, index) => foldable(entry, tileOf(entry, index), (other) => tileOf(other, 0));
+  const first = context.all ? answer.results.length : onScreen();
+  const tiles = answer.results.slice(0, first).map(draw);
   root.replaceChildren(
     el("header", { class: "lk-summary" }, el("h2", {}, headingOf(answer, state)), timingOf(answer, context)),
     ...[noteOf(answer, context)].filter(Boolean),
     answer.results.length ? grid("is-results", "Results", tiles) : nothing(context),
   );
+  drawMore(root.querySelector(".lk-grid"), answer.results, first, draw);
+}
+
+/** As many tiles as a window of this size can show, and a row or two. */
+const onScreen = () => Math.ceil(window.innerWidth / 150) * Math.ceil(window.innerHeight / 240);
+
+/** The tiles below the window, some in each frame after the one that shows the first. */
+function drawMore(list, results, from, draw) {
+  if (from >= results.length) return;
+  const next = () => {
+    if (!list.isConnected) return;
+    const more = results.slice(from, from + AT_ONCE).map((entry, at) => draw(entry, from + at));
+    for (const each of more) for (const button of each.querySelectorAll("button, a")) button.tabIndex = -1;
+    list.append(...more);
+    drawMore(list, results, from + AT_ONCE, draw);
+  };
+  requestAnimationFrame(() => requestAnimationFrame(next));
 }
 
 function headingOf({ results }, state) {
