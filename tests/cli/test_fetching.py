@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,9 +122,12 @@ def test_a_folder_of_something_else_is_not_taken_for_the_data_set(lookalike: Com
 
 
 def test_the_list_says_how_large_how_checked_and_whose(lookalike: Command) -> None:
-    lines = lookalike("datasets", "list").lines
-    start = next(i for i, line in enumerate(lines) if line.startswith("voc2012  17,125 pictures, 20 labels"))
-    said = "\n".join(lines[start : start + 8])
+    rows = lookalike("datasets", "list").lines
+    assert [row.split()[0] for row in rows] == ["starter", "stamps", "clipart", "caltech101", "voc2012"]
+    assert re.search(r"17,125 pictures +20 labels +2,000 MB +to fetch .* Flickr terms of use", rows[-1])
+    lookalike("datasets", "list", "voc2021").failed_with("did you mean 'voc2012'")
+    said = lookalike("datasets", "list", "voc2012").out
+    assert "17,125 pictures, 20 labels" in said
     assert "2,000 MB, to be fetched: lookalike datasets fetch voc2012" in said
     assert "MD5 6cd6e144f989b92b3379bac3b3de84fd (torchvision" in said
     assert "Everingham" in said

@@ -85,6 +85,12 @@ def test_queries_that_cannot_be(indexed: Indexed) -> None:
     search("search", indexed.folder / "text.jpg").failed_with("text.jpg")
     search("search", indexed.folder / "empty.png", "--json").failed_with("empty.png")
     search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", "nobody").failed_with("nobody")
+    search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", "my pictuers").failed_with(
+        "did you mean 'my pictures'?"
+    )
+    search("search", "--", indexed.folder / "photos/fish/fish-1.jpg", "--in", "x").failed_with(
+        "--in: what follows -- are"
+    )
 
 
 def test_words_are_labels_with_the_default_model(indexed: Indexed) -> None:

@@ -28,6 +28,11 @@ def ask(collection: Collection, queries: Sequence[str], k: int, exact: bool) -> 
 
     How words were read goes to stderr, so that the results stay the same kind of thing whatever was asked.
     """
+    for query in queries:
+        if query.startswith("-") and not Path(query).exists() and collection.find(query) is None:
+            raise InputError(
+                f"{query}: what follows -- are QUERYs, and no file is called so; put options before the --"
+            )
     words = [query for query in queries if _is_words(collection, query)]
     if not words:
         return Asked(*collection.search_timed(queries[0] if len(queries) == 1 else list(queries), k, exact=exact), ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from lookalike.cli.console import clean, count, emit, emit_json, say, table
 
 if TYPE_CHECKING:
-    from lookalike.data.datasets import Archive, DatasetCard
+    from lookalike.data.datasets import Archive, Attribution, DatasetCard
 
 __all__ = ["collections", "datasets"]
 
@@ -28,33 +29,50 @@ def _group() -> None:
 
 
 @datasets.command("list")
-def list_datasets(json: Json = False) -> None:
-    """List the data sets, and for each picture that comes with lookalike its author, licence, source and changes."""
-    from dataclasses import asdict
+def list_datasets(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One data set, with all that is known.")] = None,
+    json: Json = False,
+) -> None:
+    """List the data sets. Of one by NAME: source, checksum, licences; of starter, each picture's author and changes too."""
+    from lookalike.data.datasets import DATASETS, get_dataset
 
-    from lookalike.data.datasets import DATASETS, starter_attribution
-
-    credits = starter_attribution()
+    cards = [*DATASETS.values()] if name is None else [get_dataset(name)]
     if json:
-        attribution = {"starter": [asdict(credit) for credit in credits.values()]}
-        emit_json([card.to_dict() | {"attribution": attribution.get(card.name, [])} for card in DATASETS.values()])
-        return
-    for card in DATASETS.values():
-        emit(f"{card.name}  {count(card.pictures, 'picture')}, {count(card.labels, 'label')}: {card.description}")
-        table(
-            [
-                ("  source", card.source),
-                ("  size", f"{card.size / 1e6:,.0f} MB, {_where(card)}"),
-                *([("  checksum", _checksum(card.archive))] if card.archive else []),
-                *([("  cite", card.citation)] if card.citation else []),
-                ("  licences", card.licence_summary),
-                *(("", f"{licence.pictures} {licence.name} {licence.url}") for licence in card.licences),
-            ]
-        )
-    emit()
-    emit("Credits of the starter pictures")
-    for credit in credits.values():
-        emit(f"  {credit.file}: {credit.credit}")
+        emit_json([card.to_dict() | {"attribution": [asdict(credit) for credit in _credits(card)]} for card in cards])
+    elif name is None:
+        table([_row(card) for card in cards])
+        say("`lookalike datasets list NAME` tells more, and who made the pictures of starter")
+    else:
+        table(_facts(cards[0]))
+        for credit in _credits(cards[0]):
+            emit(f"  {credit.file}: {credit.credit}")
+
+
+def _credits(card: DatasetCard) -> list[Attribution]:
+    from lookalike.data.datasets import starter_attribution
+
+    return [*starter_attribution().values()] if card.bundled else []
+
+
+def _row(card: DatasetCard) -> tuple[str, ...]:
+    where = "inside lookalike" if card.bundled else "to fetch"
+    sizes = count(card.pictures, "picture"), count(card.labels, "label"), f"{card.size / 1e6:,.0f} MB"
+    return card.name, *sizes, where, card.title, card.licence_summary
+
+
+def _facts(card: DatasetCard) -> list[tuple[str, ...]]:
+    return [
+        ("name", card.name),
+        ("title", card.title),
+        ("holds", f"{count(card.pictures, 'picture')}, {count(card.labels, 'label')}: {card.description}"),
+        ("source", card.source),
+        ("size", f"{card.size / 1e6:,.0f} MB, {_where(card)}"),
+        *([("checksum", _checksum(card.archive))] if card.archive else []),
+        *([("cite", card.citation)] if card.citation else []),
+        ("licences", card.licence_summary),
+        *(("", f"{licence.pictures} {licence.name} {licence.url}") for licence in card.licences),
+        *([("credits", "of each picture:")] if card.bundled else []),
+    ]
 
 
 def _where(card: DatasetCard) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
+    from lookalike.errors import CollectionNotFoundError
 
 __all__ = ["In", "Json", "find_collection", "open_collection"]
 
@@ -22,10 +24,21 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 
 
 def find_collection(into: str | None) -> Path:
-    """Where the collection is or would be."""
+    """Where the collection is.
+
+    Raises
+    ------
+    CollectionNotFoundError
+        If there is none of that name; the message names the nearest.
+    """
     from lookalike.collection import home
 
-    return home.last_used() if into is None else home.resolve(into)
+    if into is None:
+        return home.last_used()
+    path = home.resolve(into)
+    if not path.exists():
+        raise _missing(path)
+    return path
 
 
 def open_collection(into: str | None) -> Collection:
@@ -37,8 +50,18 @@ def open_collection(into: str | None) -> Collection:
     try:
         collection = Collection.open(path)
     except CollectionNotFoundError:
-        known = ", ".join(found.name for found in home.list_collections()) or "none yet"
-        advice = f"there are: {known}; lookalike index FOLDER makes one"
-        raise CollectionNotFoundError(f"there is no collection at {path}; {advice}") from None
+        raise _missing(path) from None
     home.remember(path)
     return collection
+
+
+def _missing(path: Path) -> CollectionNotFoundError:
+    from lookalike.collection import home
+    from lookalike.errors import CollectionNotFoundError
+
+    known = [found.name for found in home.list_collections()]
+    near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.6)
+    advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none yet'}"
+    return CollectionNotFoundError(
+        f"there is no collection at {path}; {advice}{'' if near else '; lookalike index FOLDER makes one'}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +24,7 @@ _ERRORS = (
     *("EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoModel"),
     *("NoSuchFile", "NotImplemented", "RuntimeException"),
 )
+_CODES = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _NOWHERE = Path(__file__).parent / "weights" / "none"
 _FLOATS = ("tensor(float)", "tensor(float16)")
 
@@ -73,8 +75,9 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 
 
 def first_line(error: Exception) -> str:
-    """ONNX Runtime's message without its lists of nodes."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+    """ONNX Runtime's message without its codes and lists of nodes."""
+    said = _CODES.sub("", (str(error).splitlines() or [type(error).__name__])[0])
+    return "it is damaged, or another kind of file" if "rotobuf parsing failed" in said else said[:300]
 
 
 def open_session(data: bytes, name: str) -> Any:

@@ -7,6 +7,7 @@ model or the new one, and what was left half done is no model.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import re
 import shutil
@@ -135,7 +136,15 @@ def remove(name: str) -> None:
     target = folder() / name
     if not _NAME.fullmatch(name) or not (target / CARD).is_file():
         also = "; it is in the package" if name in MODELS else "; it is not on this computer" if name in KNOWN else ""
-        raise ModelError(f"there is no model {name!r} to delete{also}")
+        near = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
+        hint = also or (
+            f"; did you mean {near[0]!r}?"
+            if near
+            else f"; there are: {', '.join(names())}"
+            if names()
+            else "; you fetched or made none yet"
+        )
+        raise ModelError(f"there is no model {name!r} to delete{hint}")
     (target / CARD).unlink()
     _clear(target, keep=set())
     with contextlib.suppress(OSError):  # somebody else's files

@@ -19,7 +19,7 @@ from lookalike.features.known import DEFAULT_MODEL, SQUASHED
 from lookalike.training.building import build, dimension, downloads, save_weights
 from lookalike.training.graph import check_agreement, to_onnx
 from lookalike.training.requirements import enough_memory, require
-from lookalike.training.sources import LITE0, OWN, Source, find_source
+from lookalike.training.sources import LITE0, OWN, Source, check_name, find_source
 
 __all__ = ["check_out", "export_model", "keep"]
 
@@ -76,6 +76,7 @@ def export_model(
     InputError, ModelError
         If there is no such network, or it does not work.
     """
+    check_name(model)
     require("exporting a model")
     source = find_source(model, pooling, size, weights)
     called = name or (_pooled_name(source) if source.name in {LITE0, DEFAULT_MODEL} else source.name)

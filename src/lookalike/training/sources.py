@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from lookalike.features import store
 from lookalike.features.cards import ModelCard
 from lookalike.features.known import DEFAULT_MODEL, KNOWN, MODELS
 
-__all__ = ["LITE0", "OWN", "POOLINGS", "Source", "find_source"]
+__all__ = ["LITE0", "OWN", "POOLINGS", "Source", "check_name", "find_source"]
 
 LITE0 = "lite0"
 OWN = "own"
@@ -104,6 +105,22 @@ def find_source(name: str, pooling: str = "", size: int = 0, weights: str = "") 
             f"{name} takes pictures of {' × '.join(map(str, sides))}; pictures are squares here, say --size"
         )
     return source
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no network can have, where timm is not there to be asked.
+
+    Raises
+    ------
+    ModelError
+        With the nearest of the names that can be.
+    """
+    own = [LITE0, *store.names(), *(known for known, card in KNOWN.items() if card.timm)]
+    if name.startswith(_PREFIX) or name in {*own, *MODELS} or importlib.util.find_spec("timm"):
+        return
+    near = difflib.get_close_matches(name, own, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected {_PREFIX}NAME, or one of {', '.join(own)}"
+    raise ModelError(f"no model is called {name!r}; {hint}")
 
 
 def _named(name: str) -> Source:
