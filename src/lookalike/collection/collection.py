@@ -38,7 +38,8 @@ from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 if TYPE_CHECKING:
     from lookalike.collection.adaptation import Adaptation
     from lookalike.collection.evaluate import Evaluation
-    from lookalike.collection.explanation import Explanation, Inside
+    from lookalike.collection.explanation import Explanation
+    from lookalike.collection.inside import Inside
     from lookalike.features.transforms import Transform
 
 __all__ = ["Collection"]
@@ -350,7 +351,7 @@ class Collection:
         ImageError, FetchError, DimensionError, IdError, ModelError
             As `search` does.
         """
-        from lookalike.collection.explanation import explain_search
+        from lookalike.collection.explaining import explain_search
 
         k = check_count(k, "k", 1, 1000)
         chosen = [
@@ -367,7 +368,7 @@ class Collection:
         InputError
             If the collection is empty.
         """
-        from lookalike.collection.explanation import look_inside
+        from lookalike.collection.inside import look_inside
 
         with self._view() as (_, snapshot):
             return look_inside(snapshot, self.name)
@@ -380,7 +381,7 @@ class Collection:
         IdError
             If one of them is not here.
         """
-        from lookalike.collection.explanation import named_paths
+        from lookalike.collection.inside import named_paths
 
         with self._catalog.read() as connection:
             return named_paths(connection, set(ids))
@@ -449,7 +450,7 @@ class Collection:
         """
         wanted = check_ids(ids, name="ids")
         with self._catalog.read() as connection:
-            return listing.several(connection, wanted)
+            return listing.several(connection, wanted.tolist())
 
     def ids(self, label: str | None = None) -> IdArray:
         """Ids of all entries that can be found, int64, ascending; with `label`, of that folder only."""

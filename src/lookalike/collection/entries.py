@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,9 @@ def labels(connection: sqlite3.Connection) -> dict[str, int]:
     return {decode_label(label): number for label, number in rows}
 
 
-def several(connection: sqlite3.Connection, ids: IdArray) -> list[Entry]:
+def several(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[Entry]:
     """The entries with these ids, missing or not, in their order."""
     known: dict[int, Entry] = {}
-    wanted = ids.tolist()
     for first in range(0, len(wanted), AT_ONCE):
         part = wanted[first : first + AT_ONCE]
         for row in connection.execute(f"{_COLUMNS} WHERE e.id IN ({', '.join('?' * len(part))})", part):
@@ -120,7 +120,7 @@ def results(
 ) -> list[tuple[Hit, Entry]]:
     """Results, and all that is known of their files."""
     try:
-        known = several(connection, found)
+        known = several(connection, found.tolist())
     except IdError:
         raise CollectionError(
             "the catalogue is damaged: its parts do not agree; `lookalike verify` says more"

@@ -30,6 +30,7 @@ LEAST = 0.15  # of the mean: the weight of an empty cell, so that it can be seen
 TURNS = 120
 OVERFULL = 2.0  # times the mean
 TURN = 2 * np.pi
+SMALL = 64  # dimensions whose covariance is taken apart whole
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Plane:
 
 
 def principal_plane(x: Array) -> Plane:
-    """The first two principal axes of points (n, d), by subspace iteration: O(n d), however large d is.
+    """The first two principal axes of points (n, d), by subspace iteration where d is large: O(n d), however large.
 
     The sign of an axis is chosen so that its largest entry is positive. With d = 1 or a single point the missing axis is zero.
     """
@@ -68,9 +69,12 @@ def principal_plane(x: Array) -> Plane:
     if not total:
         axes[: min(2, d), : min(2, d)] = np.eye(min(2, d))
         return Plane(mean, axes, 1.0)
-    basis = np.random.default_rng(0).standard_normal((d, min(d, 12)))
-    for _ in range(8):
-        basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
+    if d <= SMALL:
+        basis = np.linalg.eigh(centred.T @ centred)[1][:, -2:]
+    else:
+        basis = np.random.default_rng(0).standard_normal((d, 12))
+        for _ in range(8):
+            basis = np.linalg.qr(centred.T @ (centred @ basis))[0]
     _, values, rows = np.linalg.svd(centred @ basis, full_matrices=False)
     found = (rows @ basis.T)[:2]
     found *= np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])[:, None]

@@ -16,6 +16,7 @@ __all__ = ["picture_table", "thumbnail_uri"]
 SIDE = 96
 MOST_BYTES = 4_000_000  # of data URIs
 MOST_SECONDS = 2.5
+MOST_WORK = 1.2  # seconds of processor time, of all threads
 BATCH = 16
 
 
@@ -42,12 +43,11 @@ def picture_table(
     """
     table = {str(number): {"name": name} for number, (name, _) in paths.items()}
     order = [number for number in dict.fromkeys(int(number) for number in wanted) if number in paths]
-    end, used, done = time.monotonic() + seconds, 0, 0
+    end, work, used, done = time.monotonic() + seconds, time.process_time() + MOST_WORK, 0, 0
     with ThreadPoolExecutor(4) as workers:
         for first in range(0, len(order), BATCH):
-            if first >= 4 * BATCH and (
-                time.monotonic() > end or used > MOST_BYTES
-            ):  # those of the results are always there
+            is_late = time.monotonic() > end or time.process_time() > work
+            if first >= 4 * BATCH and (is_late or used > MOST_BYTES):  # those of the results are always there
                 break
             part = order[first : first + BATCH]
             for number, uri in zip(part, workers.map(thumbnail_uri, (paths[n][1] for n in part)), strict=True):

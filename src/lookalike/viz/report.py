@@ -151,7 +151,11 @@ def assemble(
 
 def to_json(value: Any) -> str:
     """Compact JSON that can stand inside a script element of a page; what is not finite becomes null."""
-    return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
+    try:  # mostly all is finite, and then there is no need to look at each number
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (ValueError, TypeError):
+        text = json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
+    return text.translate(_ESCAPES)
 
 
 def _finite(value: Any) -> Any:
