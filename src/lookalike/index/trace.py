@@ -66,7 +66,8 @@ class Missed:
     worst_kept : float
         The distance of the last result: how much nearer its code would have had to be is ``distance − worst_kept``.
     rank : int
-        Its place, from 0, among all vectors of the visited lists and itself: re-ranking more candidates than this saves it.
+        Its place, from 0, among all vectors of the visited lists and itself, the lower id first where codes are equally far:
+        re-ranking more candidates than this saves it.
     """
 
     id: int
@@ -233,6 +234,7 @@ def _missed(
         return ()
     sign = -1 if index.metric == "ip" else 1
     scanned = sign * np.concatenate([cell.distances for cell in probed])
+    scanned_ids = np.concatenate([cell.ids for cell in probed])
     worst = float(np.partition(scanned, len(kept) - 1)[len(kept) - 1]) if len(kept) else float("inf")
     wanted = check_ids(exact_ids, name="exact_ids")
     with index._writing:
@@ -245,7 +247,10 @@ def _missed(
             missed.append(Missed(number, "not stored"))
             continue
         list_no, vector = _at(index, place)
-        distance = sign * float(_stored_distances(index, q, vector)[0])
+        here = np.flatnonzero(scanned_ids == number)
+        # As it was scanned, not computed again by itself: rounding would tell equal codes apart.
+        distance = float(scanned[here[0]]) if len(here) else sign * float(_stored_distances(index, q, vector)[0])
+        before = (scanned < distance) | ((scanned == distance) & (scanned_ids < number))  # the lower id of equal ones
         needed = int(np.flatnonzero(order == list_no)[0]) + 1
         seen: Literal["code too coarse", "beyond k"] = (
             "code too coarse" if isinstance(index, CodedIndex) else "beyond k"
@@ -258,7 +263,7 @@ def _missed(
                 needed,
                 sign * distance,
                 sign * worst,
-                int((scanned < distance).sum()),
+                int(before.sum()),
             )
         )
     return tuple(missed)

@@ -202,20 +202,37 @@ const lookalike = (() => {
     return { show, hide };
   })();
 
+  // Marks whose look is a few attributes: only those that change are touched, so that scrubbing stays fluid with thousands.
+  function restyle(marks, look) {
+    marks.each(function (d) {
+      const wanted = look(d), key = wanted.join("|");
+      if (this.look_ === key) return;
+      this.look_ = key;
+      ["visibility", "opacity", "stroke", "stroke-width"].forEach((name, i) => this.setAttribute(name, wanted[i]));
+    });
+  }
+
   // ---- playback ---------------------------------------------------------------------------------------------------
   // A timeline is a number of steps that several views can share: `page.timeline("search", labels)` gives the same one to all
   // who name it. `page.player(stage, timeline)` adds buttons; `timeline.on(stage, step => …)` is called now and at each change.
   function timeline(name, labels, { interval = 900 } = {}) {
     if (timelines.has(name)) return timelines.get(name);
     const listeners = new Set();
-    let timer = null;
+    let timer = null, settling = null, before = 0, hurry = 0;
+    const inSight = (stage) => { const box = (stage.closest ? stage : root).getBoundingClientRect(); return box.bottom > 0 && box.top < innerHeight; };
     const line = {
       name, labels, step: labels.length - 1, get count() { return labels.length; }, get playing() { return timer !== null; },
       on(stage, listener) { const entry = { stage, listener }; listeners.add(entry); listener(line.step); return line; },
       drop(stage) { listeners.forEach((entry) => { if (entry.stage === stage) listeners.delete(entry); }); },
       go(step) {
         line.step = Math.max(0, Math.min(labels.length - 1, Math.round(step)));
-        listeners.forEach((entry) => entry.listener(line.step));
+        // While somebody scrubs, views out of sight wait until the hand rests.
+        const now = performance.now();
+        hurry = now - before < 50 ? hurry + 1 : 0;
+        before = now;
+        clearTimeout(settling);
+        listeners.forEach((entry) => { if (hurry < 3 || inSight(entry.stage)) entry.listener(line.step); });
+        if (hurry >= 3) settling = setTimeout(() => listeners.forEach((entry) => entry.listener(line.step)), 140);
       },
       play() {
         if (timer !== null) return;
@@ -351,7 +368,7 @@ const lookalike = (() => {
   }
 
   const page = {
-    document: read, picture, thumb, tip, interactive, number, color, scales, ramps, isDark, select, asker, timeline, player, choices, bar,
+    document: read, picture, thumb, tip, interactive, number, color, scales, ramps, isDark, select, asker, restyle, timeline, player, choices, bar,
     legend, symbol, draw,
     get selected() { return selected; },
     onSelect(stage, listener) { const entry = (id) => listener(id); entry.stage = stage; selectors.add(entry); if (selected !== null) listener(selected); },

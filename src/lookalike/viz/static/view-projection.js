@@ -30,10 +30,11 @@ lookalike.view("projection", (stage, data, page) => {
   page.player(stage, line);
   line.on(stage, (step) => {
     const visited = step - 1, done = step > data.cells.length + 1, last = done && step > data.cells.length + 2 && data.reranked ? final : kept;
-    points.attr("visibility", (i) => ((data.cell[i] < 0 ? done : data.cell[i] < visited) ? "visible" : "hidden"))
-      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !last.has(data.ids[i]) ? 0.6 : 1))
-      .attr("stroke", (i) => (missed.has(data.ids[i]) ? "var(--missed)" : done && last.has(data.ids[i]) ? "var(--kept)" : "var(--panel)"))
-      .attr("stroke-width", (i) => (missed.has(data.ids[i]) ? 2.5 : done && last.has(data.ids[i]) ? 2.6 : 0.7));
+    page.restyle(points, (i) => {
+      const id = data.ids[i], isBright = done && last.has(id);
+      return [(data.cell[i] < 0 ? done : data.cell[i] < visited) ? "visible" : "hidden", done && kind(id) === "dot" && !last.has(id) ? 0.6 : 1,
+        missed.has(id) ? "var(--missed)" : isBright ? "var(--kept)" : order.length > 800 ? "none" : "var(--panel)", missed.has(id) ? 2.5 : isBright ? 2.6 : 0.7];
+    });
     rays.attr("visibility", done ? "visible" : "hidden");
   });
 });

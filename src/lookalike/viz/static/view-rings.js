@@ -40,10 +40,12 @@ lookalike.view("rings", (stage, data, page) => {
   line.on(stage, (step) => {
     const visited = step - 1, done = step > data.cells.length + 1;
     const here = (i) => data.cell[i] < visited;
-    points.attr("visibility", (i) => (here(i) ? "visible" : "hidden"))
-      .attr("opacity", (i) => (done && kind(data.ids[i]) === "dot" && !(step > data.cells.length + 2 && final.has(data.ids[i])) ? 0.6 : 1))
-      .attr("stroke", (i) => { const id = data.ids[i]; return missed.has(id) ? "var(--missed)" : done && (step > data.cells.length + 2 && data.reranked ? final : kept).has(id) ? "var(--kept)" : "var(--panel)"; })
-      .attr("stroke-width", (i) => { const id = data.ids[i]; return missed.has(id) ? 2.5 : done && (step > data.cells.length + 2 && data.reranked ? final : kept).has(id) ? 2.6 : 0.7; });
+    const last = step > data.cells.length + 2, bright = last && data.reranked ? final : kept;
+    page.restyle(points, (i) => {
+      const id = data.ids[i], isBright = done && bright.has(id);
+      return [here(i) ? "visible" : "hidden", done && kind(id) === "dot" && !(last && final.has(id)) ? 0.6 : 1,
+        missed.has(id) ? "var(--missed)" : isBright ? "var(--kept)" : order.length > 800 ? "none" : "var(--panel)", missed.has(id) ? 2.5 : isBright ? 2.6 : 0.7];
+    });
     if (worst) worst.attr("visibility", done ? "visible" : "hidden");
     sectors.attr("opacity", (_, i) => (i < visited ? 1 : 0.25));
     names.style("font-weight", (_, i) => (i === visited - 1 && !done ? 700 : 400));

@@ -4,10 +4,12 @@ lookalike.view("whatif", (stage, data, page) => {
   const ms = Object.keys(data.estimated).map(Number).sort((a, b) => a - b), all = d3.range(data.ids.length);
   const state = (data.state ??= { nprobe: data.nprobe, m: data.m, candidates: 0 });
   const goal = new Set(data.goal), reach = data.kth + 1e-6;
+  const orders = {}, fresh = all.filter((i) => data.estimated[data.m][i] === null && data.list_no[i] < 0);
+  const sorted = (m) => (orders[m] ??= all.filter((i) => data.estimated[m][i] !== null)
+    .sort((a, b) => data.estimated[m][a] - data.estimated[m][b] || data.ids[a] - data.ids[b]));
   // The k results of a search of nprobe lists with codes of m bytes, of which so many are compared again (0: none).
   function search(nprobe, m, candidates) {
-    const estimated = data.estimated[m], met = all.filter((i) => data.rank[i] < nprobe && estimated[i] !== null), fresh = all.filter((i) => data.estimated[data.m][i] === null && data.list_no[i] < 0);
-    met.sort((a, b) => estimated[a] - estimated[b] || data.ids[a] - data.ids[b]);
+    const met = sorted(m).filter((i) => data.rank[i] < nprobe);
     let best = met.slice(0, candidates ? Math.max(data.k, candidates) : data.k);
     if (candidates) best = best.concat(fresh).sort((a, b) => data.exact[a] - data.exact[b] || data.ids[a] - data.ids[b]).slice(0, data.k);
     return { scanned: met.length, results: best, found: best.filter((i) => goal.has(data.ids[i]) || data.exact[i] <= reach).length };
