@@ -84,7 +84,7 @@ def draw(folder: Path, scratch: Path) -> None:
     with Collection.create(scratch / "starter.lookalike") as collection:
         collection.add(starter_folder())
         query = str(starter_folder() / QUERY)
-        explain_page(collection, query).save(folder / "explain.html")
+        explain_page(collection, query, 14, nprobe=3).save(folder / "explain.html")
         collection_index_page(collection).save(folder / "index.html")
         map_page(collection, query=query).save(folder / "map.html")
         _draw_hnsw(collection, folder / "hnsw.html", scratch / "starter.hnsw")
