@@ -36,6 +36,9 @@ def explain(
     candidates: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="How many to compare again by their stored features.")
     ] = None,
+    projection: Annotated[
+        str, typer.Option(metavar="NAME", help="pca, or umap (pip install 'lookalike[viz]'), which is slower.")
+    ] = "pca",
 ) -> None:
     """Show why a search found what it found, step by step, in one HTML file.
 
@@ -44,6 +47,8 @@ def explain(
     """
     if (query is None) == (number is None):
         raise typer.BadParameter("give a picture, or --id and its number", param_hint="QUERY")
+    if projection not in ("pca", "umap"):
+        raise typer.BadParameter(f"expected pca or umap, got {projection}", param_hint="--projection")
     with open_collection(into) as collection:
         asked = number if query is None else _picture(collection, query)
         told = collection.explain(asked, k, nprobe=nprobe, candidates=candidates)
@@ -53,7 +58,8 @@ def explain(
             from lookalike.viz.explain import explanation_page
 
             picture = collection.named([number])[number][1] if number is not None else asked
-            write_page(explanation_page(told, picture), out or Path("why.html"), quiet=json)
+            page = explanation_page(told, picture, projection=projection)  # type: ignore[arg-type]
+            write_page(page, out or Path("why.html"), quiet=json)
 
 
 @viz.command("index")

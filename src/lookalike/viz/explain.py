@@ -16,6 +16,7 @@ from lookalike.viz.cells import coded_part, look_at_cells
 from lookalike.viz.layout import balance
 from lookalike.viz.pictures import picture_table, thumbnail_uri
 from lookalike.viz.report import Page, View, assemble
+from lookalike.viz.umap import Method
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
@@ -50,7 +51,12 @@ def explain_page(
 
 
 def explanation_page(
-    told: Explanation, query: Any = None, *, name: str | None = None, notes: Sequence[str] = ()
+    told: Explanation,
+    query: Any = None,
+    *,
+    name: str | None = None,
+    notes: Sequence[str] = (),
+    projection: Method = "pca",
 ) -> Page:
     """The page of a search that was taken apart already.
 
@@ -63,6 +69,8 @@ def explanation_page(
         What the query is called; else its file's name.
     notes : sequence of str
         What else a reader must know.
+    projection : {"pca", "umap"}
+        How the fine search is projected; UMAP needs ``lookalike[viz]`` and some seconds.
     """
     trace = told.trace
     cells = look_at_cells(told.index, np.array([cell.list_no for cell in trace.probed], np.int64))
@@ -75,7 +83,11 @@ def explanation_page(
     }
     nearest = [names(ids) for ids in cells.nearest]
     pictures, left_out = picture_table(told.paths, figures.important(told, nearest))
-    views = [_story(told, query, name), figures.cells_view(cells, search, names), *figures.search_views(told)]
+    views = [
+        _story(told, query, name),
+        figures.cells_view(cells, search, names),
+        *figures.search_views(told, projection),
+    ]
     said = list(notes)
     if told.temporary:
         said.append(_temporary(told.name, told.index.ntotal, told.spec))

@@ -21,6 +21,7 @@ from lookalike.viz.layout import (
     stress_layout,
 )
 from lookalike.viz.report import View
+from lookalike.viz.umap import Method, umap_places
 
 if TYPE_CHECKING:
     from lookalike.collection.explanation import Explanation
@@ -123,11 +124,11 @@ def search_steps(told: Explanation) -> list[str]:
     return steps
 
 
-def search_views(told: Explanation) -> list[View]:
+def search_views(told: Explanation, method: Method = "pca") -> list[View]:
     """The views of one search, without the map of cells."""
     return [
         _rings_view(told),
-        _projection_view(told),
+        _projection_view(told, method),
         _pieces_view(told),
         _codebooks_view(told),
         _table_view(told),
@@ -196,7 +197,7 @@ def _rings_view(told: Explanation) -> View:
     return View("rings", "rings", "Fine search by distance", sentence, data)
 
 
-def _projection_view(told: Explanation) -> View:
+def _projection_view(told: Explanation, method: Method = "pca") -> View:
     chosen, said = drawn(told)
     index, probed = told.index, told.trace.probed
     codes = np.concatenate([cell.codes for cell in probed])[chosen]
@@ -214,8 +215,18 @@ def _projection_view(told: Explanation) -> View:
         ids = np.concatenate([ids, more])
         distances = np.concatenate([distances, np.array([far[i].distance for i in more], np.float32)])
     x = index.pq.decode(codes) + index.coarse_centroids[list_no]
-    plane = principal_plane(np.concatenate([x, told.trace.query[None, :]]))
-    places, query = plane.place(x), plane.place(told.trace.query[None, :])[0]
+    everything = np.concatenate([x, told.trace.query[None, :]])
+    if method == "umap":
+        both = umap_places(everything)
+        how = "laid out by UMAP, which keeps neighbours together and says nothing by far distances; the colour tells the distance"
+    else:
+        plane = principal_plane(everything)
+        both = plane.place(everything)
+        how = (
+            f"on the plane of their largest variance (PCA), which shows {100 * plane.share:.0f} % of it; what looks near here "
+            "can be far in the other dimensions, so the colour tells the distance"
+        )
+    places, query = both[:-1], both[-1]
     data = {
         "ids": ids.tolist(),
         "distance": numbers(distances),
@@ -230,12 +241,7 @@ def _projection_view(told: Explanation) -> View:
         "descending": False,
         **_marks(told),
     }
-    sentence = (
-        "The same vectors, as their codes say them, on the plane of their largest variance (PCA), which shows "
-        f"{100 * plane.share:.0f} % of it; what "
-        "looks near here can be far in the other dimensions, so the colour tells the distance. Orange lines lead "
-        f"to those kept. {said}"
-    )
+    sentence = f"The same vectors, as their codes say them, {how}. Orange lines lead to those kept. {said}"
     return View("projection", "projection", "Fine search, projected", sentence, data)
 
 

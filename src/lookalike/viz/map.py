@@ -12,10 +12,11 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_vectors
-from lookalike.errors import InputError, MissingExtraError
+from lookalike.errors import InputError
 from lookalike.viz.atlas import Atlas, make_atlas
 from lookalike.viz.explain import ask_command
 from lookalike.viz.report import Page, View, assemble
+from lookalike.viz.umap import Method, umap_places
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
@@ -28,7 +29,6 @@ SAMPLE = 10_000  # vectors that the directions of PCA are taken from
 SPREAD = 0.5  # how far crowded parts are stretched: 0 not at all, 1 until every strip holds as many
 GRID = 65_535  # positions are whole numbers up to this
 
-Method = Literal["pca", "umap"]
 Colour = Literal["labels", "clusters"]
 
 
@@ -55,7 +55,7 @@ def lay_out(x: Any, method: Method = "pca", seed: int = 0) -> Array:
     vectors = check_vectors(x, name="x")
     if method not in ("pca", "umap"):
         raise InputError(f"method: expected pca or umap, got {method!r}")
-    flat: Array = _umap(vectors, seed) if method == "umap" else _principal(vectors, seed)
+    flat: Array = umap_places(vectors, seed) if method == "umap" else _principal(vectors, seed)
     flat -= flat.min(axis=0)
     extent = flat.max(axis=0)
     flat = np.divide(flat, extent, out=np.full_like(flat, 0.5), where=extent > 0)
@@ -77,23 +77,6 @@ def _principal(x: FloatArray, seed: int) -> Array:
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     flat = ((x - mean) @ axes).astype(np.float64)
     return flat if flat.shape[1] == 2 else np.column_stack([flat, np.zeros(len(flat))])
-
-
-def _umap(x: FloatArray, seed: int) -> Array:
-    try:
-        import umap
-    except ImportError:
-        raise MissingExtraError('a map by UMAP needs umap-learn; pip install "lookalike[viz]"') from None
-    if len(x) < 4:
-        return _principal(x, seed)
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a fixed seed takes one thread, which it says
-        made = umap.UMAP(
-            n_neighbors=min(15, len(x) - 1), metric="cosine", random_state=seed, init="random"
-        ).fit_transform(x)
-    return np.asarray(made, np.float64)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ lookalike.view("codebooks", (stage, data, page) => {
     dots.filter((c) => c === code).raise();
     const piece = data.pieces[at][j];
     large.append("path").attr("class", "own").attr("transform", `translate(${place(piece[0])},${place(piece[1], true)})`).attr("d", d3.symbol(d3.symbolDiamond, 90)()).attr("fill", "var(--query)").attr("stroke", "var(--panel)").attr("stroke-width", 1.5).attr("pointer-events", "none");
-    large.append("text").attr("y", big + 18).text(`Piece ${j}: ◆ the vector's own, ring: centroid ${code}; ${page.number(100 * data.shares[j], 3)} % of the variance shown`).style("font-size", big < 420 ? "11px" : "12px");
+    large.append("text").attr("y", big + 18).text(`Piece ${j}: ◆ its own, ring: centroid ${code}; ${page.number(100 * data.shares[j], 2)} % of variance`).style("font-size", big < 420 ? "11px" : "12px");
     stage.closest(".view").dataset.piece = j;
     stage.closest(".view").dataset.code = code;
   }
