@@ -41,6 +41,7 @@ def test_stress_layout_keeps_distances_of_a_plane_and_improves_on_pca() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 16, 60])
 def test_areas_are_weights(n: int) -> None:
+    rng = np.random.default_rng(n)  # its own: the shared one is where the tests before have left it
     weights = rng.integers(30, 200, n)
     found = layout.cell_map(rng.standard_normal((n, 2)), weights)
     places = rng.uniform((0, 0), (layout.WIDTH, 1), (40_000, 2))
