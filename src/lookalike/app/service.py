@@ -74,7 +74,7 @@ class Service:
         picture = io.BytesIO()
         Image.new("RGB", (8, 8)).save(picture, "PNG")
         with contextlib.suppress(LookalikeError):  # the first search will say what is wrong
-            for exact in (False, True):
+            for exact in (False, False, True):  # twice: an index does its first search without the kernels
                 self.collection().search(picture.getvalue(), 1, exact=exact)
 
     # --- collections -------------------------------------------------------------------------------------------------

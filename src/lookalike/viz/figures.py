@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["balance_view", "cells_view", "detail_document", "search_steps", "search_views"]
 
-POINTS = 2_000  # vectors drawn one by one
+POINTS = 1_600  # vectors drawn one by one
 DETAILED = 24
 
 
