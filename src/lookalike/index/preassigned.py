@@ -12,8 +12,8 @@ from lookalike.index.invlists import Snapshot
 
 __all__ = ["CodeSpace", "range_preassigned", "search_preassigned", "split_filter"]
 
-QUERIES = 32  # of a group: as many as share lists while their tables stay near
-TABLES = 16 << 20  # bytes of the tables of a group, at the most
+QUERIES = 64  # of a group that shares lists, and what is read of the codebook,
+TABLES = 640 << 10  # if the bytes of their tables are not more: these should stay near
 KEPT = 2_000_000  # candidates of a group at the most
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
