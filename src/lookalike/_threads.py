@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["run_all", "shares"]
+__all__ = ["cores", "run_all", "shares"]
 
 SHARES = 4  # of each thread: one that is late leaves its last ones to the others
 LONGEST = 16  # groups of one call: an interrupt waits for the end of a call
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def cores() -> int:
+    """Processor cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_all(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from lookalike._threads import cores
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_ids
 from lookalike.errors import InputError
@@ -116,7 +116,7 @@ class ListedIndex(Index):
         self._check_trained()
         vectors = self._vectors(xq, "xq", empty_ok=True)
         nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
-        threads = (os.cpu_count() or 1) if threads is None else check_count(threads, "threads")
+        threads = cores() if threads is None else check_count(threads, "threads")
         return vectors, nprobe, threads, allowed_ids(allow)
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, SearchResult
 from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
 from lookalike.errors import DimensionError, InputError
@@ -164,7 +163,7 @@ def order_candidates(
     if len(queries) <= group:  # every microsecond counts
         order(0)
     else:
-        run_all(order, range(0, len(queries), group), threads or os.cpu_count() or 1)
+        run_all(order, range(0, len(queries), group), threads or cores())
     return SearchResult(distances, out)
 
 

@@ -7,7 +7,6 @@ libraries, and any function of the same form can be given instead of a name.
 from __future__ import annotations
 
 import functools
-import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +14,17 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import cores, run_all
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError, LookalikeWarning, MissingExtraError, TrainingError
 
 __all__ = [
     "KMEANS",
     "KMeans",
+    "advise_points",
     "assign",
     "get_kmeans",
+    "is_small",
     "kmeans_faiss",
     "kmeans_minibatch",
     "kmeans_native",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 SHORT = 32  # dimensions up to which the encoding kernel beats a matrix product
+SMALL = 1 << 28  # products below which one thread is done before a second has begun
 ROWS = 1024  # points of one matrix product, whose result the cache still holds when it is read
 POINTS_PER_CENTROID = 256  # more are sampled away: they cost time and change little (as in FAISS)
 ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's own limit)
@@ -67,16 +69,18 @@ def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> 
     """
     from lookalike.kernels.assign import nearest_from_products
 
-    n, threads = len(x), threads or os.cpu_count() or 1
+    n = len(x)
+    threads = 1 if is_small(n, centroids) else threads or cores()
     if x.shape[1] <= SHORT and len(centroids) <= 1 << 16:
         return _assign_short(x, centroids, threads)
     assigned, distances = np.empty(n, np.int64), np.empty(n, np.float32)
     norms = np.einsum("kd,kd->k", centroids, centroids)
     columns = np.ascontiguousarray(centroids.T)
-    products = np.empty((min(n, ROWS), len(centroids)), np.float32)
+    count = ROWS if threads == 1 else 4 * ROWS  # threads wait for each other after each
+    products = np.empty((min(n, count), len(centroids)), np.float32)
     with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, n, ROWS):
-            rows = np.ascontiguousarray(x[first : first + ROWS], np.float32)
+        for first in range(0, n, count):
+            rows = np.ascontiguousarray(x[first : first + count], np.float32)
             block = np.matmul(rows, columns, out=products[: len(rows)])
             step = -(-len(rows) // threads)
             parts = [slice(at, at + step) for at in range(0, len(rows), step)]
@@ -87,6 +91,11 @@ def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> 
 
             list(pool.map(settle, parts)) if len(parts) > 1 else settle(parts[0])
     return assigned, distances
+
+
+def is_small(n: int, centroids: FloatArray) -> bool:
+    """Whether assigning n points to these centroids, shape (k, d), is too little to share among threads."""
+    return n * centroids.size < SMALL
 
 
 def _assign_short(x: FloatArray, centroids: FloatArray, threads: int) -> tuple[IdArray, FloatArray]:
@@ -246,6 +255,16 @@ def get_kmeans(choice: KMeansChoice) -> KMeans:
     return KMEANS[choice]
 
 
+def advise_points(n: int, k: int, what: str, stacklevel: int) -> None:
+    """Warn where n training points are few for k centroids."""
+    if n < ADVISABLE * k:
+        warnings.warn(
+            f"{what}: {n} training points for {k} centroids; give at least {ADVISABLE * k}, or use fewer centroids",
+            LookalikeWarning,
+            stacklevel=stacklevel,
+        )
+
+
 def train_centroids(
     x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str, *, advise: bool = True
 ) -> FloatArray:
@@ -261,12 +280,8 @@ def train_centroids(
         raise TrainingError(
             f"{what}: {k} centroids need at least {k} training points, got {len(x)}; use fewer centroids"
         )
-    if advise and len(x) < ADVISABLE * k:
-        warnings.warn(
-            f"{what}: {len(x)} training points for {k} centroids; give at least {ADVISABLE * k}, or use fewer centroids",
-            LookalikeWarning,
-            stacklevel=5,
-        )
+    if advise:
+        advise_points(len(x), k, what, stacklevel=6)
     if len(x) > POINTS_PER_CENTROID * k:
         rows = np.random.default_rng(seed).choice(len(x), POINTS_PER_CENTROID * k, replace=False)
         x = x[np.sort(rows)]

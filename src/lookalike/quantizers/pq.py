@@ -6,16 +6,15 @@ its place. m numbers of nbits bits stand for d floats.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import cores, run_all
 from lookalike._typing import ArrayLike, CodeArray, FloatArray
 from lookalike._validate import check_count, check_vectors
 from lookalike.errors import DimensionError, InputError, NotTrainedError
-from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans, train_centroids
+from lookalike.quantizers.kmeans import KMeansChoice, advise_points, get_kmeans, is_small, train_centroids
 
 __all__ = ["ProductQuantizer"]
 
@@ -109,9 +108,16 @@ class ProductQuantizer:
         self.check_dimension(x.shape[1])
         dsub = x.shape[1] // self.m
         centroids = np.empty((self.m, self.ksub, dsub), np.float32)
-        for j in range(self.m):
+        if len(x) >= self.ksub:
+            advise_points(len(x), self.ksub, "PQ", stacklevel=5)
+
+        def learn(j: int) -> None:
             piece = np.ascontiguousarray(x[:, j * dsub : (j + 1) * dsub])
-            centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=j == 0)
+            centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=False)
+
+        # Pieces share the cores where each is too little for more than one, and the method is ours: others may not bear threads.
+        alone = self.kmeans in ("native", "k-means++") and is_small(min(len(x), 256 * self.ksub), centroids[0])
+        run_all(learn, range(self.m), cores() if alone else 1)
         return self.set_centroids(centroids)
 
     def set_centroids(self, centroids: Any) -> ProductQuantizer:
@@ -145,7 +151,7 @@ class ProductQuantizer:
         def run(first: int) -> None:
             encode(vectors[first : first + ROWS], book, columns, norms, codes[first : first + ROWS])
 
-        run_all(run, range(0, len(vectors), ROWS), threads or os.cpu_count() or 1)
+        run_all(run, range(0, len(vectors), ROWS), threads or cores())
         return codes
 
     def decode(self, codes: CodeArray) -> FloatArray:
