@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,7 +69,10 @@ def serving(path: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            yield next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            # Read on: a server whose log nobody reads waits once the pipe is full.
+            threading.Thread(target=process.stderr.read, daemon=True).start()
+            yield url
         finally:
             process.terminate()
 

@@ -88,6 +88,10 @@ def test_queries_that_cannot_be(indexed: Indexed) -> None:
     search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", "my pictuers").failed_with(
         "did you mean 'my pictures'?"
     )
+    elsewhere = indexed.folder / "my pictuers"
+    search("search", indexed.folder / "photos/fish/fish-1.jpg", "--in", elsewhere).failed_with(
+        "; there are: my pictures"
+    )
     search("search", "--", indexed.folder / "photos/fish/fish-1.jpg", "--in", "x").failed_with(
         "--in: what follows -- are"
     )

@@ -60,7 +60,8 @@ def _missing(path: Path) -> CollectionNotFoundError:
     from lookalike.errors import CollectionNotFoundError
 
     known = [found.name for found in home.list_collections()]
-    near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.6)
+    is_name = path.parent == home.home() / "collections"  # of a path, a name there may be another collection altogether
+    near = difflib.get_close_matches(path.name, known, n=1, cutoff=0.6) if is_name else []
     advice = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none yet'}"
     return CollectionNotFoundError(
         f"there is no collection at {path}; {advice}{'' if near else '; lookalike index FOLDER makes one'}"

@@ -150,7 +150,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
     else:
         folder = _folder(root)
         depth, parts = len(folder.parts), full.parts  # relative_to, which takes ten times as long
-        if parts[:depth] != folder.parts:
+        if parts[:depth] != folder.parts and not full.is_relative_to(folder):  # where case is no matter, it says so
             raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
         relative = "/".join(parts[depth:]) or "."
     return Entry(

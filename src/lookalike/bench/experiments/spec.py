@@ -239,7 +239,7 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 
 def _check(experiment: Experiment, where: str) -> None:
-    if Path(experiment.name).name != experiment.name or "\\" in experiment.name:
+    if experiment.name == ".." or Path(experiment.name).name != experiment.name or "\\" in experiment.name:
         raise InputError(
             f"{where}: name: expected a name without slashes, as results go into a folder of it, got {experiment.name!r}"
         )
