@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lookalike.collection import Collection, duplicates
-from lookalike.collection.duplicates import Group, Marks, marked
+from lookalike.collection.duplicates import Group, Marks, least_cosine, marked
+from lookalike.collection.models import own_vectors
 from lookalike.collection.records import Progress
 from lookalike.errors import IdError, InputError
+from lookalike.features.cards import Calibration
 from tests.collection.fake import FakeEmbedder, pictures
 
 
@@ -58,6 +62,16 @@ def test_groups_are_those_of_every_pair(
             for copy in group.copies[1:]:
                 cosine = stored[first - 1] @ stored[copy.entry.id - 1]
                 assert copy.similarity == pytest.approx(100 * cosine, abs=1e-3)
+
+
+@pytest.mark.parametrize("at", [0.93215, 0.9, -0.25, 0.999999, 1.0])
+def test_the_least_cosine_is_the_first_that_is_enough(at: float) -> None:
+    card = replace(own_vectors("mine", 8), calibration=Calibration((-1.0, at, 1.5), (0.0, 90.0, 100.0), "here"))
+    least = np.float32(least_cosine(card, 90.0))
+    assert card.similarity(float(least)) >= 90 - 1e-9
+    assert card.similarity(float(np.nextafter(least, np.float32(-1)))) < 90 - 1e-9
+    never = replace(card, calibration=Calibration((-1.0, 1.001), (0.0, 100.0), "here"))
+    assert least_cosine(never, 99.99) == math.inf, "not even of a picture and itself"
 
 
 def test_copies_are_a_group_and_the_largest_file_is_what_stays(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable
@@ -162,7 +163,8 @@ def _marked(group: Group, marks: Marks) -> Group:
 
 
 def _found(connection: sqlite3.Connection, snapshot: Snapshot, similarity: float, pace: Pace) -> list[Group]:
-    store, least = snapshot.store, least_cosine(snapshot.card, similarity)
+    # Equal pictures have a cosine of 1 less the rounding of float16.
+    store, least = snapshot.store, min(least_cosine(snapshot.card, similarity), 1 - 1e-5)
     leader = _leaders(lambda rows: store[snapshot.features[rows]], len(snapshot.features), least, pace)
     feature_of = np.repeat(np.arange(len(leader)), snapshot.counts)  # the row of each entry's feature
     leader_of = leader[feature_of]
@@ -201,11 +203,16 @@ def _leaders(rows_of: Callable[[IdArray], FloatArray], n: int, least: float, pac
 
 
 def least_cosine(card: ModelCard, similarity: float) -> float:
-    """The smallest cosine that the model's calibration maps to `similarity`."""
-    cosines = np.linspace(-1, 1, 20_001)
-    enough = cosines[np.asarray(card.similarity(cosines)) >= similarity - 1e-9]
-    # Equal pictures have a cosine of 1 less the rounding of float16.
-    return float(min(enough[0] if len(enough) else 1.0, 1 - 1e-5))
+    """The smallest cosine, as a float32, that the model's calibration maps to `similarity`; infinity if it maps none."""
+    low, high = np.float32(-1), np.float32(1)
+    if card.similarity(float(high)) < similarity - 1e-9:
+        return math.inf
+    while low < (middle := (low + high) / 2) < high:
+        if card.similarity(float(middle)) >= similarity - 1e-9:
+            high = middle
+        else:
+            low = middle
+    return float(high)
 
 
 def _group(found: list[Entry], vectors: FloatArray, card: ModelCard) -> Group:
