@@ -259,6 +259,7 @@ def test_copies_are_folded_and_k_results_come_back(large: httpx.Client) -> None:
 
 def test_exact_search_says_what_the_index_missed_and_why(large: httpx.Client) -> None:
     missed = 0
+    assert ask(large, "page/search", id=1, k=20)["exact"] is False
     for start in range(1, 200, 10):
         exact = ask(large, id=start, k=20, exact=True)
         quick = found(large, id=start, k=20)
@@ -275,6 +276,16 @@ def test_exact_search_says_what_the_index_missed_and_why(large: httpx.Client) ->
     assert met["found"]
     assert met["list_rank"] <= met["nprobe"]
     assert "visited" in met["verdict"]
+
+
+def test_where_all_are_compared_anyway_nothing_is_said_of_the_index(large: httpx.Client) -> None:
+    for start in range(1, 200, 40):
+        quick, exact = (ask(large, "page/search", id=start, k=50, exact=told) for told in (False, True))
+        assert quick["exact"] is exact["exact"] is True
+        assert quick["missed"] is exact["missed"] is None, "an index that was not asked misses nothing"
+        assert [hit["id"] for hit in quick["results"]] == [hit["id"] for hit in exact["results"]]
+        assert "missed" not in ask(large, id=start, k=50, exact=True)
+    assert ask(large, "page/search", id=1, k=10, label="half/1", before="2001-01-01")["exact"] is True
 
 
 def test_a_filter_is_applied_inside_the_index(large: httpx.Client) -> None:

@@ -184,6 +184,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
             "results": [_shown(found) for found in answer.found],
             "timing_ms": answer.timing_ms,
             "missed": answer.missed,
+            "exact": answer.always_exact,
             "words": answer.words,
             "queries": [part.kept for part in query.parts if part.kept is not None],
         }

@@ -59,7 +59,7 @@ class Timing(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """Results, best first or in the order asked for; with `exact`, the ids that the index would have missed.
+    """Results, best first or in the order asked for; with `exact`, the ids that the index would have missed, if it were asked.
 
     `words` says how words were read, where the model has labels only.
     """

@@ -41,9 +41,11 @@ class Answer:
     vector : ndarray of float32, shape (d,), or None
         What was searched with; None of a label search.
     missed : list of int or None
-        After an exact search: ids that the index would not have brought.
+        After an exact search: ids that the index would not have brought; None where it would not be asked.
     words : str or None
         How words were read, of a label search.
+    always_exact : bool
+        A search like this one compares with every picture, told to or not.
     """
 
     found: list[Found]
@@ -51,6 +53,7 @@ class Answer:
     vector: FloatArray | None
     missed: list[int] | None = None
     words: str | None = None
+    always_exact: bool = False
 
 
 def mixed(asked: FloatArray, like: FloatArray, unlike: FloatArray) -> FloatArray:
@@ -89,10 +92,10 @@ class Searcher:
             *(part.id for part in query.parts if part.id is not None and _is_own(part, collection)),
         }
         wanted = Wanted(query.k, query.threshold, query.fold, query.exact, sorted(left_out))
-        found, missed = collection.results(q, wanted, allow=allow)
+        found, missed, always = collection.results(q, wanted, allow=allow)
         done = time.perf_counter()
         timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
-        return Answer(_sorted(found, query.sort), timing, q, missed)
+        return Answer(_sorted(found, query.sort), timing, q, missed, always_exact=always)
 
     def vectors_of(self, parts: Sequence[Part], collection: Collection) -> FloatArray:
         """A unit vector for each part, shape (n, d); only what was not seen before is embedded."""

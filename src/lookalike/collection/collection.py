@@ -221,7 +221,7 @@ class Collection:
 
     def results(
         self, vector: ArrayLike, wanted: Wanted, *, allow: ArrayLike | None = None
-    ) -> tuple[list[Found], list[int] | None]:
+    ) -> tuple[list[Found], list[int] | None, bool]:
         """What `search` finds with a vector, as people look at it: copies folded, and what is known of each file.
 
         Returns
@@ -229,7 +229,9 @@ class Collection:
         found : list of Found
             Best first.
         missed : list of int or None
-            Of an exact search: which of the k best the index would not have brought.
+            Of an exact search: which of the k best the index would not have brought; None where it would not be asked.
+        always_exact : bool
+            Whether a search like this one compares with every picture, told to or not.
 
         Raises
         ------

@@ -45,7 +45,7 @@ class Wanted:
     fold : bool
         Put near-identical results under the first of them.
     exact : bool
-        Compare with every picture, and say what the index would have missed.
+        Compare with every picture, and say what the index would have missed, if a search like this one asks it.
     left_out : sequence of int
         Ids that are no results.
     """
@@ -59,8 +59,9 @@ class Wanted:
 
 def find(
     connection: sqlite3.Connection, snapshot: Snapshot, xq: FloatArray, mask: Array | None, wanted: Wanted
-) -> tuple[list[Found], list[int] | None]:
-    """The results for a unit vector, best first, and of an exact search the ids that the index would not have brought.
+) -> tuple[list[Found], list[int] | None, bool]:
+    """The results for a unit vector, best first; of an exact search, the ids that the index would not have brought;
+    and whether a search that is not told to be exact compares with every picture too, so that nothing is missed.
 
     Parameters
     ----------
@@ -78,16 +79,17 @@ def find(
         near = listing.similarities(snapshot.card, distances) >= wanted.threshold
         return ids[near], distances[near]
 
+    always = not snapshot.uses_index(count + len(wanted.left_out), len(snapshot.allowed(mask)))
     ids, distances = ranked(wanted.exact)
     missed = None
-    if wanted.exact:
+    if wanted.exact and not always:
         best = ids[: wanted.k]
         missed = [int(id) for id in best[~np.isin(best, ranked(exact=False)[0][: wanted.k])]]
     groups = folded(snapshot, ids, wanted.k) if wanted.fold else [[at] for at in range(min(wanted.k, len(ids)))]
     shown = [at for group in groups for at in group]
     known = listing.results(connection, snapshot.card, ids[shown], distances[shown])
     each = {at: Found(*result) for at, result in zip(shown, known, strict=True)}
-    return [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups], missed
+    return [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups], missed, always
 
 
 def folded(snapshot: Snapshot, ids: IdArray, k: int) -> list[list[int]]:

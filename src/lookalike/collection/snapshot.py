@@ -197,10 +197,9 @@ class Snapshot:
         wanted = min(k + len(exclude), len(self.entries) if mask is None else int(mask.sum()))
         if not wanted:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        features = self.features if mask is None else self.features[np.logical_or.reduceat(mask, self._starts)]
+        features = self.allowed(mask)
         index = None
-        if not exact and self.loaded is not None and len(features) > max(FEW, 4 * self._candidates(wanted)):
-            # Where a good part of all would be candidates, comparing with all is quicker, and finds more.
+        if not exact and self.loaded is not None and self.uses_index(wanted, len(features)):
             index = self.loaded.get()
         entries, distances = np.empty(0, np.int64), np.empty(0, np.float32)
         if self.loaded is not None and index is not None:
@@ -211,6 +210,29 @@ class Snapshot:
             stays = ~np.isin(entries, exclude)
             entries, distances = entries[stays], distances[stays]
         return entries[:k], distances[:k]
+
+    def uses_index(self, wanted: int, among: int | None = None) -> bool:
+        """Whether a search that is not told to be exact asks the index: else it compares with all of them, and misses none.
+
+        Parameters
+        ----------
+        wanted : int
+            Results, those included that are left out of them.
+        among : int, optional
+            How many features pass the filter; without one, all.
+        """
+        among = len(self.features) if among is None else among
+        # Where a good part of all would be candidates, comparing with all is quicker, and finds more.
+        if self.loaded is None or among <= max(FEW, 4 * self._candidates(wanted)):
+            return False
+        return self.loaded.get() is not None
+
+    def allowed(self, mask: Array | None) -> IdArray:
+        """The features of the entries that a mask of `select` lets through."""
+        if mask is None or not len(mask):
+            return self.features
+        found: IdArray = self.features[np.logical_or.reduceat(mask, self._starts)]
+        return found
 
     def best(self, scores: FloatArray, k: int, mask: Array | None = None) -> tuple[IdArray, FloatArray]:
         """The k entries whose features score highest, best first, ties by the lower id.

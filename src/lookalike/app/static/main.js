@@ -124,7 +124,7 @@ export function start(shell) {
       handlers,
       size,
       all: Boolean(refocus),
-      isExact: context.status?.index === "flat" || Boolean(answer.words),
+      isExact: context.status?.index === "flat" || answer.exact || Boolean(answer.words),
       searchExactly: () => go({ ...state, exact: !state.exact }),
       unfilter: () => go({ ...query.unfiltered(state), threshold: 0 }),
     });

@@ -69,7 +69,7 @@ export function showLoading(root, k, credited) {
   );
 }
 
-/** `context` has state, isExact (whether every search compares with all), size, all (draw them all now) and the handlers of tiles. */
+/** `context` has state, isExact (whether a search like this one always compares with all), size, all (draw them all now) and the handlers of tiles. */
 export function showResults(root, answer, context) {
   const { state, handlers } = context;
   root.removeAttribute("aria-busy");
