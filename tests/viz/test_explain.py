@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from playwright.sync_api import Page as Tab
 
 from lookalike import Collection
 from lookalike.collection.explanation import Explanation
-from lookalike.viz.explain import explain_html, explanation_page
+from lookalike.viz.explain import ask_command, explain_html, explanation_page
 from tests.viz.conftest import HOSTILE
 
 
@@ -28,8 +32,10 @@ def told(pictured: Collection, fish: Path) -> Explanation:
 
 
 @pytest.fixture(scope="module")
-def page_file(told: Explanation, fish: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return explanation_page(told, fish).save(tmp_path_factory.mktemp("page") / "why.html")
+def page_file(told: Explanation, fish: Path, pictured: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return explanation_page(told, fish, ask=ask_command(pictured.path)).save(
+        tmp_path_factory.mktemp("page") / "why.html"
+    )
 
 
 @pytest.fixture
@@ -106,7 +112,7 @@ def test_playback_by_button_key_and_slider(tab: Tab, told: Explanation) -> None:
     assert rings.get_by_label("Play", exact=True).count() == 1
 
 
-def test_hover_focus_and_click(tab: Tab, told: Explanation) -> None:
+def test_hover_focus_and_click(tab: Tab, told: Explanation, pictured: Collection, tmp_path: Path) -> None:
     [kept] = tab.locator(f"#rings .vector[data-id='{told.trace.ids[1]}']").all()
     kept.dispatch_event("pointerenter", {"pageX": 300, "pageY": 300})
     assert told.paths[int(told.trace.ids[1])][0] in (tab.text_content(".tip") or "")
@@ -116,7 +122,12 @@ def test_hover_focus_and_click(tab: Tab, told: Explanation) -> None:
     chosen = tab.locator("#pieces [role=radio][aria-checked=true]")
     assert chosen.get_attribute("data-id") == str(told.trace.ids[1])
     offer = tab.get_by_role("complementary", name="The chosen picture")
-    assert offer.locator("code").text_content() == f"lookalike explain --id {told.trace.ids[1]} --in pictured"
+    command = offer.locator("code").text_content() or ""
+    assert command == f"lookalike explain --id {told.trace.ids[1]} --in {shlex.quote(str(pictured.path))}"
+    run = [sys.executable, "-m", *shlex.split(command)]
+    home = {"LOOKALIKE_HOME": str(tmp_path / "home")}  # where no collection has this one's name
+    subprocess.run(run, cwd=tmp_path, env=os.environ | home, check=True)
+    assert "Why these pictures?" in (tmp_path / "why.html").read_text("utf-8")
     offer.get_by_role("button", name="Copy the command").click()
     tab.wait_for_function("document.querySelector('.offer .ask button').textContent !== 'Copy'")
     tab.keyboard.press("Escape")
@@ -127,6 +138,19 @@ def test_hover_focus_and_click(tab: Tab, told: Explanation) -> None:
     assert "Cell" in (tab.text_content(".tip") or "")
     tab.keyboard.press("ArrowRight")
     assert tab.locator("#cells .cell[tabindex='0']").count() == 1
+
+
+def test_the_command_names_the_collection_where_its_name_leads_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: Explanation, pictured: Collection
+) -> None:
+    monkeypatch.setenv("LOOKALIKE_HOME", str(tmp_path))
+    at_home = tmp_path / "collections"
+    assert ask_command(at_home / "my pictures") == ("lookalike explain --id", " --in 'my pictures'")
+    assert ask_command(at_home / "-x") == ("lookalike explain --id", " --in=-x")
+    other = tmp_path / "it's" / "my pictures"
+    assert shlex.split((ask_command(other) or ("", ""))[1]) == ["--in", str(other)]
+    assert ask_command(tmp_path / os.fsdecode(b"a\xff")) is None
+    assert str(pictured.path.parent) not in explanation_page(told).html, "a page for others tells no folder"
 
 
 def test_what_if_equals_the_index(tab: Tab, told: Explanation, pictured: Collection, fish: Path) -> None:

@@ -55,10 +55,11 @@ def explain(
         if json:
             emit_json(told.to_json())
         if not json or out is not None:
-            from lookalike.viz.explain import explanation_page
+            from lookalike.viz.explain import ask_command, explanation_page
 
             picture = collection.named([number])[number][1] if number is not None else asked
-            page = explanation_page(told, picture, projection=projection)  # type: ignore[arg-type]
+            ask = ask_command(collection.path)
+            page = explanation_page(told, picture, projection=projection, ask=ask)  # type: ignore[arg-type]
             write_page(page, out or Path("why.html"), quiet=json)
 
 

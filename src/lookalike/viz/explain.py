@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 
 from lookalike._typing import IdArray
 from lookalike.collection.records import printable
+from lookalike.errors import InputError
 from lookalike.viz import figures
 from lookalike.viz.cells import coded_part, look_at_cells
 from lookalike.viz.layout import balance
@@ -47,7 +50,7 @@ def explain_page(
         ``page.save("why.html")`` writes it; in a notebook it shows itself.
     """
     told = collection.explain(query, k, nprobe=nprobe, candidates=candidates)
-    return explanation_page(told, query)
+    return explanation_page(told, query, ask=ask_command(collection.path))
 
 
 def explanation_page(
@@ -57,6 +60,7 @@ def explanation_page(
     name: str | None = None,
     notes: Sequence[str] = (),
     projection: Method = "pca",
+    ask: tuple[str, str] | None = None,
 ) -> Page:
     """The page of a search that was taken apart already.
 
@@ -71,6 +75,8 @@ def explanation_page(
         What else a reader must know.
     projection : {"pca", "umap"}
         How the fine search is projected; UMAP needs ``lookalike[viz]`` and some seconds.
+    ask : (str, str), optional
+        `ask_command` of the collection; without it the page offers no command.
     """
     trace = told.trace
     cells = look_at_cells(told.index, np.array([cell.list_no for cell in trace.probed], np.int64))
@@ -100,13 +106,26 @@ def explanation_page(
         notes=said,
         documents={"trace": told.to_json(), "detail": figures.detail_document(told)},
         pictures=pictures,
-        ask=ask_command(told.name),
+        ask=ask,
     )
 
 
-def ask_command(collection: str) -> tuple[str, str]:
-    """The command that explains a search from a picture, before and after its id; see `assemble`."""
-    return "lookalike explain --id", f" --in {shlex.quote(printable(collection))}"
+def ask_command(path: Path) -> tuple[str, str] | None:
+    """The command that explains a search from a picture of the collection there, before and after its id; see `assemble`.
+
+    By its name where that leads there, else by its path. None where the path cannot be typed.
+    """
+    from lookalike.collection import home
+
+    text = os.fspath(path)
+    if printable(text) != text:
+        return None
+    with contextlib.suppress(InputError):
+        if home.resolve(path.name) == path:
+            text = path.name
+    return "lookalike explain --id", f" --in={shlex.quote(text)}" if text.startswith(
+        "-"
+    ) else f" --in {shlex.quote(text)}"
 
 
 def _known(told: Explanation) -> Callable[[IdArray], IdArray]:

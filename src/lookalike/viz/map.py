@@ -193,7 +193,7 @@ def map_page(
         query_name="" if query is None else Path(query).name if isinstance(query, str | Path) else "the query",
         method=method,
         total=total,
-        ask=ask_command(collection.name),
+        ask=ask_command(collection.path),
     )
 
 
