@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -200,3 +201,33 @@ def test_byte_memory_is_aligned() -> None:
     for _ in range(10):
         address, length = _aligned()
         assert (address % 64, length) == (0, 100)
+
+
+@njit
+def _scratch(group, nprobe, nlist, m, k, longest):
+    return scratch.make_scratch(group, nprobe, nlist, m, k, longest)
+
+
+@pytest.mark.parametrize(
+    ("group", "nprobe", "nlist", "m", "k", "longest"),
+    [
+        (1, 4, 9, 3, 5, 130), (3, 4, 9, 3, 5, 130), (7, 1, 1, 1, 1, 1), (2, 5, 6, 48, 600, 64), (4, 2, 3, 2, 10, 0),
+        (1, 1, 1, 1, 1, 0), (16, 33, 70, 8, 100, 4097),
+    ],
+)  # fmt: skip
+def test_working_memory_is_as_large_as_was_asked(group, nprobe, nlist, m, k, longest) -> None:
+    """Slices that reach beyond the block are cut short in silence, and written beyond."""
+    work = _scratch(group, nprobe, nlist, m, k, longest)
+    capacity, blocks = 2 * k + scratch.LANES, -(-longest // 64)
+    pairs, lists = (group * nprobe, nlist + 1) if group > 1 else (0, 0)
+    shapes = {
+        "tables": (group, m, 256), "exact": (group, m, 256), "steps": (group,), "floors": (group,),
+        "distances": (group, capacity), "ids": (group, capacity), "places": (group, capacity), "counts": (group,),
+        "limits": (group,), "masks": (blocks,), "estimates": (64 * blocks,), "minima": (scratch.LANES,),
+        "starts": (lists,), "order": (pairs,),
+    }  # fmt: skip
+    assert {name: part.shape for name, part in work._asdict().items()} == shapes
+    spans = sorted((part.ctypes.data, part.ctypes.data + part.nbytes) for part in work if part.size)
+    assert all(end <= first for (_, end), (first, _) in pairwise(spans))
+    assert all(first % 64 == 0 for first, _ in spans)
+    assert work.tables.ctypes.data % 4096 == 0
