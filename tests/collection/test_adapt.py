@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from lookalike import Collection
+from lookalike.app import why
+from lookalike.app.memory import QueryPictures
+from lookalike.app.queries import Part, Query
+from lookalike.app.searching import Searcher
 from lookalike.collection.adaptation import read_groups
 from lookalike.collection.catalog import CATALOG
 from lookalike.errors import CollectionError, DimensionError, InputError, ModelError, VersionError
@@ -129,6 +133,17 @@ def test_the_index_is_made_anew_from_transformed_vectors(tmp_path: Path) -> None
         assert status["recall_at_10"]["low"] >= 0.9
         exact = [hit.id for hit in collection.search(x[7], k=10, exact=True)]
         assert len(set(exact) & {hit.id for hit in collection.search(x[7], k=10)}) >= 8
+        hits = collection.search(8, k=10, exact=True)
+        for at in (0, 4):  # the reasons are of the transformed vectors, as the results are
+            told = why.explain(
+                Searcher(lambda _: collection, QueryPictures()), Query((Part(id=8),)), hits[at].id, collection
+            )
+            assert told["rank"] == at + 1
+            for measured in (told, *told["parts"]):
+                assert measured["cosine"] == pytest.approx(hits[at].cosine, abs=1e-5)
+                assert measured["similarity"] == pytest.approx(hits[at].similarity, abs=0.1)
+                assert measured["word"] == hits[at].word
+            assert told["index"]["nlist"]
         collection.set_transform(None)
         assert collection.status()["spec"] == plain["spec"]
 

@@ -74,8 +74,11 @@ class Service:
         picture = io.BytesIO()
         Image.new("RGB", (8, 8)).save(picture, "PNG")
         with contextlib.suppress(LookalikeError):  # the first search will say what is wrong
-            for exact in (False, False, True):  # twice: an index does its first search without the kernels
-                self.collection().search(picture.getvalue(), 1, exact=exact)
+            collection = self.collection()
+            for _ in range(2):  # an index does its first search without the kernels
+                collection.search(picture.getvalue(), 1)
+            if collection.is_cached():  # else an exact search reads everything from disk each time, and warms nothing
+                collection.search(picture.getvalue(), 1, exact=True)
 
     # --- collections -------------------------------------------------------------------------------------------------
 

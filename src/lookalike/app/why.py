@@ -36,32 +36,28 @@ def explain(searcher: Searcher, query: Query, id: int, collection: Collection) -
     IdError
         If it is not here.
     """
-    x = collection.vectors([id])[0]
     answer = searcher.search(replace(query, k=1, threshold=0, exact=False, fold=False), collection)
     if answer.vector is None:
         raise InputError(
             "words were matched to labels, not compared; there is no more to a result than its probability"
         )
-    cosine = float(x @ answer.vector)
+    parts = list(_parts(searcher, query, collection))
+    whole, *of_parts = collection.measured(np.stack([answer.vector, *(vector for _, vector in parts)]), id)
     own = [part.id for part in query.parts if part.id is not None and part.source in (None, collection.name)]
     others = np.setdiff1d(collection.matching(query.wanted), [*own, *query.dislike])
     closer = collection.search(answer.vector, MAX_K, exact=True, allow=others) if len(others) else []
     return {
-        **_measured(collection, cosine),
-        "distance": 1 - cosine,
+        **_told(*whole),
+        "distance": 1 - whole[0],
         "rank": next((at for at, hit in enumerate(closer, 1) if hit.id == id), None),
         "compared": len(others),
         "passes": bool(np.isin(id, others)),
-        "parts": [
-            {**named, **_measured(collection, float(vector @ x))}
-            for named, vector in _parts(searcher, query, collection)
-        ],
+        "parts": [{**named, **_told(*measured)} for (named, _), measured in zip(parts, of_parts, strict=True)],
         "index": asdict(collection.how_met(answer.vector, np.array([id]))[0]),
     }
 
 
-def _measured(collection: Collection, cosine: float) -> dict[str, Any]:
-    similarity = float(collection.model.similarity(cosine))
+def _told(cosine: float, similarity: float) -> dict[str, Any]:
     return {"cosine": cosine, "similarity": similarity, "word": word(similarity)}
 
 

@@ -240,8 +240,7 @@ class Collection:
         """
         allowed = check_allow(allow)
         with self._view() as (connection, snapshot):
-            xq = unit_rows(check_vectors(vector, snapshot.card.d, "vector"))
-            xq = unit_rows(snapshot.store.transformed(xq))[0]
+            xq = _as_stored(snapshot, vector, "vector")[0]
             return find(connection, snapshot, xq, snapshot.select(allowed), wanted)
 
     def folded(self, ids: ArrayLike, k: int) -> list[list[int]]:
@@ -327,10 +326,30 @@ class Collection:
             If one of the ids is not here, or missing.
         """
         with self._view() as (_, snapshot):
-            xq = unit_rows(check_vectors(vector, snapshot.card.d, "vector"))[0]
+            xq = _as_stored(snapshot, vector, "vector")[0]
             wanted = check_ids(ids, name="ids")
             _check_here(snapshot, wanted)
             return how_met(snapshot, xq, wanted)
+
+    def is_cached(self) -> bool:
+        """Whether exact search keeps the vectors in memory; else it reads them from disk each time."""
+        with self._view() as (_, snapshot):
+            return snapshot.store.fits_cache
+
+    def measured(self, vectors: ArrayLike, id: int) -> list[tuple[float, float]]:
+        """Cosine, and similarity in percent, of a picture to each of some vectors, as `results` measures them.
+
+        Raises
+        ------
+        IdError
+            If the id is not here, or missing.
+        """
+        with self._view() as (_, snapshot):
+            wanted = check_ids([id], name="id")
+            _check_here(snapshot, wanted)
+            x = snapshot.store[snapshot.features_of(wanted)][0]
+            cosines = (_as_stored(snapshot, vectors, "vectors") @ x).tolist()
+            return [(cosine, float(snapshot.card.similarity(cosine))) for cosine in cosines]
 
     def explain(
         self, query: Any, k: int = 10, *, nprobe: int | None = None, candidates: int | None = None
@@ -728,6 +747,13 @@ def _flat(paths: Iterable[PathLike | Iterable[PathLike]]) -> Iterator[PathLike]:
             yield path
         else:
             yield from path
+
+
+def _as_stored(snapshot: Snapshot, vectors: ArrayLike, name: str) -> FloatArray:
+    """Vectors as the model makes them, transformed as the collection's features are; unit rows."""
+    x = unit_rows(check_vectors(vectors, snapshot.card.d, name))
+    rows: FloatArray = unit_rows(snapshot.store.transformed(x))
+    return rows
 
 
 def _check_here(snapshot: Snapshot, ids: IdArray) -> None:

@@ -202,6 +202,11 @@ class FeatureStore:
         """Bytes of all rows on disk."""
         return sum(segment.rows for segment in self._segments) * self._stored_d * 2
 
+    @property
+    def fits_cache(self) -> bool:
+        """Whether its rows are kept in memory as float32, once many were asked for."""
+        return not len(self._firsts) or (len(self) - int(self._firsts[0])) * self.d <= CACHED_ELEMENTS
+
     def holds(self, ids: IdArray) -> Array:
         """Which of `ids` can be read."""
         if not len(self._firsts):
@@ -221,7 +226,7 @@ class FeatureStore:
         if not len(ids):
             return np.empty((0, self.d), np.float32)
         base = int(self._firsts[0])
-        if self._cache is None and (len(self) - base) * self.d <= CACHED_ELEMENTS and len(ids) > CACHED_FROM:
+        if self._cache is None and self.fits_cache and len(ids) > CACHED_FROM:
             self._cache = self._filled(base)
         if self._cache is not None:
             return self._cache[_as_slice(ids - base)]
