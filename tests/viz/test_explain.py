@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,9 @@ import pytest
 from playwright.sync_api import Page as Tab
 
 from lookalike import Collection
+from lookalike.collection import explaining, inside
 from lookalike.collection.explanation import Explanation
+from lookalike.errors import LookalikeWarning
 from lookalike.viz.explain import ask_command, explain_html, explanation_page
 from tests.viz.conftest import HOSTILE
 
@@ -199,6 +202,43 @@ def test_a_collection_with_an_index_of_its_own(vectored: Collection, show: Calla
     assert "temporary" not in (tab.text_content("header") or "")
     assert tab.locator("#rings .vector").count() == sum(len(cell.ids) for cell in told.trace.probed)
     assert tab.locator("#story .thumb.none").count() == 10
+
+
+def test_a_large_collection_without_an_index_is_told_by_a_sample(
+    vectored: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(vectored.path, tmp_path / "damaged.lookalike")
+    for file in (tmp_path / "damaged.lookalike/index").iterdir():
+        file.write_bytes(b"nothing")
+    monkeypatch.setattr(inside, "SAMPLE", 600)
+    x = np.asarray(np.random.default_rng(5).standard_normal(16), np.float32)
+    with Collection.open(tmp_path / "damaged.lookalike") as collection:
+        with pytest.warns(LookalikeWarning, match="damaged"):
+            told = collection.explain(x, k=10)
+        looked = collection.inside()
+        true = [hit.id for hit in collection.search(x, k=10, exact=True)]
+    assert told.temporary
+    assert looked.temporary
+    assert looked.index.ntotal == 600 < told.index.ntotal <= 610
+    assert told.exact_ids.tolist() == true
+    assert "not stored" not in {miss.reason for miss in told.trace.missed}
+    assert f"of {told.index.ntotal:,} of them" in explanation_page(told).html
+
+
+def test_more_than_a_page_can_tell_is_told_of_the_nearest_cells(
+    vectored: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = np.asarray(np.random.default_rng(5).standard_normal(16), np.float32)
+    whole = vectored.explain(x, k=10, nprobe=8)
+    monkeypatch.setattr(explaining, "SCOPE", sum(len(cell.ids) for cell in whole.trace.probed[:3]))
+    told = vectored.explain(x, k=10, nprobe=8)
+    assert (whole.asked, len(whole.trace.probed)) == (told.asked, 8) == (8, 8)
+    assert len(told.trace.probed) == told.scope.lists == 3
+    assert told.to_json()["index"]["nprobe"] == 8
+    assert "a search of the nearest 3" in explanation_page(told).html
+    assert "a search of the nearest" not in explanation_page(whole).html
+    monkeypatch.setattr(explaining, "SCOPE", 1)
+    assert len(vectored.explain(x, k=10, nprobe=8).trace.probed) == 1
 
 
 def test_small_collections(tmp_path: Path, show: Callable[..., Tab]) -> None:

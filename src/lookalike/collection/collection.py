@@ -362,8 +362,8 @@ class Collection:
             As in `search`.
         k : int
         nprobe, candidates : int, optional
-            As the collection's index is searched by default. A collection that has none, because it is small, gets one for
-            the occasion.
+            As the collection's index is searched by default. A collection that has none gets one for the occasion, of a
+            sample where it is large.
 
         Raises
         ------
@@ -382,7 +382,7 @@ class Collection:
         return explain_search(self._view, self.name, query, k, *chosen)
 
     def inside(self) -> Inside:
-        """The index, to look at; a temporary one if the collection is small and has none. See `lookalike.viz`.
+        """The index, to look at; a temporary one if the collection has none. See `lookalike.viz`.
 
         Raises
         ------

@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.collection.explanation import Explanation, Scope
-from lookalike.collection.inside import first_entries, named_paths, spec_of, temporary_index
+from lookalike.collection.inside import first_entries, named_paths, sampled, spec_of, temporary_index
 from lookalike.collection.queries import Resolver
 from lookalike.collection.whatif import other_codes
 from lookalike.errors import InputError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_search"]
 
-SCOPE = 10_000  # vectors whose distances are told one by one
+SCOPE = 10_000  # vectors whose distances are told one by one, unless a single list holds more
 DETAILED = 40  # vectors that are told in full
 
 
@@ -51,11 +51,15 @@ def explain_search(
         index = None if snapshot.loaded is None else snapshot.loaded.get()
         generation = None if snapshot.loaded is None or index is None else snapshot.loaded.generation
         coded: Any = index
+        features = snapshot.features
         if generation is None:
-            coded = temporary_index(snapshot.store[snapshot.features], snapshot.features)
+            features = _looked_at(snapshot, xq, k)
+            coded = temporary_index(snapshot.store[features], features)
         else:
             nprobe, candidates = nprobe or generation.nprobe, candidates or generation.candidates
-        parts = _explain(snapshot, coded, xq, k, nprobe or max(1, round(coded.nlist / 4)), candidates or 4 * k)
+        parts = _explain(
+            snapshot, features, coded, xq, k, nprobe or max(1, round(coded.nlist / 4)), candidates or 4 * k
+        )
         paths = _paths(connection, parts)
         entries = first_entries(snapshot)(snapshot.features)
     return Explanation(
@@ -70,21 +74,33 @@ def explain_search(
     )
 
 
-def _explain(
-    snapshot: Snapshot, index: IVFPQIndex, xq: FloatArray, k: int, nprobe: int, candidates: int
-) -> dict[str, Any]:
+def _looked_at(snapshot: Snapshot, xq: FloatArray, k: int) -> IdArray:
+    """What a temporary index is made of: everything, or a sample with the true neighbours."""
+    features = sampled(snapshot.features)
+    if len(features) < len(snapshot.features):
+        features = np.union1d(features, _nearest(snapshot, xq, k, snapshot.features)[0])
+    return features
+
+
+def _nearest(snapshot: Snapshot, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
     from lookalike.index.exact import exact_search
 
-    nprobe, k = min(nprobe, index.nlist), min(k, len(snapshot.features))
-    distances, found = exact_search(xq[None, :], snapshot.store.rows, k, "cosine", snapshot.features)
-    exact_ids, exact_distances = found[0], distances[0]
+    distances, found = exact_search(xq[None, :], snapshot.store.rows, min(k, len(features)), "cosine", features)
+    return found[0], distances[0]
+
+
+def _explain(
+    snapshot: Snapshot, features: IdArray, index: IVFPQIndex, xq: FloatArray, k: int, nprobe: int, candidates: int
+) -> dict[str, Any]:
+    asked, k = min(nprobe, index.nlist), min(k, len(features))
+    exact_ids, exact_distances = _nearest(snapshot, xq, k, features)
     sizes = index.list_sizes
     order, _ = index._probe(index._inside(index._vectors(xq[None, :], "query")), index.nlist)
-    reach = np.cumsum(sizes[order[0]])
-    lists = max(nprobe, int(np.searchsorted(reach, SCOPE, side="right")))
+    lists = max(1, int(np.searchsorted(np.cumsum(sizes[order[0]]), SCOPE, side="right")))
+    nprobe = min(asked, lists)
     trace = _only(index.trace(xq, k, lists, exact_ids=exact_ids), snapshot)
     wide, trace = trace, _only(index.trace(xq, k, nprobe, exact_ids=exact_ids), snapshot)
-    final_ids, final_distances = _reranked(snapshot, index, xq, k, nprobe, candidates)
+    final_ids, final_distances = _reranked(snapshot, features, index, xq, k, nprobe, candidates)
     scope = _scope(snapshot, index, wide, xq, order[0], np.union1d(exact_ids, final_ids))
     missed = np.array([miss.id for miss in trace.missed], np.int64)
     detailed = np.unique(np.concatenate([exact_ids, final_ids, trace.ids, missed])[: DETAILED * 4])
@@ -92,6 +108,7 @@ def _explain(
     told = _detail(snapshot, index, trace.query, detailed)
     entry = first_entries(snapshot)
     return {
+        "asked": asked,
         "trace": _renamed(trace, entry),
         "exact_ids": entry(exact_ids),
         "exact_distances": exact_distances,
@@ -105,19 +122,16 @@ def _explain(
 
 
 def _reranked(
-    snapshot: Snapshot, index: IVFPQIndex, xq: FloatArray, k: int, nprobe: int, candidates: int
+    snapshot: Snapshot, features: IdArray, index: IVFPQIndex, xq: FloatArray, k: int, nprobe: int, candidates: int
 ) -> tuple[IdArray, FloatArray]:
     """What is nearest by stored features among the candidates by code and what the index does not hold yet."""
-    from lookalike.index.exact import exact_search
-
     near = index.search(xq[None, :], k=max(k, min(candidates, index.ntotal)), nprobe=nprobe).ids[0]
-    near = near[np.isin(near, snapshot.features)]
-    fresh = snapshot.features[~np.isin(snapshot.features, index.ids)]
+    near = near[np.isin(near, features)]
+    fresh = features[~np.isin(features, index.ids)]
     near = np.union1d(near, fresh)
     if not len(near):  # the cells that were visited are empty
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    distances, found = exact_search(xq[None, :], snapshot.store.rows, min(k, len(near)), "cosine", near)
-    return found[0], distances[0]
+    return _nearest(snapshot, xq, k, near)
 
 
 def _only(trace: Trace, snapshot: Snapshot) -> Trace:

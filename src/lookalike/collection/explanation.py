@@ -56,8 +56,12 @@ class Explanation:
         Of the collection.
     spec : str
     temporary : bool
-        The collection is small enough to be compared with in full; the index was made for this explanation.
+        The collection has no index; this one was made for the explanation, of a sample with the true neighbours where there
+        are more features than it holds.
     index : IVFPQIndex
+    asked : int
+        So many lists the search visits. The trace, and what is re-ranked, are of the first of them where all hold more
+        vectors than can be told.
     trace : Trace
         Of the search for k by codes.
     exact_ids, exact_distances : ndarray, shape (k',)
@@ -86,6 +90,7 @@ class Explanation:
     spec: str
     temporary: bool
     index: IVFPQIndex
+    asked: int
     trace: Trace
     exact_ids: IdArray
     exact_distances: FloatArray
@@ -120,6 +125,7 @@ class Explanation:
                 "nbits": index.nbits,
                 "d": len(self.trace.query),
                 "ntotal": index.ntotal,
+                "nprobe": self.asked,
             },
             "exact": {"ids": self.exact_ids.tolist(), "distances": self.exact_distances.tolist()},
             "reranked": {

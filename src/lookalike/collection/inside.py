@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
     from lookalike.index.ivfpq import IVFPQIndex
 
-__all__ = ["Inside", "first_entries", "look_inside", "named_paths", "spec_of", "temporary_index"]
+__all__ = ["Inside", "first_entries", "look_inside", "named_paths", "sampled", "spec_of", "temporary_index", "unwarned"]
+
+SAMPLE = 10_000  # features that a temporary index holds at most: it is to be looked at within seconds
+_filters = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Inside:
     index : Index
     spec : str
     temporary : bool
-        Made for the occasion, because the collection is small.
+        Made for the occasion, because the collection has none; of a sample of the features where they are many.
     entry_of : dict of int to int
         From the ids that the index holds (of features) to those of entries.
     """
@@ -54,8 +59,16 @@ def look_inside(snapshot: Snapshot, name: str) -> Inside:
     entry_of = dict(zip(snapshot.features.tolist(), entries.tolist(), strict=True))
     if snapshot.loaded is not None and index is not None:
         return Inside(index, snapshot.loaded.generation.spec, False, entry_of)
-    index = temporary_index(snapshot.store[snapshot.features], snapshot.features)
+    features = sampled(snapshot.features)
+    index = temporary_index(snapshot.store[features], features)
     return Inside(index, spec_of(index), True, entry_of)
+
+
+def sampled(features: IdArray) -> IdArray:
+    """All features, or an even choice of `SAMPLE` of them, the same each time; ascending as they are."""
+    if len(features) <= SAMPLE:
+        return features
+    return features[np.sort(np.random.default_rng(0).choice(len(features), SAMPLE, replace=False))]
 
 
 def temporary_index(x: FloatArray, ids: IdArray) -> IVFPQIndex:
@@ -65,10 +78,17 @@ def temporary_index(x: FloatArray, ids: IdArray) -> IVFPQIndex:
     spec = choose_spec(*x.shape)
     nlist = max(1, min(spec.nlist, len(x) // 2))
     index = IVFPQIndex(nlist=nlist, m=spec.m, nbits=spec.nbits, metric="cosine")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LookalikeWarning)  # there are as many as there are
+    with unwarned():  # there are as many as there are
         index.train(x if len(x) >= index.ksub else np.resize(x, (index.ksub, x.shape[1])))
     return index.add(x, ids=ids)
+
+
+@contextlib.contextmanager
+def unwarned() -> Iterator[None]:
+    """Leave out our warnings; one thread at a time, as the filters are those of the process."""
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LookalikeWarning)
+        yield
 
 
 def spec_of(index: IVFPQIndex) -> str:

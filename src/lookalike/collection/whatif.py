@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
-from lookalike.errors import LookalikeWarning
+from lookalike.collection.inside import unwarned
 
 if TYPE_CHECKING:
     from lookalike.index.ivfpq import IVFPQIndex
@@ -30,8 +29,7 @@ def other_codes(index: IVFPQIndex, q: FloatArray, x: FloatArray, list_no: IdArra
     residuals = index._inside(x) - index.coarse_centroids[list_no]
     chosen = np.random.default_rng(0).permutation(len(x))[:TRAINED]
     base = 1 - index.coarse_centroids[list_no] @ q
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LookalikeWarning)
+    with unwarned():
         for m in options:
             pq = ProductQuantizer(m, index.nbits, kmeans=quick_centroids).train(residuals[chosen])
             estimated = np.full(total, np.nan, np.float32)

@@ -96,7 +96,12 @@ def explanation_page(
     ]
     said = list(notes)
     if told.temporary:
-        said.append(_temporary(told.name, told.index.ntotal, told.spec))
+        said.append(_temporary(told.name, len(told.entry_of), told.spec, told.index.ntotal))
+    if len(trace.probed) < told.asked:
+        said.append(
+            f"The search visits {told.asked:,} cells. They hold more than a page can show, so this one is of a search of "
+            f"the nearest {len(trace.probed):,}; its results may differ."
+        )
     if left_out:
         said.append(f"{left_out:,} pictures are shown by name only, to keep the file small.")
     return assemble(
@@ -221,17 +226,20 @@ def index_page(index: Any, name: str, collection: Collection | None = None, note
 
 
 def collection_index_page(collection: Collection) -> Page:
-    """`index_page` of a collection's own index, or of a temporary one if it is small."""
+    """`index_page` of a collection's own index, or of a temporary one if it has none."""
     inside = collection.inside()
-    notes = [_temporary(collection.name, len(inside.entry_of), inside.spec)] if inside.temporary else []
+    notes = []
+    if inside.temporary:
+        notes.append(_temporary(collection.name, len(inside.entry_of), inside.spec, inside.index.ntotal))
     return index_page(inside.index, collection.name, collection, notes)
 
 
-def _temporary(name: str, count: int, spec: str) -> str:
+def _temporary(name: str, count: int, spec: str, held: int) -> str:
+    of = f" of {held:,} of them, evenly chosen," if held < count else ""
     return (
         f"{name} holds {count:,} different pictures and is searched by comparing with all of them, which misses "
         "nothing. To show how an index works, a "
-        f"temporary one ({spec}) was made for this page; it is not kept."
+        f"temporary one ({spec}){of} was made for this page; it is not kept."
     )
 
 
