@@ -8,13 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from lookalike.app import AppServer, serve
 from lookalike.app.server import DEFAULT_PORT, PORTS_TRIED, bind
+from lookalike.app.service import Service
+from lookalike.collection import Collection, segments
 from lookalike.errors import CollectionNotFoundError, InputError
 from tests.app.serving import serving
 
@@ -24,6 +29,46 @@ def test_a_taken_port_is_a_clear_error(home: Path) -> None:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"port {port} is taken"):
             serve(home / "collections/photos", port=port)
+
+
+def test_searches_go_past_those_that_are_taken_apart(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, explain = threading.Semaphore(0), threading.Event(), Service.explain
+
+    def held(service: Service, *arguments: Any) -> Any:
+        begun.release()
+        go_on.wait(60)
+        return explain(service, *arguments)
+
+    monkeypatch.setattr(Service, "explain", held)
+    with ThreadPoolExecutor(2) as people:
+        reports = [people.submit(client.post, "/api/explain", data={"id": 1}) for _ in range(2)]
+        try:
+            assert begun.acquire(timeout=60)
+            assert client.post("/api/search", data={"id": 1}).status_code == 200
+            assert not begun.acquire(timeout=0.3)  # the second waits for the first
+        finally:
+            go_on.set()
+        assert [report.result().status_code for report in reports] == [200, 200]
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_warming_compares_with_everything_only_where_that_is_kept(
+    home: Path, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    search = Collection.search
+
+    def noted(collection: Collection, *arguments: Any, exact: bool = False) -> Any:
+        asked.append(exact)
+        return search(collection, *arguments, exact=exact)
+
+    monkeypatch.setattr(Collection, "search", noted)
+    if not fits:
+        monkeypatch.setattr(segments, "CACHED_ELEMENTS", 24 * 1280 - 1)
+    service = Service(home / "collections/photos")
+    service.warm()
+    service.close()
+    assert asked == [False, False, True][: 3 if fits else 2]
 
 
 def test_the_next_port_is_taken_when_none_was_asked_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -56,6 +56,7 @@ __all__ = ["create_api"]
 PAGE_HEADER: Final = "x-lookalike-page"
 
 FETCHES: Final = 8  # addresses that are read at once
+REPORTS: Final = 1  # searches that are taken apart at once
 
 # The first class that fits decides. What is not listed is no fault of the request.
 STATUS: Final = (
@@ -113,46 +114,59 @@ def create_api(service: Service) -> FastAPI:
     return api
 
 
+class _Limits(NamedTuple):
+    """How many are at work at once; made in the event loop that they belong to."""
+
+    searches: CapacityLimiter
+    addresses: CapacityLimiter
+    reports: CapacityLimiter
+
+
 class _Line:
-    """Searches wait in the order in which they came, as many at work as there are cores; pictures go past them."""
+    """Searches wait in the order in which they came, as many at work as there are cores; pictures go past them.
+
+    Reports take seconds, so they wait for each other and no search waits for them.
+    """
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service, self._metrics = service, metrics
-        self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
+        self._made: _Limits | None = None
 
     async def search(self, query: Query, name: str | None) -> tuple[Answer, Query]:
         """The answer, and the query with tags in place of its pictures."""
         query = await self._fetched(query)
-        answer: Answer = await self._wait(self._service.search, query, name)
+        answer: Answer = await self._wait(self._limits.searches, self._service.search, query, name)
         self._metrics.count_search(answer)
         return answer, query
 
     async def why(self, query: Query, result: int, name: str | None) -> dict[str, Any]:
         """The reasons, which take about two searches."""
         query = await self._fetched(query)
-        found: dict[str, Any] = await self._wait(self._service.why, query, result, name)
+        found: dict[str, Any] = await self._wait(self._limits.searches, self._service.why, query, result, name)
         return found
 
     async def explain(self, query: Query, name: str | None) -> str:
         """The page of a search, which takes some seconds."""
         query = await self._fetched(query)
-        page: ReportPage = await self._wait(self._service.explain, query, name)
+        page: ReportPage = await self._wait(self._limits.reports, self._service.explain, query, name)
         return page.html
 
     async def _fetched(self, query: Query) -> Query:
         """Slow addresses wait for each other; nobody else waits for them."""
-        limiter = self._limits()[1] if any(part.url is not None for part in query.parts) else None
+        limiter = self._limits.addresses if any(part.url is not None for part in query.parts) else None
         return await anyio.to_thread.run_sync(self._service.fetched, query, limiter=limiter)
 
-    async def _wait(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def _wait(self, limiter: CapacityLimiter, work: Callable[..., Any], *arguments: Any) -> Any:
         with self._metrics.waiting.track_inprogress():
-            return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limits()[0])
+            return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
 
-    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
-        """For searches and for addresses; made in the event loop that they belong to."""
-        if self._limiters is None:
-            self._limiters = CapacityLimiter(os.cpu_count() or 1), CapacityLimiter(FETCHES)
-        return self._limiters
+    @property
+    def _limits(self) -> _Limits:
+        if self._made is None:
+            self._made = _Limits(
+                CapacityLimiter(os.cpu_count() or 1), CapacityLimiter(FETCHES), CapacityLimiter(REPORTS)
+            )
+        return self._made
 
 
 def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
