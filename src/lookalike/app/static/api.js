@@ -40,8 +40,8 @@ function refusal(response, body) {
 }
 
 /** The page of a search, as text; it is only ever shown in a frame without an origin. */
-export async function explain(form) {
-  const response = await sent("explain", { method: "POST", body: form });
+export async function explain(form, signal) {
+  const response = await sent("explain", { method: "POST", body: form, signal });
   if (response.ok && response.headers.get("content-type")?.startsWith("text/html")) return response.text();
   throw refusal(response, await response.json().catch(() => null));
 }

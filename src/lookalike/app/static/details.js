@@ -7,12 +7,17 @@ import { showWhy } from "./why.js";
 
 const TABS = { details: "Details", beside: "Side by side", why: "Why?" };
 
-/** `context` has collection, hits, compared (src and name, or null), makeForm, markOf, and handlers. */
+/** `context` has collection, hits, compared (src and name, or null), asked and makeForm (see `reportOf`), markOf, and handlers. */
 export function showDetails(entry, context) {
   let at = Math.max(0, context.hits.findIndex((each) => each.id === entry.id));
   let tab = "details";
   const body = el("div", { class: "lk-details-body" });
-  const dialog = el("dialog", { class: "lk-dialog lk-details", "aria-labelledby": "lk-details-name", onclose: () => dialog.remove() }, body);
+  const closing = new AbortController();
+  const closed = () => {
+    closing.abort();
+    dialog.remove();
+  };
+  const dialog = el("dialog", { class: "lk-dialog lk-details", "aria-labelledby": "lk-details-name", onclose: closed }, body);
   const current = () => context.hits[at] ?? entry;
   const step = (by) => {
     at = (at + by + context.hits.length) % context.hits.length;
@@ -26,7 +31,7 @@ export function showDetails(entry, context) {
   function draw() {
     const hit = current();
     const focused = document.activeElement?.dataset?.act;
-    body.replaceChildren(head(hit, { step, many: context.hits.length > 1, close: () => dialog.close() }), tabs(tab, hit, context, choose), panel(tab, hit, context, dialog));
+    body.replaceChildren(head(hit, { step, many: context.hits.length > 1, close: () => dialog.close() }), tabs(tab, hit, context, choose), panel(tab, hit, { ...context, closing: closing.signal }, dialog));
     if (focused) body.querySelector(`[data-act="${focused}"]`)?.focus();
   }
   dialog.addEventListener("click", (event) => {
@@ -144,7 +149,7 @@ async function copy(text, button) {
   }
 }
 
-function why(root, hit, { makeForm, collection, searchWith }, dialog) {
+function why(root, hit, { makeForm, asked, closing, collection, searchWith }, dialog) {
   const place = el("div", {});
   root.classList.add("is-why");
   root.append(place);
@@ -152,5 +157,5 @@ function why(root, hit, { makeForm, collection, searchWith }, dialog) {
     dialog.close();
     searchWith(id);
   };
-  showWhy(place, { makeForm, hit, collection, searchWith: leave });
+  showWhy(place, { makeForm, asked, closing, hit, collection, searchWith: leave });
 }

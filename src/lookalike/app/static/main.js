@@ -215,6 +215,7 @@ export function start(shell) {
   }
 
   function details(entry) {
+    const answered = shown?.state ?? state;
     const picture = shown?.state.parts.find((each) => !each.text);
     const hits = shown?.hits.flatMap((hit) => [hit, ...(hit.same ?? [])]) ?? [];
     const asked = query.part({ id: entry.id, source: state.collection, name: entry.name, credit: entry.credit });
@@ -222,7 +223,8 @@ export function start(shell) {
       collection: state.collection,
       hits: hits.some((hit) => hit.id === entry.id) ? hits : [entry],
       compared: picture && { src: api.sourceOf(picture), name: picture.name },
-      makeForm: () => query.toForm(state),
+      asked: answered,
+      makeForm: () => query.toForm(answered),
       searchWith: (id) => window.lookalike.searchWith(id).catch(unlessRefused),
       markOf: (id) => query.markOf(state, id),
       mark: query.isAsked(state) ? mark : null,

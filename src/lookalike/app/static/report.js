@@ -8,9 +8,13 @@ const SLOW = 9000; // ms
 
 // One page serves all results of a search: it is of what was asked, not of what was found.
 const pages = new WeakMap();
+let watched = null; // stops listening to the frame that was shown last
 
-/** A section that shows the report; `searchWith(id)` is called when somebody wants to search from a picture in it. */
-export function reportOf({ makeForm, hit, collection, searchWith }) {
+/**
+ * A section that shows the report; `searchWith(id)` is called when somebody wants to search from a picture in it.
+ * `asked` is an object that stands for the search: one page is kept for it. When `closing` is aborted, nobody looks any more.
+ */
+export function reportOf({ makeForm, asked, closing, hit, collection, searchWith }) {
   const place = el("div", { class: "lk-report-place" });
   const tools = el("div", { class: "lk-report-tools" });
   const head = el("header", { class: "lk-report-head" }, el("h3", {}, "The search, step by step"), tools);
@@ -20,11 +24,12 @@ export function reportOf({ makeForm, hit, collection, searchWith }) {
     place.replaceChildren(el("p", { class: "lk-report-wait", role: "status" }, el("span", { class: "lk-spinner", "aria-hidden": "true" }), said));
     const slow = setTimeout(() => (said.textContent = "The first time takes up to a minute, because code for this computer is made…"), SLOW);
     try {
-      const html = await fetched(makeForm, collection);
+      const html = await fetched(asked, makeForm, collection, closing);
       if (!place.isConnected) return;
-      place.replaceChildren(frameOf(html, hit, searchWith));
+      place.replaceChildren(frameOf(html, hit, searchWith, closing));
       tools.replaceChildren(saveLink(html, collection));
     } catch (error) {
+      if (error.name === "AbortError") return;
       if (!(error instanceof ApiError)) throw error;
       place.replaceChildren(alertBox(error.message), button("Try again", load));
     } finally {
@@ -36,29 +41,30 @@ export function reportOf({ makeForm, hit, collection, searchWith }) {
   return el("section", { class: "lk-report", "aria-label": "The search, step by step" }, head, place);
 }
 
-function fetched(makeForm, collection) {
-  if (!pages.has(makeForm)) {
+function fetched(asked, makeForm, collection, closing) {
+  if (!pages.has(asked)) {
     const form = makeForm();
     form.set("in", collection);
-    const page = explain(form);
-    pages.set(makeForm, page);
-    page.catch(() => pages.delete(makeForm));
+    const page = explain(form, closing);
+    pages.set(asked, page);
+    page.catch(() => pages.delete(asked));
   }
-  return pages.get(makeForm);
+  return pages.get(asked);
 }
 
-function frameOf(html, hit, searchWith) {
+function frameOf(html, hit, searchWith, closing) {
   const theme = document.body.classList.contains("dark") ? "dark" : "light";
   const frame = el("iframe", { class: "lk-report-frame", title: "The search, step by step", sandbox: "allow-scripts", referrerPolicy: "no-referrer" });
   // The frame asks for nothing: its policy is in the page, and this page's holds there too.
   frame.srcdoc = html.replace("<html ", `<html data-embedded="true" data-theme="${theme}" `);
   const listen = ({ source, origin, data }) => {
-    if (!frame.isConnected) return removeEventListener("message", listen);
-    if (source !== frame.contentWindow || origin !== "null" || data?.lookalike !== "search") return undefined;
+    if (source !== frame.contentWindow || origin !== "null" || data?.lookalike !== "search") return;
     if (Number.isSafeInteger(data.id) && data.id >= 0) searchWith(data.id);
-    return undefined;
   };
-  addEventListener("message", listen);
+  watched?.abort();
+  const mine = (watched = new AbortController());
+  closing.addEventListener("abort", () => mine.abort());
+  addEventListener("message", listen, { signal: mine.signal });
   frame.addEventListener("load", () => frame.contentWindow?.postMessage({ lookalike: "select", id: hit.id }, "*"));
   return frame;
 }

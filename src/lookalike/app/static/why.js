@@ -8,8 +8,8 @@ import { alertBox, ask, many } from "./sheet.js";
 const ROLES = { asked: "what you asked for", like: "more like this", unlike: "less like this" };
 const turns = new WeakMap();
 
-/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …}; with `searchWith` the report is there too. */
-export async function showWhy(container, { makeForm, hit, collection, searchWith }) {
+/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …}; with `searchWith` the report is there too, see `reportOf`. */
+export async function showWhy(container, { makeForm, hit, collection, ...reporting }) {
   const mine = (turns.get(container) ?? 0) + 1;
   turns.set(container, mine);
   container.classList.add("lk-why");
@@ -30,7 +30,7 @@ export async function showWhy(container, { makeForm, hit, collection, searchWith
   }
   if (turns.get(container) !== mine) return;
   container.replaceChildren(headline(found), partTable(found, collection), metTable(found));
-  if (searchWith) container.append(reportOf({ makeForm, hit, collection, searchWith }));
+  if (reporting.searchWith && !reporting.closing.aborted) container.append(reportOf({ makeForm, hit, collection, ...reporting }));
 }
 
 const percent = (value) => `${Math.round(value)}%`;
