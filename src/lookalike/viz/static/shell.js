@@ -147,10 +147,10 @@ const lookalike = (() => {
   }
 
   // How to search from a picture: in the app a button, which asks the app; in a file a command, to be copied. Null where
-  // there is nothing to search.
+  // there is nothing to search, or no command that would find it.
   function asker(id) {
     const command = read("ask"), box = document.createElement("div");
-    if (!command) return null;
+    if (!command && !root.dataset.embedded) return null;
     box.className = "ask";
     const button = document.createElement("button");
     button.type = "button";
