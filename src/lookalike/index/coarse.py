@@ -14,7 +14,6 @@ from lookalike.quantizers.kmeans import assign
 __all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
 
 ROWS = 4096  # vectors of one matrix product in `assign_lists`
-QUERIES = 64  # that the kernel scores together
 
 
 def check_coarse_metric(choice: str | None, metric: str) -> str:
@@ -88,7 +87,7 @@ class CoarseQuantizer:
         coarse : ndarray of float32, shape (nq, nprobe)
             ‖q − c‖², or −⟨q, c⟩ for ``"ip"``.
         """
-        from lookalike.kernels.coarse import probe_lists
+        from lookalike.kernels.coarse import GROUP, probe_lists
 
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
 
@@ -107,5 +106,5 @@ class CoarseQuantizer:
         if len(xq) == 1:
             run(slice(0, 1))
         else:
-            run_all(run, shares(len(xq), QUERIES, threads), threads)
+            run_all(run, shares(len(xq), GROUP, threads), threads)
         return probes, coarse

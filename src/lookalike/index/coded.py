@@ -17,7 +17,7 @@ from lookalike.index.invlists import SIZE, InvertedLists
 from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import POSITION, ListedIndex, Stored
 from lookalike.index.preassigned import CodeSpace, range_preassigned, search_preassigned
-from lookalike.quantizers.kmeans import KMeansChoice
+from lookalike.quantizers.kmeans import POINTS_PER_CENTROID, KMeansChoice
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
@@ -107,7 +107,7 @@ class CodedIndex(ListedIndex):
         x = xt if transform is None else transform.apply(xt)
         self.pq.check_dimension(x.shape[1])
         centroids = self._train_coarse(x)
-        limit = 256 * self.ksub
+        limit = POINTS_PER_CENTROID * self.ksub
         if len(x) > limit:
             x = x[np.sort(np.random.default_rng(self.seed + 1).choice(len(x), limit, replace=False))]
         if self.by_residual:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
 from lookalike.kernels.distances import ROUNDING, inner_product, squared_distance
+from lookalike.kernels.scratch import aligned_bytes
 from lookalike.kernels.simd import (
     available,
     fma,
@@ -158,9 +159,7 @@ def probe_lists(xq, tiles, offsets, centroids, largest, is_l2, probes, coarse):
     """
     nq, padded, nprobe = xq.shape[0], offsets.shape[0], probes.shape[1]
     group = max(1, min(nq, GROUP, SCORES // padded))
-    memory = np.empty(group * padded + 16, np.float32)
-    start = ((64 - (memory.ctypes.data & 63)) & 63) // 4
-    scores = memory[start : start + group * padded].reshape(group, padded)
+    scores = aligned_bytes(4 * group * padded).view(np.float32).reshape(group, padded)
     for first in range(0, nq, group):
         last = min(first + group, nq)
         queries, row = xq[first:last], scores[: last - first]

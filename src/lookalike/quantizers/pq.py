@@ -14,7 +14,14 @@ from lookalike._threads import cores, run_all
 from lookalike._typing import ArrayLike, CodeArray, FloatArray
 from lookalike._validate import check_count, check_vectors
 from lookalike.errors import DimensionError, InputError, NotTrainedError
-from lookalike.quantizers.kmeans import KMeansChoice, advise_points, get_kmeans, is_small, train_centroids
+from lookalike.quantizers.kmeans import (
+    POINTS_PER_CENTROID,
+    KMeansChoice,
+    advise_points,
+    get_kmeans,
+    is_small,
+    train_centroids,
+)
 
 __all__ = ["ProductQuantizer"]
 
@@ -116,7 +123,9 @@ class ProductQuantizer:
             centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=False)
 
         # Pieces share the cores where each is too little for more than one, and the method is ours: others may not bear threads.
-        alone = self.kmeans in ("native", "k-means++") and is_small(min(len(x), 256 * self.ksub), centroids[0])
+        alone = self.kmeans in ("native", "k-means++") and is_small(
+            min(len(x), POINTS_PER_CENTROID * self.ksub), centroids[0]
+        )
         run_all(learn, range(self.m), cores() if alone else 1)
         return self.set_centroids(centroids)
 
