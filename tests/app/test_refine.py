@@ -246,6 +246,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield client
 
 
+def test_the_report_says_when_the_results_did_not_come_from_the_index(large: httpx.Client) -> None:
+    def told(**more: Any) -> bool:
+        text = large.post("/api/explain", data={"id": 1, **more}).text
+        return "The results beside this were found by comparing with everything" in text
+
+    assert told(exact=True)
+    assert found(large, id=1, k=5) and not told(k=5)
+
+
 def test_copies_are_folded_and_k_results_come_back(large: httpx.Client) -> None:
     plain = found(large, id=[1, 3], k=10)
     folded = found(large, id=[1, 3], k=10, fold=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 import lookalike
+from lookalike._threads import cores
 from lookalike.app.forms import ID_LIMIT, Asked, FormIn, FormRoute
 from lookalike.app.guard import error_body
 from lookalike.app.keeping_api import add_keeping
@@ -163,9 +163,7 @@ class _Line:
     @property
     def _limits(self) -> _Limits:
         if self._made is None:
-            self._made = _Limits(
-                CapacityLimiter(os.cpu_count() or 1), CapacityLimiter(FETCHES), CapacityLimiter(REPORTS)
-            )
+            self._made = _Limits(CapacityLimiter(cores()), CapacityLimiter(FETCHES), CapacityLimiter(REPORTS))
         return self._made
 
 

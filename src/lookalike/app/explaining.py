@@ -9,7 +9,6 @@ from lookalike.app.pictures import read_file
 from lookalike.app.queries import Part, Query
 from lookalike.app.searching import Searcher, cut
 from lookalike.collection import Collection
-from lookalike.collection.filters import Filter
 from lookalike.collection.records import printable
 from lookalike.errors import InputError, LookalikeError
 from lookalike.viz.report import Page
@@ -36,13 +35,18 @@ def report(searcher: Searcher, query: Query, collection: Collection) -> Page:
     """
     from lookalike.viz.explain import explanation_page
 
-    plain = replace(query, k=1, threshold=0, exact=False, fold=False, wanted=Filter())
-    answer = searcher.search(plain, collection)
+    answer = searcher.search(replace(query, fold=False), collection)
     if answer.vector is None:
         raise InputError("words were matched to labels, not compared; there are no steps to show")
     told = collection.explain(answer.vector, min(query.k, MOST))
     name, picture = _asked(searcher, query, collection)
-    return explanation_page(told, picture, name=name, notes=_notes(query, collection))
+    notes = _notes(query, collection)
+    if (query.exact or answer.always_exact) and not told.temporary:  # the page itself says what a temporary index is
+        notes.insert(
+            0,
+            "The results beside this were found by comparing with everything; these are the steps of a search of the index.",
+        )
+    return explanation_page(told, picture, name=name, notes=notes)
 
 
 def _notes(query: Query, collection: Collection) -> list[str]:
@@ -70,7 +74,7 @@ def _asked(searcher: Searcher, query: Query, collection: Collection) -> tuple[st
         elif part.text is not None:
             name = printable(part.text)
         else:
-            picture = part.image if part.image is not None else searcher.pictures.get(part.kept or "")
+            picture = searcher.contents(part)
         if picture is not None and part.region is not None:
             picture, name = cut(picture, part.region), f"a part of {name}"
     except (LookalikeError, OSError):

@@ -128,8 +128,12 @@ class Searcher:
             if entry.missing:
                 raise IdError(f"picture {entry.id}: its file is gone")
             return cut(read_file(entry)[0], part.region) if part.region else entry.path
-        data = part.image if part.image is not None else self.pictures.get(part.kept or "")
+        data = self.contents(part)
         return cut(data, part.region) if part.region else data
+
+    def contents(self, part: Part) -> bytes:
+        """The file of a picture that was uploaded or fetched, now or earlier."""
+        return part.image if part.image is not None else self.pictures.get(part.kept or "")
 
 
 def _search_labels(text: str, query: Query, collection: Collection) -> Answer:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike._threads import cores
 from lookalike._typing import FloatArray, PathLike
 from lookalike._validate import check_count
 from lookalike.errors import ImageError
@@ -177,6 +178,4 @@ class Embedder:
 
 def default_threads() -> int:
     """As many threads as this process may use cores."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _MAX_THREADS)
-    return min(os.cpu_count() or 1, _MAX_THREADS)
+    return min(cores(), _MAX_THREADS)

@@ -8,6 +8,8 @@ are computed again, directly, from the differences. Where rounding could have pu
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
@@ -16,6 +18,7 @@ __all__ = ["direct_distances", "exact_search", "worst"]
 
 QUERIES = 256  # rows of one block of the pair matrix
 VECTORS = 32_768  # and its columns: 32 MiB of float32
+FIRST = 2048  # columns of the first block, of which all are candidates: it sets the limit that later ones have to pass
 SPARE = 16  # candidates beyond k: room for what rounds differently
 ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖q‖² + max ‖x‖²
 DIRECT = 1 << 22  # floats of a block that is compared directly
@@ -90,10 +93,14 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
     """Row numbers of the k + SPARE best of each query by the matrix product, in no order, and whether the k best are among them."""
     n = len(xb) if rows is None else len(rows)
     count, largest = min(n, k + SPARE), 1.0 if metric == "cosine" else 0.0
-    best_scores = np.empty((len(xq), 0), np.float32)
-    best = np.empty((len(xq), 0), np.int64)
-    for first in range(0, n, VECTORS):
-        chosen = slice(first, first + VECTORS) if rows is None else rows[first : first + VECTORS]
+    if count == n:
+        everything = np.arange(n) if rows is None else np.asarray(rows)
+        return np.broadcast_to(everything, (len(xq), n)), np.ones(len(xq), np.bool_)
+    best_scores = np.full((len(xq), count), -np.inf, np.float32)
+    best = np.full((len(xq), count), -1, np.int64)
+    start = min(n, max(FIRST, count))
+    for first, last in itertools.pairwise([0, *range(start, n, VECTORS), n]):
+        chosen = slice(first, last) if rows is None else rows[first:last]
         block = np.asarray(xb[chosen], dtype=np.float32)
         scores = xq @ block.T  # larger is better from here on
         if metric != "cosine":
@@ -101,20 +108,36 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
             largest = max(largest, float(norms.max()))
             if metric == "l2":
                 scores -= 0.5 * norms
-        numbers = np.arange(first, first + len(block)) if rows is None else np.asarray(chosen)
-        keep = min(count, len(block))
-        part = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
-        best_scores = np.concatenate([best_scores, np.take_along_axis(scores, part, 1)], axis=1)
-        best = np.concatenate([best, numbers[part]], axis=1)
-        if best.shape[1] > count:
+        columns, found = _promising(scores, best_scores.min(axis=1), count)
+        best_scores = np.concatenate([best_scores, found], axis=1)
+        numbers = columns + first if rows is None else np.asarray(chosen)[columns]
+        best = np.concatenate([best, numbers], axis=1)
+        if columns.shape[1]:
             part = np.argpartition(-best_scores, count - 1, axis=1)[:, :count]
             best_scores = np.take_along_axis(best_scores, part, 1)
             best = np.take_along_axis(best, part, 1)
-    if count == n:
-        return best, np.ones(len(xq), np.bool_)
-    kth = np.partition(best_scores, count - k, axis=1)[:, count - k]
+    lowest, kth = best_scores.min(axis=1), np.partition(best_scores, count - k, axis=1)[:, count - k]
     slack = 2 * ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
-    return best, kth - best_scores.min(axis=1) > slack
+    return best, np.isfinite(lowest) & (kth - lowest > slack)
+
+
+def _promising(scores: FloatArray, limits: FloatArray, count: int) -> tuple[IdArray, FloatArray]:
+    """Columns of the scores above each row's limit, or of the `count` best, and these scores; both (nq, most of any row).
+
+    Behind a row's own come column 0 and −inf. After the first block few scores pass, and to look for those takes a tenth of the
+    time that it takes to find the best of a block.
+    """
+    passes = scores > limits[:, None]
+    counts = np.count_nonzero(passes, axis=1)
+    width, keep = int(counts.max()), min(count, scores.shape[1])
+    if width > max(keep, scores.shape[1] // 16):
+        part: IdArray = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
+        return part, np.take_along_axis(scores, part, 1)
+    row, column = np.divmod(np.flatnonzero(passes), scores.shape[1])
+    place = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    columns, found = np.zeros((len(scores), width), np.int64), np.full((len(scores), width), -np.inf, np.float32)
+    columns[row, place], found[row, place] = column, scores[row, column]
+    return columns, found
 
 
 def _compare_all(query: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None) -> tuple[FloatArray, IdArray]:

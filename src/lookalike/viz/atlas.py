@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from lookalike._threads import cores
 from lookalike._typing import IdArray
 from lookalike.errors import ImageError
 
@@ -85,7 +85,7 @@ def make_atlas(
     sheets: list[str] = []
     used = spent = missing = done = 0
     chosen = [paths[number] for number in wanted]
-    with ThreadPoolExecutor(max(1, min(8, (os.cpu_count() or 1)))) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         squares = _in_order(pool, chosen, side)
         for group in _runs(wanted.tolist(), columns * columns):
             cells: list[bytes] = []

@@ -77,6 +77,73 @@ def test_finds_the_nearest(name: str, points: tuple[FloatArray, FloatArray, Floa
         assert 0 < np.square(base[:5] - decoded).sum() / np.square(base[:5]).sum() < 0.7
 
 
+@pytest.mark.parametrize(
+    ("name", "build"), [("faiss-ivf-rabitq", {"codes": "RaBitQfs"}), ("faiss-fastscan-refine", {"refine": "SQfp16"})]
+)
+def test_other_codes_find_them_too(
+    name: str, build: dict[str, str], points: tuple[FloatArray, FloatArray, FloatArray], tmp_path: Path
+) -> None:
+    kind = get_adapter(name)
+    if kind.version() is None:
+        assert kind.package not in WHEELS_EVERYWHERE
+        return
+    base, queries, exact = points
+    adapters = [kind({**kind.build_params, "nlist": 8, **how}, 1) for how in ({}, build)]
+    sizes = []
+    for number, adapter in enumerate(adapters):
+        adapter.build(base)
+        adapter.set({"nprobe": 8, "k_factor": 10})
+        ids = adapter.search(queries, K)
+        assert (measuring.accuracy(ids, queries, base, exact)["recall_at_10"] or 0) > 0.9
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        sizes.append(adapter.size(folder).bytes)
+    assert sizes[0] != sizes[1]
+    key = next(iter(build))
+    with pytest.raises(InputError, match=f"{key}='what': expected"):
+        kind.check({**kind.build_params, "nlist": 8, key: "what"}, N, D)
+
+
+class Clocked:
+    """An adapter and its clock: a call takes so many seconds, and so many more for each query."""
+
+    def __init__(self, call: float, each: float) -> None:
+        self.call, self.each, self.now, self.asked = call, each, 0.0, list[int]()
+
+    def search(self, xq: FloatArray, k: int) -> FloatArray:
+        self.now += self.call + self.each * len(xq)
+        self.asked.append(len(xq))
+        return np.zeros((len(xq), k), np.int64)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    process_time = perf_counter
+
+
+@pytest.mark.parametrize(
+    ("call", "each", "queries", "rounds"),
+    [
+        (0, 1e-4, 500, 9),
+        (0, 0.002, 500, 3),
+        (0, 0.02, 500, 3),
+        (0, 0.021, 47, 3),
+        (0.2, 0.002, 500, 3),
+        (0, 3.0, 10, 3),
+    ],
+)
+def test_all_queries_are_asked_at_once_but_of_the_slowest(
+    call: float, each: float, queries: int, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocked = Clocked(call, each)
+    monkeypatch.setattr(measuring, "time", clocked)
+    figures, ids = measuring.searches(clocked, np.zeros((500, 4), np.float32), K, 3, 1.0)  # type: ignore[arg-type]
+    assert (figures["queries"], len(figures["batch_s"]), len(ids)) == (queries, rounds, queries)
+    first = next(at for at in range(len(clocked.asked)) if clocked.asked[at : at + rounds] == [queries] * rounds)
+    assert first <= 3  # a warm-up, and two batches to see how many to ask
+    assert figures["qps"] == pytest.approx(queries / (call + each * queries), rel=0.02)
+
+
 def test_names_are_helped() -> None:
     with pytest.raises(InputError, match="no peer is called 'hnswlb'; did you mean 'hnswlib'"):
         get_adapter("hnswlb")

@@ -70,6 +70,8 @@ def test_the_cheapest_of_enough_recall_is_advised_and_taken(
     assert tune.choose_spec(16_000_000, 128).nlist == 8192  # beyond the table as the square root
     assert 128 <= tune.choose_spec(30_000, 128).nlist <= 512
     assert "(scale/sift-t1-growth.png)" in text
+    assert "| sift: n, 2 √n | 128 lists | 512 lists | 2,048 lists |" in text
+    assert "| 10,000, 200 | 116 | 166 | 166 |" in text
     assert (page.parent / "scale" / "sift-t1-growth.png").exists()
     assert str(tmp_path) not in text + table.read_text("utf-8")
 

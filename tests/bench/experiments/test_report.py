@@ -18,6 +18,11 @@ from lookalike.bench.experiments.scaling import cheapest, draw_scale, fit, ladde
 from lookalike.bench.experiments.store import FIELDS, read_rows
 from lookalike.errors import DatasetError, FormatError
 
+RUN: dict[str, Any] = {
+    "machine": {"cpu": "a CPU", "cores": 1, "instructions": "AVX2", "system": "a system", "faiss_build": "AVX2", "blas": ["a BLAS"]},
+    "started": "2026-01-01T00:00:00+00:00", "command": "lookalike bench run x", "k": 10, "repeats": 1, "round_s": 1, "limit_s": 9,
+}  # fmt: skip
+
 
 def row(peer: str, recall: float, qps: float, **more: Any) -> dict[str, Any]:
     family = "lookalike" if peer.startswith("lookalike") else "FAISS" if peer.startswith("faiss") else "graph"
@@ -66,6 +71,20 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert interactive.read_text("utf-8").count("</script>") == 1
     assert "<b>x" not in page.read_text("utf-8")
     assert all(re.fullmatch(r"[\w.-]+", path.name) for path in (tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("load", "said"), [(1.1, ""), (2.1, "Other work ran on the other cores"), (5.0, "The machine had other work")]
+)
+def test_the_report_says_what_else_the_machine_did(load: float, said: str, tmp_path: Path) -> None:
+    lines = [row("faiss-flat", 1.0, 10.0, load=load), row("hnswlib", 0.9, 20.0, load=load)]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "runs.jsonl").write_text(json.dumps({**RUN, "machine": {**RUN["machine"], "cores": 2}}) + "\n")
+    text = write_report(tmp_path / "results.jsonl", tmp_path / "out")[0].read_text("utf-8")
+    assert [words in text for words in ("Other work ran on the other cores", "The machine had other work")] == [
+        said.startswith("Other"),
+        said.startswith("The machine"),
+    ]
 
 
 def test_front_and_latest() -> None:

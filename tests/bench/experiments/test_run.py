@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lookalike.bench.adapters.faiss import Flat
+from lookalike.bench.experiments import run as run_module
 from lookalike.bench.experiments import supervise
 from lookalike.bench.experiments.reporting import write_report
 from lookalike.bench.experiments.store import FIELDS, opened, read_rows
@@ -104,6 +105,22 @@ def test_a_peer_that_is_not_installed_is_a_row_until_it_is(
     assert (row["status"], row["reason"], row["qps"]) == ("not installed", "faiss-cpu is not installed", None)
     run(path, tmp_path / "out", tmp_path / "keep")
     assert [r["status"] for r in read_rows(tmp_path / "out" / "results.jsonl")] == ["not installed", "ok"]
+
+
+def test_runs_of_more_threads_than_there_are_cores_wait_for_another_machine(
+    spec: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "cores", lambda: 1)
+    path = spec(FLAT + '[[peer]]\nname = "lookalike-flat"\nthreads = [1, 2]\n')
+    said: list[str] = []
+    run(path, tmp_path / "out", tmp_path / "keep", say=said.append)
+    rows = read_rows(tmp_path / "out" / "results.jsonl")
+    assert [(row["peer"], row["threads"]) for row in rows] == [("faiss-flat", 1), ("lookalike-flat", 1)]
+    assert any(
+        "1 more are left out: they want more threads than this process may use cores (1)" in line for line in said
+    )
+    report = write_report(tmp_path / "out" / "results.jsonl", tmp_path / "report")[0].read_text("utf-8")
+    assert "made-up, 2 threads: lookalike Flat: 1 of 1 settings" in report.split("## Not run yet")[1]
 
 
 def test_a_peer_that_fails_is_a_row_and_the_others_run(spec: Write, tmp_path: Path) -> None:

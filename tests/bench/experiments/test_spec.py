@@ -64,6 +64,8 @@ def test_built_in_specs_can_be_planned(name: str) -> None:
         (f"k = 101\n{{data}}{FLAT}", "k: expected at most 100"),
         (f"threads = []\n{{data}}{FLAT}", "threads: expected whole numbers"),
         (f"threads = 0\n{{data}}{FLAT}", "threads: expected at least 1, got 0"),
+        ('{data}[[peer]]\nname = "faiss-flat"\nthreads = [1, 0]\n', "peer 'faiss-flat': threads: expected at least 1, got 0"),
+        ('{data}[[peer]]\nname = "faiss-flat"\nthreads = 4096\n', "expected at most .* threads, the cores"),
         (f"limit_s = nan\n{{data}}{FLAT}", "limit_s: expected a number"),
         ("{data}", r"expected at least one \[\[peer\]\]"),
         (FLAT, r"expected at least one \[\[data\]\]"),

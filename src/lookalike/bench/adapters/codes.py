@@ -70,11 +70,14 @@ class ScaNN(Adapter):
     def build(self, x: FloatArray) -> None:
         import scann
 
-        builder = scann.scann_ops_pybind.builder(x, 10, "squared_l2")
+        # Inner products order unit vectors as distances do, and are what its guide tunes: codes of residuals, anisotropic.
+        unit = _is_unit(x)
+        builder = scann.scann_ops_pybind.builder(x, 10, "dot_product" if unit else "squared_l2")
         builder.set_n_training_threads(self.threads)
+        threshold = {"anisotropic_quantization_threshold": 0.2} if unit else {}
         self._index = (
-            builder.tree(self.params["leaves"], 16, training_sample_size=len(x), quantize_centroids=False)
-            .score_ah(self.params["dims_per_block"])
+            builder.tree(self.params["leaves"], 16)
+            .score_ah(self.params["dims_per_block"], **threshold)
             .reorder(100)
             .build()
         )
@@ -112,7 +115,8 @@ class TurboVec(Adapter):
     def build(self, x: FloatArray) -> None:
         import turbovec
 
-        unit = _unit(x)
+        self._scaled = not _is_unit(x)
+        unit = _unit(x) if self._scaled else x
         self._index = turbovec.TurboQuantIndex(dim=x.shape[1], bit_width=self.params["bit_width"])
         sample = np.random.default_rng(0).permutation(len(x))[:1024]
         self._index.calibrate(np.ascontiguousarray(unit[sample]))
@@ -120,7 +124,7 @@ class TurboVec(Adapter):
         self._index.prepare()
 
     def search(self, xq: FloatArray, k: int) -> Array:
-        return np.asarray(self._index.search(_unit(xq), k)[1]).astype(np.int64)
+        return np.asarray(self._index.search(_unit(xq) if self._scaled else xq, k)[1]).astype(np.int64)
 
     def size(self, folder: Path) -> Size:
         self._index.write(str(folder / "index.tv"))
@@ -144,7 +148,10 @@ class RaBitQLib(Adapter):
     def build(self, x: FloatArray) -> None:
         import rabitqlib
 
-        clusters = rabitqlib.RaBitQKMeans(x.shape[1], self.params["nlist"])
+        exactly = rabitqlib.FinalAssignmentMode.Exact
+        clusters = rabitqlib.RaBitQKMeans(
+            x.shape[1], self.params["nlist"], num_threads=self.threads, final_assignment=exactly
+        )
         clusters.train(x)
         self._index = rabitqlib.IvfIndex(x.shape[1], len(x), self.params["nlist"], self.params["nbits"], metric="l2")
         self._index.build(x, clusters.centroids, clusters.assignments, num_threads=self.threads)
@@ -157,6 +164,10 @@ class RaBitQLib(Adapter):
     def size(self, folder: Path) -> Size:
         self._index.save(str(folder / "index.rabitq"))
         return file_size(folder)
+
+
+def _is_unit(x: FloatArray) -> bool:
+    return bool(np.allclose(np.einsum("nd,nd->n", x, x), 1, atol=1e-4))
 
 
 def _unit(x: FloatArray) -> FloatArray:

@@ -61,7 +61,10 @@ class BallTree(_Sklearn):
 
 
 class Annoy(Adapter):
-    """A forest of random planes. It answers one query at a time; a batch is a loop, on one thread."""
+    """A forest of random planes. It answers one query at a time; a batch is a loop, on one thread.
+
+    It takes numbers one by one, and those of a list several times as fast as those of an array.
+    """
 
     name = package = module = "annoy"
     family = "tree"
@@ -75,12 +78,12 @@ class Annoy(Adapter):
         self._index = annoy.AnnoyIndex(x.shape[1], "euclidean")
         self._index.set_seed(1)
         for number, row in enumerate(x):
-            self._index.add_item(number, row)
+            self._index.add_item(number, row.tolist())
         self._index.build(self.params["n_trees"], n_jobs=self.threads)
 
     def search(self, xq: FloatArray, k: int) -> Array:
         search_k = self.settings["search_k"]
-        return np.stack([padded(self._index.get_nns_by_vector(row, k, search_k), k) for row in xq])
+        return np.stack([padded(self._index.get_nns_by_vector(row.tolist(), k, search_k), k) for row in xq])
 
     def size(self, folder: Path) -> Size:
         self._index.save(str(folder / "index.ann"))

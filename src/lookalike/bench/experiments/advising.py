@@ -19,7 +19,7 @@ __all__ = ["advice", "scale_page", "table_of", "write_scale"]
 
 _PEER = "lookalike-ivfpq-reranked"
 _FEWEST, _MOST = 0.36, 2.8  # lists for each √n: beyond that a power of two nearby is not near
-_ALIKE = 1.1  # costs nearer than that are no difference
+_ALIKE = 1.25  # costs nearer than that are no difference: one setting measured twice, hours apart, differs by so much
 
 _MODEL = """\
 ## The model
@@ -38,7 +38,7 @@ sure. 1B vectors of m 64 are 72 GB of codes before the vectors: that is a matter
 def advice(rows: Sequence[Row], recall: float = tune.TARGET) -> tuple[str, list[Row]]:
     """Of the first data set in three sizes or more: its name, and our cheapest setting of that recall at each size.
 
-    Costs within 10 % are no difference: then the smaller code, and then the number of lists that is nearest to 2 √n.
+    Costs within a quarter are no difference: then the smaller code, and then the number of lists that is nearest to 2 √n.
 
     Raises
     ------
@@ -106,15 +106,35 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
         "```\nlookalike bench run scale\npython tools/build_scale.py benchmarks/scale\n```",
         f"{machine.get('cpu', 'Machine unknown')}, one thread, {run.get('started', '')[:10]}. Each peer at its cheapest setting of recall@10 ≥ 0.9.",
         "## What to choose",
-        f"On {name} ({best[0]['d']}-d), the cheapest search of ours with recall@10 ≥ {tune.TARGET}; costs within 10 % count as equal, "
+        f"On {name} ({best[0]['d']}-d), the cheapest search of ours with recall@10 ≥ {tune.TARGET}; costs within {_ALIKE - 1:.0%} count as equal, "
         "and then the smaller code wins, then the number of lists nearest to 2 √n:",
         "\n".join(lines),
+        "How much the number of lists matters: µs of processor time of the cheapest search of that recall, whatever its m, nprobe and candidates.",
+        *(_by_lists(rows, data) for data in ladders([row for row in rows if row["peer"] == _PEER])),
         "`collection/tune.py` reads these rows: nlist as the nearest power of two, interpolated between sizes and as √n beyond them, so long as each "
         "list has 16 vectors; m by the dimensions that a byte stands for, 8 to 64; and an eighth of nprobe is where it begins to measure "
         "nprobe and candidates on the collection itself.",
         "## What grows how", growth, _MODEL,
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _by_lists(rows: Sequence[Row], data: tuple[str, int]) -> str:
+    """A table of the least cost for each number of lists, at each size of one data set."""
+    least: dict[tuple[int, int], float] = {}
+    for row in ladders([row for row in rows if row["peer"] == _PEER])[data]:
+        if row["recall_at_10"] >= tune.TARGET:
+            key = row["n"], row["params"]["nlist"]
+            least[key] = min(least.get(key, math.inf), row["cpu_us"])
+    lists = sorted({nlist for _, nlist in least})
+    lines = [
+        f"| {data[0]}: n, 2 √n | " + " | ".join(f"{nlist:,} lists" for nlist in lists) + " |",
+        "|" + " --- |" * (len(lists) + 1),
+    ]
+    for n in sorted({n for n, _ in least}):
+        cells = (f"{least[n, nlist]:,.0f}" if (n, nlist) in least else "" for nlist in lists)
+        lines.append(f"| {n:,}, {2 * math.sqrt(n):,.0f} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def write_scale(results: Path, table: Path, page: Path) -> None:

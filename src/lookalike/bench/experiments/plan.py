@@ -19,7 +19,7 @@ from lookalike.errors import InputError
 __all__ = ["METHOD", "Run", "check_peers", "plan"]
 
 _MOST = 5000  # settings of a peer
-METHOD = 1  # part of every key: raise it when something is measured otherwise
+METHOD = 2  # part of every key: raise it when something is measured otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _runs(experiment: Experiment, peer: PeerSpec, data: Prepared) -> Iterator[Ru
             adapter.check(build, data.n, data.d)
         except InputError as error:
             raise InputError(f"peer {peer.name!r} on {data.name}: {error}") from None
-        for threads in experiment.threads:
+        for threads in peer.threads or experiment.threads:
             searches = tuple(_swept(adapter.search_params, peer.search))
             yield Run(peer.name, data, build, searches, threads, min(experiment.k, data.n))
 

@@ -33,6 +33,8 @@ _PLOTS: tuple[tuple[str, Any, str], ...] = (
     ),
 )
 
+_OTHERS = 0.5  # load above a run's own threads that is somebody else's
+
 _METRICS = """\
 recall@10: the share of the 10 exact neighbours that are among the first 10 found (an intersection; a vector as near as the tenth counts, so
 ties cannot hurt). 1-recall@R: how often *the* nearest is among the first R; it is not recall@R, and always looks better. Relative error:
@@ -117,6 +119,10 @@ def _markdown(rows: Sequence[Row], good: Sequence[Row], runs: Sequence[dict[str,
             parts.append(
                 "**The machine had other work meanwhile (see load): findings compare processor time; the plots show the clock's.**"
             )
+        elif (load := _load(here)) >= threads + _OTHERS:
+            parts.append(
+                f"**Other work ran on the other cores meanwhile (load {load:.1f}): each run had its own cores, but shared memory and caches.**"
+            )
         parts.append(" ".join(findings(here, busy)))
         parts += [f"![{caption}]({path.name})\n\n{caption}" for path, caption in pictures]
         parts.append(_table(here))
@@ -131,10 +137,14 @@ def _markdown(rows: Sequence[Row], good: Sequence[Row], runs: Sequence[dict[str,
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _is_busy(rows: Sequence[Row], run: dict[str, Any]) -> bool:
-    cores = run.get("machine", {}).get("cores", 1)
+def _load(rows: Sequence[Row]) -> float:
+    """The median; the run itself is in it."""
     loads = sorted(row["load"] for row in rows if row["load"] is not None)
-    return bool(loads) and loads[len(loads) // 2] > 1.3 * cores  # the run itself is one of them
+    return loads[len(loads) // 2] if loads else 0.0
+
+
+def _is_busy(rows: Sequence[Row], run: dict[str, Any]) -> bool:
+    return _load(rows) > 1.3 * run.get("machine", {}).get("cores", 1)
 
 
 def _machine(run: dict[str, Any], rows: Sequence[Row]) -> str:
@@ -142,7 +152,7 @@ def _machine(run: dict[str, Any], rows: Sequence[Row]) -> str:
     lines = []
     if machine:
         lines.append(
-            f"- {machine['cpu']}, {machine['cores']} cores; our kernels are compiled to {machine['instructions']}; {machine['system']}"
+            f"- {machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}; our kernels are compiled to {machine['instructions']}; {machine['system']}"
         )
         lines.append(f"- {run['started']}, `{run['command']}`; k = {run['k']}, {run['repeats']} rounds or more of about {run['round_s']:g} s, "
                      f"at most {run['limit_s']:g} s a run; each run in a process of its own, bound to as many cores as it has threads")  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lookalike._threads import cores
 from lookalike.bench.adapters import ADAPTERS
 from lookalike.bench.experiments.data import about_all, prepare
 from lookalike.bench.experiments.plan import Run, check_peers, plan
@@ -68,9 +69,12 @@ def run_experiment(
     check_peers(experiment)
     machine = this_machine()
     data = {spec.name: prepare(spec, keep, folders, say) for spec in experiment.data}
-    runs = plan(experiment, data)
-    if not runs:
+    asked = plan(experiment, data)
+    if not asked:
         raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
+    runs = [run for run in asked if run.threads <= cores()]
+    if not runs:
+        raise InputError(f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use")
     installed = {peer: ADAPTERS[peer].version() for peer in {run.peer for run in runs}}
     results = out / "results.jsonl"
     with opened(results) as store:
@@ -82,9 +86,13 @@ def run_experiment(
             command,
             machine.to_dict(),
             [p for sets in data.values() for p in sets],
-            runs,
+            asked,
         )
         say(f"{len(runs)} runs, {len(runs) - len(left)} of them done already")
+        if len(runs) < len(asked):
+            say(
+                f"{len(asked) - len(runs)} more are left out: they want more threads than this process may use cores ({cores()})"
+            )
         before = len(store.rows)
         for number, run in enumerate(left, 1):
             if time.monotonic() > until:

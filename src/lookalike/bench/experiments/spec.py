@@ -72,6 +72,7 @@ class PeerSpec:
     search: dict[str, Any] = field(default_factory=dict)
     data: tuple[str, ...] = ()
     n: tuple[int, ...] = ()  # smallest and largest number of vectors that these parameters are for
+    threads: tuple[int, ...] = ()  # instead of the experiment's
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +261,9 @@ def _check(experiment: Experiment, where: str) -> None:
     for key in ("k", "repeats"):
         if getattr(experiment, key) < 1:
             raise InputError(f"{where}: {key}: expected at least 1, got {getattr(experiment, key)}")
-    if min(experiment.threads) < 1:
-        raise InputError(f"{where}: threads: expected at least 1, got {min(experiment.threads)}")
+    for whose, threads in [("", experiment.threads), *((f"peer {p.name!r}: ", p.threads) for p in experiment.peer)]:
+        if min(threads, default=1) < 1:
+            raise InputError(f"{where}: {whose}threads: expected at least 1, got {min(threads)}")
     if experiment.k > 100:
         raise InputError(
             f"{where}: k: expected at most 100, which is how far exact neighbours are known, got {experiment.k}"
