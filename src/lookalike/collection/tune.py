@@ -116,7 +116,7 @@ def advised(n: int) -> Advice:
 def choose_spec(n: int, d: int) -> Spec:
     """Lists and codes for n vectors of dimension d.
 
-    As `scale.json` has it, which `lookalike bench run scale` measures: about 2·sqrt(n) lists, short enough to scan several, long
+    As `scale.json` has it, which `lookalike bench run scale` measures: one to 2.7 times sqrt(n) lists, short enough to scan several, long
     enough to be trained; about d/16 bytes a code, at most 64, as the stored features decide the order in the end, so the codes only
     have to bring the right ones into the candidates. m has to divide d.
     """

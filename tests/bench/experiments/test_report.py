@@ -169,18 +169,20 @@ def test_markdown_becomes_a_page() -> None:
         assert part in page
 
 
-SMALL = Path(__file__).resolve().parents[3] / "docs" / "benchmarks" / "small"
+COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "benchmarks"
 
 
-def test_the_committed_report_says_what_its_results_say() -> None:
+@pytest.mark.parametrize("name", ["small", "full"])
+def test_the_committed_report_says_what_its_results_say(name: str) -> None:
     """Each number of each paragraph, computed again, without the code that wrote it."""
-    rows = [r for r in latest(read_rows(SMALL / "results.jsonl")) if r["status"] == "ok"]
-    sections = re.split(r"^## (?=.*× \d)", (SMALL / "report.md").read_text("utf-8"), flags=re.M)[1:]
+    folder = COMMITTED / name
+    rows = [r for r in latest(read_rows(folder / "results.jsonl")) if r["status"] == "ok"]
+    sections = re.split(r"^## (?=.*× \d)", (folder / "report.md").read_text("utf-8"), flags=re.M)[1:]
     assert len(sections) == len({(r["dataset"], r["threads"]) for r in rows}) >= 2
     compared: Counter[str] = Counter()
     for section in sections:
-        name, threads = re.match(r"(.+), [\d,]+ × \d+, (\d+) thread", section).groups()  # type: ignore[union-attr]
-        here = [r for r in rows if (r["dataset"], r["threads"]) == (name, int(threads)) and r["recall_at_10"] >= 0.9]
+        data, threads = re.match(r"(.+), [\d,]+ × \d+, (\d+) thread", section).groups()  # type: ignore[union-attr]
+        here = [r for r in rows if (r["dataset"], r["threads"]) == (data, int(threads)) and r["recall_at_10"] >= 0.9]
         busy = "of processor time a query" in section
         cost = {r["key"]: r["cpu_us"] if busy else 1e6 / r["qps"] for r in here}
         quickest = min(here, key=lambda r: cost[r["key"]])
@@ -208,7 +210,7 @@ def test_the_committed_report_says_what_its_results_say() -> None:
             assert any(
                 f"{r['build_cpu_s']:.1f}" == low
                 for r in rows
-                if r["dataset"] == name and r["params"].get("kmeans") == text
+                if r["dataset"] == data and r["params"].get("kmeans") == text
             )
             compared["k-means"] += 1
     assert set(compared) == {"times", "built", "k-means"}, "a sentence that nobody compares"

@@ -48,7 +48,7 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     return paths
 
 
-def _labelled(axes: Any, places: Sequence[tuple[float, float, str, str, str]]) -> None:
+def labelled(axes: Any, places: Sequence[tuple[float, float, str, str, str]]) -> None:
     """Names to the right of the plot, pushed apart, each tied to the last point of its line."""
     import numpy as np
 
@@ -57,7 +57,7 @@ def _labelled(axes: Any, places: Sequence[tuple[float, float, str, str, str]]) -
     to_axes = axes.transAxes.inverted()
     heights = [to_axes.transform(axes.transData.transform((x, y)))[1] for x, y, *_ in places]
     order = np.argsort(heights)
-    gap = 0.043
+    gap = 0.25 / (axes.bbox.height / figure.dpi)  # of the height: a line of text
     spread = [heights[i] for i in order]
     for i in range(1, len(spread)):
         spread[i] = max(spread[i], spread[i - 1] + gap)
@@ -114,7 +114,7 @@ def _fronts(
     axes.set_title(heading)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    _labelled(axes, places)
+    labelled(axes, places)
     return figure
 
 
@@ -245,5 +245,5 @@ def error_bytes(rows: Sequence[Row], heading: str) -> Any | None:
     axes.set_title(f"{heading}: quantization error")
     axes.set_xlabel("bytes a vector, the whole index divided by n (less is better)")
     axes.set_ylabel("squared error ÷ variance (less is better)")
-    _labelled(axes, places)
+    labelled(axes, places)
     return figure

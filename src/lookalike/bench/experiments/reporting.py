@@ -144,7 +144,7 @@ def _load(rows: Sequence[Row]) -> float:
 
 
 def _is_busy(rows: Sequence[Row], run: dict[str, Any]) -> bool:
-    return _load(rows) > 1.3 * run.get("machine", {}).get("cores", 1)
+    return bool(_load(rows) > 1.3 * run.get("machine", {}).get("cores", 1))
 
 
 def _machine(run: dict[str, Any], rows: Sequence[Row]) -> str:

@@ -89,31 +89,24 @@ def draw_scale(rows: Sequence[Row], out: Path) -> str:
 
 def _figure(rows: Sequence[Row], name: str) -> object:
     plt = plots.pyplot()
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4.6))
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.6))
+    drawn = []
     what = (
         ("build_cpu_s", "processor seconds to build"),
         ("cpu_us", "processor µs a query"),
         ("bytes", "bytes of the index"),
     )
     for place, (key, label) in zip(axes, what, strict=True):
+        names = []
         for number, (peer, mine) in enumerate(by_peer(rows).items()):
             points = list(cheapest(mine).items())
             if len(points) < 2:
                 continue
-            colour = plots.COLOURS[mine[0]["family"]]
+            colour, mark = plots.COLOURS[mine[0]["family"]], "osD^vP"[number % 6]
             x, y = [n for n, _ in points], [row[key] for _, row in points]
-            place.plot(
-                x, y, marker="osD^vP"[number % 6], color=colour, lw=2 if mine[0]["family"] == "lookalike" else 1.2
-            )
-            place.annotate(
-                title(peer),
-                (x[-1], y[-1]),
-                xytext=(6, 0),
-                textcoords="offset points",
-                fontsize=8,
-                color=colour,
-                va="center",
-            )
+            place.plot(x, y, marker=mark, color=colour, lw=2 if mine[0]["family"] == "lookalike" else 1.2)
+            names.append((x[-1], y[-1], title(peer), colour, mark))
+        drawn.append((place, names))
         place.set_xscale("log")
         place.set_yscale("log")
         place.set_xlabel("vectors")
@@ -121,7 +114,9 @@ def _figure(rows: Sequence[Row], name: str) -> object:
     figure.suptitle(
         f"{name}: cheapest setting of recall@10 ≥ {GOOD} at each size", x=0.05, ha="left", fontweight="bold"
     )
-    figure.tight_layout()
+    figure.tight_layout(w_pad=17)  # names stand between the plots
+    for place, names in drawn:
+        plots.labelled(place, names)
     return figure
 
 
