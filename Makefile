@@ -44,7 +44,7 @@ bench: $(VENV)/.bench ## every peer on two real data sets, in about a quarter of
 	$(BIN)/lookalike bench run $(BENCH) --out $(OUT)/$(BENCH)
 	$(BIN)/lookalike bench plot $(OUT)/$(BENCH)
 
-bench-full: ## the same at full size: hours; stopped, it goes on where it was
+bench-full: ## the same at full size: about two hours; stopped, it goes on where it was
 	@$(MAKE) --no-print-directory bench BENCH=full
 
 docs: $(VENV)/.docs ## build the documentation into site/, with its views live in it; links are checked

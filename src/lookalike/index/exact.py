@@ -19,6 +19,7 @@ __all__ = ["direct_distances", "exact_search", "worst"]
 QUERIES = 256  # rows of one block of the pair matrix
 VECTORS = 32_768  # and its columns: 32 MiB of float32
 FIRST = 2048  # columns of the first block, of which all are candidates: it sets the limit that later ones have to pass
+FEW = 8  # queries, for which one block more costs more than it spares
 SPARE = 16  # candidates beyond k: room for what rounds differently
 ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖q‖² + max ‖x‖²
 DIRECT = 1 << 22  # floats of a block that is compared directly
@@ -98,7 +99,7 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
         return np.broadcast_to(everything, (len(xq), n)), np.ones(len(xq), np.bool_)
     best_scores = np.full((len(xq), count), -np.inf, np.float32)
     best = np.full((len(xq), count), -1, np.int64)
-    start = min(n, max(FIRST, count))
+    start = min(n, max(VECTORS if len(xq) < FEW else FIRST, count))
     for first, last in itertools.pairwise([0, *range(start, n, VECTORS), n]):
         chosen = slice(first, last) if rows is None else rows[first:last]
         block = np.asarray(xb[chosen], dtype=np.float32)
