@@ -116,9 +116,9 @@ def advised(n: int) -> Advice:
 def choose_spec(n: int, d: int) -> Spec:
     """Lists and codes for n vectors of dimension d.
 
-    As `scale.json` has it, which `lookalike bench run scale` measures: one to 2.7 times sqrt(n) lists, short enough to scan several, long
-    enough to be trained; about d/16 bytes a code, at most 64, as the stored features decide the order in the end, so the codes only
-    have to bring the right ones into the candidates. m has to divide d.
+    As `scale.json` has it, which `lookalike bench run scale` measures: one to 2.7 times sqrt(n) lists, short enough to scan
+    several, long enough to be trained; about d/16 bytes a code, at most 64, as the stored features decide the order in the end,
+    so the codes only have to bring the right ones into the candidates. m has to divide d.
     """
     advice = advised(n)
     nlist = 2 ** max(2, round(round(math.log2(advice.nlist), 9)))
