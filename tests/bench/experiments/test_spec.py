@@ -26,7 +26,7 @@ def test_lists_are_swept_and_keys_do_not_depend_on_order(spec: Write) -> None:
     )
     data = Prepared("made-up", "", Path(), 1500, 64, 30, "f" * 16)
     runs = plan(read_experiment(path), {"made-up": [data]})
-    assert [(r.build["nlist"], r.build["m"]) for r in runs] == [(4, 8), (4, 16), (8, 8), (8, 16)]
+    assert sorted((r.build["nlist"], r.build["m"]) for r in runs) == [(4, 8), (4, 16), (8, 8), (8, 16)]
     assert [s["nprobe"] for s in runs[0].searches] == [1, 2, 4]
     keys = [r.key(s) for r in runs for s in r.searches]
     assert len(set(keys)) == 12
@@ -111,6 +111,21 @@ def test_files_that_are_no_specs(spec: Write, tmp_path: Path) -> None:
         load_experiment("smal")
     with pytest.raises(InputError, match="expected a TOML file or one of engine, full, scale, small, upstream"):
         load_experiment(str(tmp_path))
+
+
+def test_peers_are_mixed_within_data_and_threads(tmp_path: Path) -> None:
+    experiment = load_experiment("full")
+    data = {
+        spec.name: [Prepared(spec.name, "", tmp_path, n, d, 10, spec.name)]
+        for spec, (n, d) in zip(experiment.data, ((500_000, 128), (7000, 1280)), strict=True)
+    }
+    runs = plan(experiment, data)
+    assert runs == plan(experiment, data)
+    sizes = [(run.threads, run.data.n * run.data.d) for run in runs]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 3
+    first = [run.peer.startswith("lookalike") for run in runs if run.data.name == "pictures"]
+    assert 0 < sum(first[: len(first) // 2]) < sum(first)
 
 
 def test_a_search_of_nothing_but_numbers_is_a_number(spec: Write) -> None:

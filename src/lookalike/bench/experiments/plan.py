@@ -95,6 +95,8 @@ def _fits(value: Any, example: Any) -> bool:
 def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run]:
     """Every run: one thread before two, small data before large, so that a run that is stopped early has something of every peer.
 
+    Within these, peers are mixed, always alike, so that a machine which grows slower favours nobody.
+
     Parameters
     ----------
     data : mapping of str to list of Prepared
@@ -114,12 +116,16 @@ def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run
                 runs += list(_runs(experiment, peer, prepared))
     keys: set[str] = set()
     unique: list[Run] = []
-    for run in sorted(runs, key=lambda run: (run.threads, run.data.n * run.data.d)):
+    for run in sorted(runs, key=lambda run: (run.threads, run.data.n * run.data.d, _mixed(run))):
         mine = {run.key(search) for search in run.searches}
         if not mine <= keys:
             unique.append(run)
             keys |= mine
     return unique
+
+
+def _mixed(run: Run) -> str:
+    return hashlib.sha256(run.title.encode()).hexdigest()
 
 
 def _runs(experiment: Experiment, peer: PeerSpec, data: Prepared) -> Iterator[Run]:
