@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lookalike._threads import cores
 from lookalike.errors import MissingExtraError
 
 __all__ = ["Machine", "Threads", "this_machine"]
@@ -72,7 +73,7 @@ def this_machine() -> Machine:
     cpu, flags = _cpu()
     return Machine(
         cpu=cpu,
-        cores=len(_own_cores()),
+        cores=cores(),
         instructions=instructions() or "plain",
         has_amx="amx_tile" in flags,
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",

@@ -15,7 +15,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import InputError
 
-__all__ = ["Adapter", "Parameters", "Size", "check_divides", "file_size"]
+__all__ = ["Adapter", "Parameters", "Size", "check_choice", "check_divides", "file_size"]
 
 Parameters = Mapping[str, Any]
 
@@ -108,6 +108,13 @@ def check_divides(params: Parameters, d: int, name: str = "m") -> None:
     if d % m:
         near = min((i for i in range(1, d + 1) if d % i == 0), key=lambda i: (abs(i - m), i))
         raise InputError(f"{name}={m} does not divide d={d}; the nearest that does is {name}={near}")
+
+
+def check_choice(params: Parameters, name: str, *known: Any) -> None:
+    """The parameter has to be one of those."""
+    if params[name] not in known:
+        *others, last = (str(choice) for choice in known)
+        raise InputError(f"{name}={params[name]!r}: expected {', '.join(others)} or {last}")
 
 
 def file_size(folder: Path) -> Size:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
-from lookalike.bench.adapters.base import Adapter, Parameters, Size, check_divides, file_size
+from lookalike.bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, file_size
 from lookalike.errors import InputError
 
 __all__ = ["CODES"]
@@ -107,8 +107,7 @@ class TurboVec(Adapter):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        if params["bit_width"] not in {2, 3, 4}:
-            raise InputError(f"bit_width={params['bit_width']}: expected 2, 3 or 4")
+        check_choice(params, "bit_width", 2, 3, 4)
         if d % 8:
             raise InputError(f"turbovec takes dimensions that are multiples of 8, got d={d}")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
-from lookalike.bench.adapters.base import Adapter, Parameters, Size, check_divides, file_size
+from lookalike.bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, file_size
 from lookalike.errors import InputError
 
 __all__ = ["FAISS"]
@@ -131,8 +131,7 @@ class FastScan(_Faiss):
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
         super().check(params, n, d)
-        if params["refine"] not in {"Flat", "SQfp16"}:
-            raise InputError(f"refine={params['refine']!r}: expected Flat or SQfp16")
+        check_choice(params, "refine", "Flat", "SQfp16")
 
 
 class HNSW(_Faiss):
@@ -157,8 +156,7 @@ class RaBitQ(_Faiss):
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
         super().check(params, n, d)
-        if params["codes"] not in {"RaBitQ", "RaBitQfs"}:
-            raise InputError(f"codes={params['codes']!r}: expected RaBitQ or RaBitQfs")
+        check_choice(params, "codes", "RaBitQ", "RaBitQfs")
 
 
 FAISS: tuple[type[Adapter], ...] = (Flat, IVFFlat, IVFPQ, OPQIVFPQ, FastScan, HNSW, RaBitQ)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
-from lookalike.bench.adapters.base import Adapter, Parameters, Size, file_size
+from lookalike.bench.adapters.base import Adapter, Parameters, Size, check_choice, file_size
 from lookalike.errors import InputError
 
 __all__ = ["GRAPHS"]
@@ -53,8 +53,7 @@ class USearch(Adapter):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        if params["dtype"] not in {"f32", "f16", "bf16", "i8"}:
-            raise InputError(f"dtype={params['dtype']!r}: expected f32, f16, bf16 or i8")
+        check_choice(params, "dtype", "f32", "f16", "bf16", "i8")
 
     def build(self, x: FloatArray) -> None:
         from usearch.index import Index

@@ -110,7 +110,7 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
         "and then the smaller code wins, then the number of lists nearest to 2 √n:",
         "\n".join(lines),
         "How much the number of lists matters: µs of processor time of the cheapest search of that recall, whatever its m, nprobe and candidates.",
-        *(_by_lists(rows, data) for data in ladders([row for row in rows if row["peer"] == _PEER])),
+        *(_by_lists(data, mine) for (data, _), mine in ladders([row for row in rows if row["peer"] == _PEER]).items()),
         "`collection/tune.py` reads these rows: nlist as the nearest power of two, interpolated between sizes and as √n beyond them, so long as each "
         "list has 16 vectors; m by the dimensions that a byte stands for, 8 to 64; and an eighth of nprobe is where it begins to measure "
         "nprobe and candidates on the collection itself.",
@@ -119,16 +119,16 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _by_lists(rows: Sequence[Row], data: tuple[str, int]) -> str:
-    """A table of the least cost for each number of lists, at each size of one data set."""
+def _by_lists(data: str, rows: Sequence[Row]) -> str:
+    """A table of the least cost for each number of lists, at each size of one data set, all of whose rows are ours."""
     least: dict[tuple[int, int], float] = {}
-    for row in ladders([row for row in rows if row["peer"] == _PEER])[data]:
+    for row in rows:
         if row["recall_at_10"] >= tune.TARGET:
             key = row["n"], row["params"]["nlist"]
             least[key] = min(least.get(key, math.inf), row["cpu_us"])
     lists = sorted({nlist for _, nlist in least})
     lines = [
-        f"| {data[0]}: n, 2 √n | " + " | ".join(f"{nlist:,} lists" for nlist in lists) + " |",
+        f"| {data}: n, 2 √n | " + " | ".join(f"{nlist:,} lists" for nlist in lists) + " |",
         "|" + " --- |" * (len(lists) + 1),
     ]
     for n in sorted({n for n, _ in least}):

@@ -12,7 +12,7 @@ from typing import Any
 from lookalike.bench.experiments.frame import Row, by_peer, front, title
 from lookalike.errors import MissingExtraError
 
-__all__ = ["COLOURS", "build_times", "error_bytes", "latencies", "memory_recall", "recall_speed", "save"]
+__all__ = ["COLOURS", "build_times", "error_bytes", "labelled", "latencies", "memory_recall", "recall_speed", "save"]
 
 COLOURS = {
     "lookalike": "#D55E00", "FAISS": "#0072B2", "graph": "#009E73", "codes": "#AA4499", "tree": "#B8860B", "exact": "#555555",
