@@ -74,7 +74,10 @@ def run_experiment(
         raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
     runs = [run for run in asked if run.threads <= cores()]
     if not runs:
-        raise InputError(f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use")
+        fewest = min(run.threads for run in asked)
+        raise InputError(
+            f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use, got {fewest}"
+        )
     installed = {peer: ADAPTERS[peer].version() for peer in {run.peer for run in runs}}
     results = out / "results.jsonl"
     with opened(results) as store:
