@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads eac
     from lookalike.errors import CollectionError as CollectionError
     from lookalike.errors import CollectionLockedError as CollectionLockedError
     from lookalike.errors import CollectionNotFoundError as CollectionNotFoundError
+    from lookalike.errors import CollectionUnavailableError as CollectionUnavailableError
     from lookalike.errors import DatasetError as DatasetError
     from lookalike.errors import DimensionError as DimensionError
     from lookalike.errors import DTypeError as DTypeError
@@ -65,6 +66,7 @@ _HOME = {
             "CollectionError",
             "CollectionLockedError",
             "CollectionNotFoundError",
+            "CollectionUnavailableError",
             "DTypeError",
             "DatasetError",
             "DimensionError",

@@ -19,7 +19,8 @@
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
     └── CollectionError                  a collection that cannot be used
         ├── CollectionNotFoundError      there is none at that place
-        └── CollectionLockedError        another process is writing to it
+        ├── CollectionLockedError        another process is writing to it
+        └── CollectionUnavailableError   it cannot be read now, and nothing is known to be wrong with it
 
 Every message is one line: what was given, what was expected, what to do.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "CollectionError",
     "CollectionLockedError",
     "CollectionNotFoundError",
+    "CollectionUnavailableError",
     "DTypeError",
     "DatasetError",
     "DimensionError",
@@ -122,6 +124,10 @@ class CollectionNotFoundError(CollectionError):
 
 class CollectionLockedError(CollectionError):
     """Another process is writing to this collection."""
+
+
+class CollectionUnavailableError(CollectionError):
+    """A collection that cannot be read now, as the system refuses; nothing is known to be wrong with it."""
 
 
 class LookalikeWarning(UserWarning):

@@ -96,7 +96,7 @@ def test_an_older_lookalike_must_not_search_transformed_vectors_as_plain_ones(
 ) -> None:
     mine.set_transform(mine.fit_transform(4))
     assert _version(mine) > 1
-    monkeypatch.setattr("lookalike.collection.catalog.SCHEMA_VERSION", 1)
+    monkeypatch.setattr("lookalike.collection.connecting.SCHEMA_VERSION", 1)
     with pytest.raises(VersionError, match="newer"):
         Collection.open(mine.path)
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection, ingest
-from lookalike.collection.catalog import APPLICATION_ID, CATALOG, SCHEMA_VERSION
+from lookalike.collection.catalog import CATALOG
+from lookalike.collection.schema import APPLICATION_ID, SCHEMA_VERSION
 from lookalike.errors import (
     CollectionError,
     CollectionNotFoundError,

@@ -15,7 +15,15 @@ from lookalike.collection.queries import absolute
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER
 from lookalike.collection.upkeep import OUR_FILES
-from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError, VersionError
+from lookalike.errors import (
+    CollectionError,
+    CollectionLockedError,
+    CollectionNotFoundError,
+    CollectionUnavailableError,
+    InputError,
+    LookalikeError,
+    VersionError,
+)
 
 __all__ = [
     "delete_collection",
@@ -64,14 +72,12 @@ def name_for_folder(folder: PathLike) -> str:
 
 
 def remember(path: PathLike) -> None:
-    """Note which collection was used last."""
+    """Note which collection was used last, where that can be written down; nothing but convenience hangs on it."""
     folder = home()
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / LAST_USED) as file:
             file.write(os.fsencode(absolute(path)))
-    except OSError as error:
-        raise CollectionError(f"{folder} cannot be written to: {error.strerror or error}; set LOOKALIKE_HOME") from None
 
 
 def last_used() -> Path:
@@ -81,12 +87,19 @@ def last_used() -> Path:
     ------
     CollectionNotFoundError
         If there is none, or it is gone.
+    CollectionUnavailableError
+        If that cannot be read now.
     """
+    note, path = home() / LAST_USED, None
     try:
-        with (home() / LAST_USED).open("rb") as file:
+        with note.open("rb") as file:
             path = Path(os.fsdecode(file.read(10_000)))
-    except OSError:
-        path = None
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise CollectionUnavailableError(
+            f"{note}, which says what collection was used last, cannot be read now: {error.strerror or error}; use --in"
+        ) from None
     if path is None or not path.name:
         raise CollectionNotFoundError(
             "no collection was used yet; make one with `lookalike index FOLDER`, or say which with --in"
@@ -100,17 +113,28 @@ def is_collection(path: PathLike) -> bool:
     """Whether there is a collection that could be opened, as far as a glance shows."""
     try:
         check_folder(absolute(path))
+    except (CollectionUnavailableError, CollectionLockedError):
+        return True
     except LookalikeError:
         return False
     return True
 
 
 def list_collections() -> list[Path]:
-    """The collections in `home`, by name; `Path.name` is the name of each."""
+    """The collections in `home`, by name; `Path.name` is the name of each.
+
+    Raises
+    ------
+    CollectionUnavailableError
+        If the folder cannot be read now.
+    """
+    folder = _collections()
     try:
-        return sorted(path for path in _collections().iterdir() if is_collection(path))
-    except OSError:
+        return sorted(path for path in folder.iterdir() if is_collection(path))
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise CollectionUnavailableError(f"{folder} cannot be read now: {error.strerror or error}") from None
 
 
 def delete_collection(path: PathLike) -> None:
@@ -127,7 +151,7 @@ def delete_collection(path: PathLike) -> None:
     lock = WriterLock(folder / LOCK)
     try:
         check_folder(folder)
-    except (CollectionNotFoundError, VersionError):
+    except (CollectionNotFoundError, CollectionLockedError, CollectionUnavailableError, VersionError):
         raise
     except CollectionError:
         # A collection whose catalogue is damaged should go too, if everything else is there.
