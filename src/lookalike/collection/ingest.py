@@ -274,7 +274,10 @@ class Ingest:
         """
         execute = self.connection.execute
         stamp = (None, None, None) if by_system else (size, mtime_ns, self._reader)
-        execute("INSERT OR REPLACE INTO skipped VALUES (?, ?, 'file', ?, ?, ?)", (path, reason, *stamp))
+        execute(
+            "INSERT OR REPLACE INTO skipped (path, reason, kind, size, mtime_ns, reader) VALUES (?, ?, 'file', ?, ?, ?)",
+            (path, reason, *stamp),
+        )
         if by_system:
             execute("UPDATE entries SET missing = 1 WHERE path = ? AND is_file", (path,))
             return 0
@@ -296,7 +299,7 @@ def append_features(connection: sqlite3.Connection, folder: Path, features: list
         (number, file, first, len(rows), sha256),
     )
     connection.executemany(
-        "INSERT INTO features VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO features (id, content, norm, width, height, format) VALUES (?, ?, ?, ?, ?, ?)",
         [(n, f.content, f.norm, f.width, f.height, f.format) for n, f in zip(ids, features, strict=True)],
     )
     set_meta(connection, "next_file", number + 1)
