@@ -122,6 +122,9 @@ class Entry:
         For example ``"JPEG"``.
     missing : bool
         The file could not be found at the last `add`; hidden from results.
+    device, inode : int or None
+        Of the file when it was met: entries that have both in common, and the same contents, are links of one file. None for
+        vectors without a file, where the file system does not say, and until the next `add` of an older collection.
     """
 
     id: int
@@ -135,6 +138,15 @@ class Entry:
     height: int | None = None
     format: str | None = None
     missing: bool = False
+    device: int | None = None
+    inode: int | None = None
+
+    @property
+    def is_link(self) -> bool:
+        """Whether the path leads through a symbolic link: its own, or a folder's below `root`. Looked up on disk."""
+        depth = len(self.root.parts)
+        parts = [self.path, *self.path.parents][: max(1, len(self.path.parts) - depth)]
+        return any(os.path.islink(part) for part in parts)  # noqa: PTH114 (Path raises where a disk is gone)
 
 
 @dataclass(frozen=True, slots=True)
