@@ -132,7 +132,7 @@ def _show_what_is_back(
 ) -> None:
     hidden = connection.execute("SELECT DISTINCT root, label FROM entries WHERE is_file AND missing").fetchall()
     for root, label in hidden:
-        if root is not None and not (root in folders and Path(folders[root], decode_label(label)).is_dir()):
+        if root is not None and (root not in folders or _stamp(Path(folders[root], decode_label(label))) is None):
             continue
         files = connection.execute(
             "SELECT id, path, size, mtime_ns FROM entries WHERE root IS ? AND label = ? AND is_file AND missing",
