@@ -169,6 +169,8 @@ class Hit:
     word : str
         The similarity in words: same picture, very alike, related, weak.
     label : str
+    missing : bool
+        The picture had a file, and it cannot be found now.
     """
 
     id: int
@@ -180,16 +182,18 @@ class Hit:
     distance: float
     word: str
     label: str
+    missing: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The hit as ``lookalike search --json`` prints it."""
-        return {
+        """The hit as ``lookalike search --json`` prints it; ``missing`` is there where it is true."""
+        known = {
             "path": str(self.path),
             "similarity": self.similarity,
             "cosine": self.cosine,
             "distance": self.distance,
             "id": self.id,
         }
+        return known | {"missing": True} if self.missing else known
 
 
 @dataclass(frozen=True, slots=True)
