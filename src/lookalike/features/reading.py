@@ -6,14 +6,20 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from lookalike.data.stamp import Stamp, stamp_of
-from lookalike.errors import UnreadableNowError
+from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._source import Handle, check_length, open_file
 
-__all__ = ["Content", "Reader", "changing"]
+if TYPE_CHECKING:
+    from lookalike.features._source import Source
+    from lookalike.features.embedder import Embedded, Embedder
+
+__all__ = ["Content", "Reader", "embed_files"]
 
 SMALL: Final = 16 << 20
 """Bytes of a file that is read into memory; a larger one stays open until it is decoded."""
@@ -73,7 +79,7 @@ class Content:
         except OSError as error:
             raise _failed(error) from error
         if now != self.stamp:
-            raise changing()
+            raise _changing()
 
 
 class Reader:
@@ -113,7 +119,7 @@ class Reader:
             return Content(stamp, handle)
         data = handle.read(stamp.size)
         if len(data) != stamp.size or stamp_of(handle.status()) != stamp:
-            raise changing()
+            raise _changing()
         handle.close()
         return Content(stamp, data)
 
@@ -133,7 +139,73 @@ class Reader:
             self.release(content)
 
 
-def changing() -> UnreadableNowError:
+def embed_files(
+    embedder: Embedder, paths: Iterable[Path]
+) -> Generator[tuple[Path, Stamp | None, Embedded | ImageError]]:
+    """Vectors of files, each with the stamp of the file when it was read; None if that could not be opened.
+
+    Files that could not be read, or changed meanwhile, are tried once more when the others are done.
+    """
+    reader = Reader()
+    given: dict[Path, Content] = {}
+    failed: list[tuple[Path, ImageError]] = []
+
+    def sources(chosen: Iterable[Path]) -> Iterator[tuple[Path, Source]]:
+        for path in chosen:
+            try:
+                given[path] = content = reader.read(path)
+            except ImageError as error:
+                failed.append((path, error))
+            else:
+                yield path, content.source
+
+    def finished(path: Path, result: Embedded | ImageError) -> tuple[Path, Stamp | None, Embedded | ImageError]:
+        content = given.pop(path)
+        try:
+            content.check()
+        except UnreadableNowError as error:
+            result = error
+        finally:
+            reader.release(content)
+        return path, content.stamp, result
+
+    try:
+        again: list[Path] = []
+        for path, stamp, result in _each(embedder, sources(paths), finished, failed):
+            if isinstance(result, UnreadableNowError):
+                again.append(path)
+            else:
+                yield path, stamp, result
+        yield from _each(embedder, sources(again), finished, failed)
+    finally:
+        reader.close()
+
+
+def _each(
+    embedder: Embedder,
+    sources: Iterator[tuple[Path, Source]],
+    finished: Callable[[Path, Embedded | ImageError], tuple[Path, Stamp | None, Embedded | ImageError]],
+    failed: list[tuple[Path, ImageError]],
+) -> Iterator[tuple[Path, Stamp | None, Embedded | ImageError]]:
+    """Results, and between them the files that were not even opened."""
+    results = embedder.stream(sources)
+    try:
+        for path, result in results:
+            yield finished(path, result)
+            yield from ((name, None, error) for name, error in _taken(failed))
+        yield from ((name, None, error) for name, error in _taken(failed))
+    finally:
+        if isinstance(results, Generator):
+            results.close()
+
+
+def _taken(failed: list[tuple[Path, ImageError]]) -> list[tuple[Path, ImageError]]:
+    taken = failed[:]
+    failed.clear()
+    return taken
+
+
+def _changing() -> UnreadableNowError:
     """For a file that somebody writes to while it is read."""
     return UnreadableNowError("is being changed; it is read again next time")
 
@@ -152,4 +224,4 @@ def _settled(handle: Handle) -> Stamp:
         if not 0 < left <= tick:
             return stamp
         time.sleep(left / 1e9)
-    raise changing()
+    raise _changing()
