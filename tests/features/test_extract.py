@@ -198,9 +198,13 @@ def test_a_picture_that_cannot_be_read_is_named(folder: Path, tmp_path: Path, mo
         patch.setattr(reading, "open_file", refuse)
         done = extract(folder, tmp_path / "x.npy", "quick")
     assert (done.facts.n, len(tried)) == (N - 1, 2)
-    assert [(item.path, item.reason) for item in done.skipped] == [
-        (bad, "the file cannot be opened: Input/output error")
-    ]
+    assert [item.path for item in done.skipped] == [bad]
+    assert done.skipped[0].reason == "the file cannot be opened: Input/output error"
+    with pytest.raises(
+        InputError, match="--replace"
+    ):  # it is not the result of these pictures, of which there are more
+        extract(folder, tmp_path / "x.npy", "quick")
+    assert extract(folder, tmp_path / "x.npy", "quick", replacing=True).facts.n == N
 
 
 def test_a_write_that_fails_leaves_the_old_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
