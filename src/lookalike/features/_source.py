@@ -27,7 +27,7 @@ from lookalike._typing import Array
 from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._formats import identify
 
-__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Handle", "Source", "check_length", "open_file", "opened"]
+__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Handle", "Source", "open_file", "opened"]
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array
 
@@ -195,10 +195,10 @@ def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
     """A seekable stream of the source, and its length."""
     if isinstance(source, str | os.PathLike):
         handle = stack.enter_context(open_file(source))
-        check_length(handle.size)
+        _check_length(handle.size)
         return handle, handle.size
     if isinstance(source, Handle):
-        check_length(source.size)
+        _check_length(source.size)
         source.seek(0)
         return source, source.size
     if isinstance(source, bytes | bytearray | memoryview):
@@ -209,7 +209,7 @@ def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
             raise ImageError(f"expected a file opened in binary mode, got one that gives {type(data).__name__}")
     else:
         raise ImageError(f"expected a path, bytes, an open file, an array or a picture, got {type(source).__name__}")
-    check_length(len(data))
+    _check_length(len(data))
     return io.BytesIO(data), len(data)
 
 
@@ -256,8 +256,7 @@ def _check_regular(status: os.stat_result) -> None:
         raise ImageError("a pipe, a socket or a device, not a picture")
 
 
-def check_length(length: int) -> None:
-    """Refuse a file that holds nothing, or more than is ever read."""
+def _check_length(length: int) -> None:
     if length == 0:
         raise ImageError("the file is empty")
     if length > MAX_FILE_BYTES:

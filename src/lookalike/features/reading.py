@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import ImageError, UnreadableNowError
-from lookalike.features._source import Handle, check_length, open_file
+from lookalike.features._source import MAX_FILE_BYTES, Handle, open_file
 
 if TYPE_CHECKING:
     from lookalike.features._source import Source
@@ -53,11 +53,12 @@ class Content:
         Raises
         ------
         ImageError
-            If it is empty, or too large to be decoded.
+            If it is too large to be decoded.
         UnreadableNowError
             If it cannot be read, or changes meanwhile.
         """
-        check_length(self.stamp.size)
+        if self.stamp.size > MAX_FILE_BYTES:  # and would be refused by the decoder
+            raise ImageError(f"the file is too large: more than {MAX_FILE_BYTES >> 20} MB; save a smaller copy")
         if isinstance(self.source, bytes):
             return hashlib.blake2b(self.source, digest_size=16).digest()
         self.source.seek(0)
