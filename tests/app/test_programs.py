@@ -27,7 +27,7 @@ from lookalike._threads import cores
 from lookalike.app import AppServer
 from lookalike.app.queries import Query
 from lookalike.app.service import Answer, Service
-from tests.app.serving import WINDMILL, serving
+from tests.app.serving import WINDMILL, owner, serving
 from tests.app.test_api import error, search
 
 
@@ -262,7 +262,7 @@ LOCAL_ONLY = {
 
 def test_requests_that_work_are_answered_as_documented(openapi: Any, server: AppServer, windmill: bytes) -> None:
     operations = {result.ok().label: result.ok() for result in openapi.get_all_operations()}
-    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+    with owner(server) as client:
         kept = client.post("/api/page/search", files={"image": ("a.jpg", windmill)}).json()["queries"][0]
         for label, options in VALID.items():
             method, path = label.split()

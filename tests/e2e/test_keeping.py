@@ -61,7 +61,7 @@ def visit(browser: Browser, own_server: AppServer) -> Iterator[Callable[..., Pag
         visit = Visit(context.new_page(), own_server.url).watch()
         visits.append(visit)
         visit.page.set_default_timeout(30_000)
-        visit.page.goto(own_server.url)
+        visit.page.goto(own_server.address)
         visit.page.wait_for_selector(".lk-tile")
         return visit.page
 

@@ -326,7 +326,8 @@ def _handle_errors(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, HTTP_TYPES.get(error.status_code, "HTTPError"), str(error.detail))
+        status = 200 if error.status_code == 403 and PAGE_HEADER in request.headers else error.status_code
+        return _error(status, HTTP_TYPES.get(error.status_code, "HTTPError"), str(error.detail))
 
     @api.exception_handler(Exception)
     def unknown(request: Request, error: Exception) -> JSONResponse:

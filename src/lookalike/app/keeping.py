@@ -33,20 +33,20 @@ MAX_COPIES = 200  # of one group
 MAX_FILES = 100_000  # that are looked at, to say how many pictures a folder holds
 
 
-def listed(service: Service, details: bool = False) -> list[dict[str, Any]]:
-    """The collections by name, the default first; with `details`, what each holds."""
+def listed(service: Service, details: bool = False, *, folders: bool = False) -> list[dict[str, Any]]:
+    """The collections by name, the default first; with `details`, what each holds, and with `folders`, where they are from."""
     names = [{"name": name, "default": name == service.default} for name in service.names()]
-    return [{**item, **_details(service, str(item["name"]))} for item in names] if details else names
+    return [{**item, **_details(service, str(item["name"]), folders)} for item in names] if details else names
 
 
-def _details(service: Service, name: str) -> dict[str, Any]:
+def _details(service: Service, name: str, folders: bool) -> dict[str, Any]:
     try:
         status = service.peek(name)
     except LookalikeError as error:
         return {"pictures": None, "problem": str(error)}
     found: dict[str, Any] = {key: status[key] for key in ("pictures", "missing", "labels", "bytes")}
     found["skipped"] = len(status["skipped"])
-    if service.local:
+    if folders:
         found["folders"] = [{**root, "path": printable(root["path"])} for root in status["roots"]]
     return found
 
