@@ -43,7 +43,7 @@ def _details(service: Service, name: str, folders: bool) -> dict[str, Any]:
     try:
         status = service.peek(name)
     except LookalikeError as error:
-        return {"pictures": None, "problem": str(error)}
+        return {"pictures": None, "problem": service.told(error)}
     found: dict[str, Any] = {key: status[key] for key in ("pictures", "missing", "labels", "bytes")}
     found["skipped"] = len(status["skipped"])
     if folders:
@@ -61,7 +61,8 @@ def skipped(service: Service, name: str | None) -> dict[str, Any]:
         Skipped(Path(item["path"]), item["reason"], "file" if at < first else "other")
         for at, item in enumerate(status["skipped"])
     ]
-    return {"total": len(items), "reasons": jobs.reasons(items, roots)}
+    reasons = [{**each, "reason": service.told_text(each["reason"])} for each in jobs.reasons(items, roots)]
+    return {"total": len(items), "reasons": reasons}
 
 
 def create(service: Service, folder: str, name: str | None = None, *, join: bool = False) -> Job:

@@ -12,7 +12,7 @@ from fastapi import Query as Parameter
 from starlette.exceptions import HTTPException
 
 from lookalike.app import keeping
-from lookalike.app.forms import ID_LIMIT
+from lookalike.app.forms import ID_LIMIT, FilledRoute
 from lookalike.app.schemas import (
     Collections,
     Decided,
@@ -53,7 +53,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         if service.local and not has_powers(request.scope):
             raise HTTPException(403, NO_SECRET)
 
-    local = APIRouter(dependencies=[Depends(on_this_machine)], tags=["collections"])
+    local = APIRouter(route_class=FilledRoute, dependencies=[Depends(on_this_machine)], tags=["collections"])
 
     @local.get("/folders", response_model=Folders)
     def folders(path: Annotated[str, Parameter(max_length=4096)] = "") -> dict[str, Any]:
@@ -63,12 +63,12 @@ def add_keeping(api: FastAPI, service: Service) -> None:
     @local.post("/collections", status_code=202, response_model=JobState)
     def create(new: NewCollection) -> dict[str, Any]:
         """Index a folder of this machine; the answer is a job to watch."""
-        return keeping.create(service, new.folder, new.name or None, join=new.join).to_json()
+        return service.told_job(keeping.create(service, new.folder, new.name or None, join=new.join))
 
     @local.post("/collections/{name}/update", status_code=202, response_model=JobState)
     def update(name: Name) -> dict[str, Any]:
         """Look again at a collection's folders; the answer is a job to watch."""
-        return keeping.update(service, name).to_json()
+        return service.told_job(keeping.update(service, name))
 
     @local.delete("/collections/{name}", response_model=Deleted)
     def delete(name: Name) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
     @local.delete("/jobs/{id}", response_model=JobState)
     def stop(id: Annotated[int, Path(ge=0, le=ID_LIMIT)]) -> dict[str, Any]:
         """Stop a job; what it has done is kept."""
-        return service.jobs.stop(id).to_json()
+        return service.told_job(service.jobs.stop(id))
 
     api.include_router(local)
 
@@ -88,7 +88,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         """What is being indexed and what was, the latest first."""
         may = service.local and has_powers(request.scope)
         return {
-            "jobs": [job.to_json() for job in service.jobs.all()],
+            "jobs": [service.told_job(job) for job in service.jobs.all()],
             "local": may,
             "needs_token": service.local and not may,
         }
