@@ -90,6 +90,7 @@ def create(service: Service, folder: str, name: str | None = None, *, join: bool
     if any(separator in chosen for separator in ("/", os.sep)):
         raise InputError(f"name: expected one without a slash, got {printable(chosen)[:100]!r}")
     target = home.resolve(chosen)
+    chosen = service.spelled(chosen)
     service.jobs.check_idle()
     is_new = chosen not in service.names()
     if not (is_new or join or _holds(service.collection(chosen), path)):
@@ -136,6 +137,7 @@ def delete(service: Service, name: str) -> None:
     CollectionNotFoundError
         If there is none of that name.
     """
+    name = service.spelled(name)
     if name == service.default:
         raise CollectionError(
             f"the server was started with {name}; stop it, then `lookalike collections delete {name}`"

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from lookalike import _fetch
+from lookalike._files import one_spelling
 from lookalike.app.jobs import Job, Jobs
 from lookalike.app.memory import QueryPictures
 from lookalike.app.messages import public_error, public_text
@@ -101,11 +102,23 @@ class Service:
         CollectionNotFoundError
             If there is none; a path is never a name.
         """
-        name = name or self.default
+        name = self.spelled(name or self.default)
         with self._guard:
             if name not in self._open:
                 self._open[name] = self._opened(name)
             return self._open[name]
+
+    def spelled(self, name: str) -> str:
+        """A collection's name as it is on disk: é may be one character there, or two."""
+        if name.isascii():
+            return name
+        if one_spelling(name) == one_spelling(self.default):
+            return self.default
+        try:
+            path = home.resolve(name)
+        except InputError:
+            return name
+        return path.name if one_spelling(path.name) == one_spelling(name) else name
 
     def peek(self, name: str) -> dict[str, Any]:
         """The status of a collection, which is not kept open for that."""
