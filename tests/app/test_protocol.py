@@ -177,3 +177,17 @@ def test_names_in_messages_are_harmless() -> None:
     for host in ("a" * 5000, "\x1b[31m", "a/b", "é" * 300):
         assert len(guard._misdirected(host)) < 700
         assert guard._misdirected(host).isprintable()
+
+
+def test_no_field_reads_a_file_by_its_url(client: httpx.Client, home: Path) -> None:
+    """What is a path on the command line stays a text here: nobody on the network reads this machine's files."""
+    url = next((home / "pictures/drawings").rglob("*.jpg")).as_uri()
+    for name in ("url", "query", "text", "in", "label", "region", "from"):
+        response = client.post(
+            "/api/search", data={"id": "1", name: url} if name in ("label", "region", "from") else {name: url}
+        )
+        assert response.status_code in (400, 404, 422) or (name == "label" and response.json()["results"] == []), name
+        assert "no such file" not in response.text
+    for path in ("/api/status", "/api/labels", "/api/images/1"):
+        error(client.get(path, params={"in": url}), 404)
+        error(client.get(path, params={"in": (home / "collections/photos").as_uri()}), 404)

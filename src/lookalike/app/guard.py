@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
@@ -275,20 +276,28 @@ class Guard:
         """Run the app, watching the body as it comes; if it is too large or too slow, the answer is ours."""
         headers = _Headers(scope["headers"])
         body = _Body(receive, self._limit(headers), self._patience)
-        started = False
+        started = ended = False
 
         async def answer(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             if body.refused is None:
                 started = True
+                ended = message["type"] == "http.response.body" and not message.get("more_body", False)
                 await send(message)
 
         announced = headers.one(b"content-length") or "0"
         if announced.isdigit() and int(announced) > body.limit:
             body.refused = 413
         else:
-            with contextlib.suppress(_Refused):
+            try:
                 await self._app(scope, body.receive, answer)
+            except _Refused:
+                pass
+            except Exception:
+                if not ended:
+                    raise
+                # The answer has said so; passed on, it would cost the connection, and with it the client's next request.
+                logging.getLogger("uvicorn.error").exception("an error inside lookalike")
         if body.refused is None or started:
             return
         if body.refused == 408:
