@@ -63,17 +63,18 @@ def test_gradio_client_reads_no_file_of_this_machine(gradio: Client, home: Path)
 def test_the_curl_commands_of_the_documentation(server: AppServer, home: Path, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs/app.md").read_text()
     commands = re.findall(r"^curl .*127.*$", text, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     (tmp_path / "query.jpg").write_bytes((home / "pictures/photos" / WINDMILL).read_bytes())
     for command in commands:
-        words = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", command)]
+        words = [part.strip("\"'") for part in re.findall(r"""'[^']*'|"[^"]*"|\S+""", command)]
         words = [word.replace("http://127.0.0.1:7860/", server.url).replace("holiday", "photos") for word in words]
         words = [word.replace("https://…", "https://pictures.test/windmill.jpg") for word in words]
+        words = [word.replace("$SECRET", str(server.token)) for word in words]
         outcome = subprocess.run(
             [*words, "-sS", "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert outcome.returncode == 0, (words, outcome.stdout, outcome.stderr)
-        assert "results" in outcome.stdout or "lookalike_" in outcome.stdout
+        assert re.search('"results"|lookalike_|"folders"', outcome.stdout), outcome.stdout
 
 
 def test_the_python_examples_of_the_documentation(
