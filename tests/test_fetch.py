@@ -6,13 +6,16 @@ import contextlib
 import socket
 import ssl
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import idna
 import pytest
 
 from lookalike import _fetch
 from lookalike._fetch import fetch, is_public
+from lookalike._hostname import ascii_host
 from lookalike.errors import FetchError
 
 PUBLIC = "93.184.215.14"
@@ -456,3 +459,51 @@ def test_a_trusted_certificate_of_another_name_is_refused(secure: Site) -> None:
 def test_a_redirect_does_not_leave_https(secure: Site) -> None:
     with pytest.raises(FetchError, match="from https to unprotected http"):
         secure.fetch("https://pictures.test/down")
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("straße.example", "xn--strae-oqa.example"),
+        ("STRASSE.example", "strasse.example"),
+        ("STRAẞE.example", "xn--strae-oqa.example"),
+        ("βόλος.example", "xn--nxasmm1c.example"),
+        ("Bücher.example", "xn--bcher-kva.example"),
+        ("cafe\u0301.example", "xn--caf-dma.example"),
+        ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
+        ("نامه\u200cای.example", "xn--mgba3gch31f060k.example"),
+        ("xn--strae-oqa.example", "xn--strae-oqa.example"),
+        ("☃.example", "xn--n3h.example"),
+        ("ＡＢＣ.example", "abc.example"),
+    ],
+)
+def test_names_are_asked_as_idna_2008(host: str, asked: str) -> None:
+    seen: list[str] = []
+
+    def resolver(name: str, port: int) -> list[str]:
+        seen.append(name)
+        return []
+
+    with pytest.raises(FetchError, match="no such host"):
+        fetch(f"https://{host}/a.jpg", resolver=resolver)
+    assert seen == [asked]
+
+
+@pytest.mark.parametrize(
+    "host", ["a\u200db.example", "\u0301a.example", "℀.example", "⒈x.example", "a..b", "ＸＮ－－a.example", "ㅤ"]
+)
+def test_what_is_no_name_is_not_asked(host: str) -> None:
+    with pytest.raises(FetchError, match=r"not a host name|not a URL"):
+        fetch(f"https://{host}/a.jpg", resolver=lambda name, port: [])
+
+
+def test_names_agree_with_the_tables_of_idna() -> None:
+    """Each letter that this Python knows, in the middle of a name, against the `idna` package."""
+    for code in range(0x80, 0x3000):
+        char = chr(code)
+        if unicodedata.category(char) == "Cn":
+            continue
+        with contextlib.suppress(idna.IDNAError):
+            wanted = idna.encode(f"a{char}b.example", uts46=True).decode()
+            with contextlib.suppress(UnicodeError):  # stricter is fine, another name is not
+                assert ascii_host(f"a{char}b.example") == wanted, hex(code)

@@ -182,7 +182,7 @@ def main() -> None:
             for name, (reach, size, scheme) in STATES.items():
                 if wanted.only and name not in wanted.only:
                     continue
-                shoot(chromium, server.url, reach, size, scheme, out / f"{name}.png")
+                shoot(chromium, server.address, reach, size, scheme, out / f"{name}.png")
                 print(out / f"{name}.png")
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from lookalike._files import Checksum, atomic_write, sync_folder, try_lock
+from lookalike._files import Checksum, atomic_write, beside, sync_folder, try_lock
 from lookalike.errors import FetchError
 
 __all__ = ["Checksum", "Downloaded", "Progress", "check_room", "download"]
@@ -72,11 +72,11 @@ class _Job:
 
     @property
     def part(self) -> Path:
-        return self.target.with_name(f"{self.target.name}.part")
+        return beside(self.target, ".part")
 
     @property
     def notes(self) -> Path:
-        return self.target.with_name(f"{self.target.name}.part.json")
+        return beside(self.target, ".part.json")
 
 
 def download(

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 from urllib.parse import quote, urljoin, urlsplit
 
+from lookalike._hostname import ascii_host
 from lookalike.errors import FetchError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _host(host: str) -> str:
         except ValueError:
             raise FetchError(f"not an IPv6 address: {_short(host)!r}") from None
     try:
-        name = host.encode("idna").decode("ascii").rstrip(".").lower()
+        name = ascii_host(host).rstrip(".")
     except UnicodeError:
         raise FetchError(f"not a host name: {_short(host)!r}") from None
     if not re.fullmatch(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9])?", name):

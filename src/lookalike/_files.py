@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import sys
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,19 @@ from typing import BinaryIO, Literal
 
 from lookalike.errors import InputError
 
-__all__ = ["Checksum", "atomic_write", "read_bytes", "sync_folder", "try_lock"]
+__all__ = [
+    "Checksum",
+    "atomic_write",
+    "beside",
+    "one_spelling",
+    "part_name",
+    "read_bytes",
+    "spellings",
+    "sync_folder",
+    "try_lock",
+]
+
+_KEPT = 100  # bytes of a name that its temporary file shows; file systems take 255, or 143 where names are encrypted
 
 _BUSY = {errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EWOULDBLOCK}
 _WINDOWS_BYTE = (1 << 31) - 2  # Windows locks bytes, and locked bytes cannot be read: lock one far behind the contents
@@ -59,6 +73,46 @@ class Checksum:
         return {"md5": "MD5", "sha256": "SHA-256"}[self.algorithm]
 
 
+def one_spelling(name: str) -> str:
+    """A name in Unicode's composed form (NFC); macOS and its archives write é as e and an accent (NFD).
+
+    Examples
+    --------
+    >>> one_spelling("cafe\u0301") == "caf\u00e9"
+    True
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """A name as it was given, composed and taken apart; each once."""
+    return tuple(dict.fromkeys((name, one_spelling(name), unicodedata.normalize("NFD", name))))
+
+
+def part_name(name: str, suffix: str = ".part") -> str:
+    """The name of a temporary file for `name`: hidden, of its own, and never too long where `name` is not."""
+    start = name
+    while len(os.fsencode(start)) > _KEPT:
+        start = start[:-1]
+    return f".{start}.{secrets.token_hex(4)}{suffix}"
+
+
+def beside(target: Path, suffix: str) -> Path:
+    """The same file each time for work on `target`: its name and `suffix`, shortened where that would be too long."""
+    name = target.name + suffix
+    try:
+        longest = os.pathconf(target.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):  # Windows; a folder that is not there yet
+        longest = 255
+    if len(os.fsencode(name)) > longest:
+        own = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
+        start = target.name
+        while len(os.fsencode(start)) > _KEPT:
+            start = start[:-1]
+        name = f"{start}.{own}{suffix}"
+    return target.with_name(name)
+
+
 @contextlib.contextmanager
 def atomic_write(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `target`; on success it replaces `target`, on failure it is deleted.
@@ -67,7 +121,7 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     file or the whole new one.
     """
     target = Path(target)
-    path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    path = target.with_name(part_name(target.name))
     try:
         with path.open("xb") as temporary:
             yield temporary

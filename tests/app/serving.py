@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from lookalike.app import AppServer
@@ -53,3 +54,12 @@ def serving(
         path = home / "collections" / collection
         with AppServer(path, **options) as server:
             yield server
+
+
+@contextlib.contextmanager
+def owner(server: AppServer, **options: Any) -> Iterator[httpx.Client]:
+    """Somebody who has opened the address that the server printed, and so has its secret as a cookie."""
+    with httpx.Client(base_url=server.url, trust_env=False, **{"timeout": 60, **options}) as client:
+        opened = client.get(server.address, follow_redirects=True)
+        assert (opened.status_code, str(opened.url)) == (200, server.url)
+        yield client

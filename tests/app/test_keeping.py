@@ -16,7 +16,7 @@ from lookalike.app.pictures import Thumbnails
 from lookalike.collection import AddReport, Collection, Progress
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.data.datasets import starter_folder
-from tests.app.serving import build_home, serving
+from tests.app.serving import build_home, owner, serving
 from tests.app.test_api import error
 
 
@@ -28,7 +28,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own(own_home: Path) -> Iterator[httpx.Client]:
-    with serving(own_home) as server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+    with serving(own_home) as server, owner(server) as client:
         yield client
 
 
@@ -120,7 +120,7 @@ def test_the_name_of_the_served_collection_is_taken_wherever_it_lies(own_home: P
     with Collection.create(tmp_path / "elsewhere/mine.lookalike") as mine:
         mine.add(own_home / "pictures/photos/photos/fish")
     server = AppServer(tmp_path / "elsewhere/mine.lookalike")
-    with server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+    with server, owner(server) as client:
         asked = {"folder": str(own_home / "pictures/drawings"), "name": "mine"}
         error(client.post("/api/collections", json=asked), 422)
         assert client.get("/api/status").json()["pictures"] == 8

@@ -27,7 +27,7 @@ from lookalike._threads import cores
 from lookalike.app import AppServer
 from lookalike.app.queries import Query
 from lookalike.app.service import Answer, Service
-from tests.app.serving import WINDMILL, serving
+from tests.app.serving import WINDMILL, owner, serving
 from tests.app.test_api import error, search
 
 
@@ -63,17 +63,18 @@ def test_gradio_client_reads_no_file_of_this_machine(gradio: Client, home: Path)
 def test_the_curl_commands_of_the_documentation(server: AppServer, home: Path, tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs/app.md").read_text()
     commands = re.findall(r"^curl .*127.*$", text, re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     (tmp_path / "query.jpg").write_bytes((home / "pictures/photos" / WINDMILL).read_bytes())
     for command in commands:
-        words = [part.strip("'") for part in re.findall(r"'[^']*'|\S+", command)]
+        words = [part.strip("\"'") for part in re.findall(r"""'[^']*'|"[^"]*"|\S+""", command)]
         words = [word.replace("http://127.0.0.1:7860/", server.url).replace("holiday", "photos") for word in words]
         words = [word.replace("https://…", "https://pictures.test/windmill.jpg") for word in words]
+        words = [word.replace("$SECRET", str(server.token)) for word in words]
         outcome = subprocess.run(
             [*words, "-sS", "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert outcome.returncode == 0, (words, outcome.stdout, outcome.stderr)
-        assert "results" in outcome.stdout or "lookalike_" in outcome.stdout
+        assert re.search('"results"|lookalike_|"folders"', outcome.stdout), outcome.stdout
 
 
 def test_the_python_examples_of_the_documentation(
@@ -262,7 +263,7 @@ LOCAL_ONLY = {
 
 def test_requests_that_work_are_answered_as_documented(openapi: Any, server: AppServer, windmill: bytes) -> None:
     operations = {result.ok().label: result.ok() for result in openapi.get_all_operations()}
-    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+    with owner(server) as client:
         kept = client.post("/api/page/search", files={"image": ("a.jpg", windmill)}).json()["queries"][0]
         for label, options in VALID.items():
             method, path = label.split()

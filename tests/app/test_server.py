@@ -123,8 +123,8 @@ def test_serve_answers_until_it_is_stopped(home: Path, signals: list[signal.Sign
         assert process.stdout is not None
         assert process.stderr is not None
         url = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url), process.stderr.read()
-        assert httpx.get(url + "api/health", trust_env=False).json()["status"] == "ok"
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", url), process.stderr.read()
+        assert httpx.get(url.partition("?")[0] + "api/health", trust_env=False).json()["status"] == "ok"
         for number in signals:
             process.send_signal(number)
         assert process.wait(30) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -83,10 +84,16 @@ def test_serve_until_stopped(indexed: Indexed, how: signal.Signals) -> None:
         base = f"http://127.0.0.1:{port}"
         assert _until_up(process, f"{base}/api/health") == 200
         assert _get(f"{base}/api/status")[1]["pictures"] == 24
+        assert process.stderr is not None
+        printed = process.stderr.readline().decode()
+        found = re.search(rf"{base}/\?token=([\w-]+) ", printed)
+        assert found, printed
+        status, answer = _get(f"{base}/api/folders")
+        assert (status, answer["error"]["type"]) == (403, "Forbidden")
+        assert _get(f"{base}/api/folders", {"X-Lookalike-Token": found[1]})[0] == 200
         process.send_signal(how)
         out, err = process.communicate(timeout=60)
     assert out == b""
-    assert f"http://127.0.0.1:{port}" in err.decode()
     assert "Traceback" not in err.decode()
     assert process.returncode == 0
 

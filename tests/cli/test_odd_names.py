@@ -73,3 +73,16 @@ def test_a_name_cannot_steer_the_terminal(lookalike: Command, pictures: Path) ->
         assert "\x1b" not in text
         assert "\r" not in text
     assert lookalike("search", evil, "-k", "1", "--json").json[0]["path"] == str(evil)
+
+
+def test_a_file_url_is_the_path_it_names(lookalike: Command, odd: Path) -> None:
+    lookalike("index", odd.as_uri(), "--in", "odd")
+    for path in odd.iterdir():
+        hits = lookalike("search", "--json", "-k", "1", path.as_uri()).json
+        assert [hit["path"] for hit in hits] == [str(path)]
+    lookalike("search", "file://elsewhere/a.jpg").failed_with("'elsewhere' is another")
+    first = odd / NAMES[0]
+    page = lookalike("explain", first.as_uri(), "--out", odd.parent / "why.html")
+    assert page.code == 0, page
+    lookalike("remove", first.as_uri())
+    assert str(first) not in {hit["path"] for hit in lookalike("search", "--json", "-k", "100", first.as_uri()).json}

@@ -12,8 +12,10 @@ from PIL import Image
 
 from lookalike.collection import Collection
 from lookalike.collection.filters import Filter
+from lookalike.collection.pace import Pace
+from lookalike.collection.scan import Scan
 from lookalike.errors import InputError
-from tests.collection.fake import FakeEmbedder
+from tests.collection.fake import FakeEmbedder, pictures
 
 PICTURES = {  # name: width, height, day
     "sea/a.png": (80, 40, "2020-02-28"),
@@ -86,3 +88,40 @@ def test_what_no_picture_can_be_is_refused(filled: Collection, wrong: dict[str, 
     name = next(iter(wrong))
     with pytest.raises(InputError, match=f"{name}: expected"):
         filled.matching(Filter(**wrong))  # type: ignore[arg-type]
+
+
+def test_thousands_of_labels_are_one_filter(collection: Collection) -> None:
+    n = 1900
+    labels = [f"shelf/{at:05}" if at % 3 else f"Régal/{at:05}" for at in range(n)]
+    x = np.ones((n, collection.model.d), np.float32)
+    collection.add_vectors(x, [f"{at}.jpg" for at in range(n)], labels=labels, model=collection.model.name)
+    everything = collection.ids()
+    for wanted in (
+        labels,
+        labels[1::3],
+        labels[:401],
+        labels[:51],
+        [*labels[1::3], *(f"nowhere/{at}" for at in range(9000))],
+    ):
+        found = collection.matching(Filter(labels=tuple(wanted)))
+        assert found.tolist() == [int(everything[at]) for at in range(n) if labels[at] in set(wanted)]
+    both = collection.matching(Filter(labels=(*labels[1::3], "Régal")))
+    assert both.tolist() == [int(everything[at]) for at in range(n) if at % 3 != 2]
+    assert len(collection.matching(Filter(labels=tuple(labels), min_side=1))) == 0
+    assert len(collection.matching(Filter(labels=("nowhere",) * 5000))) == 0
+
+
+def test_thousands_of_damaged_ranges_are_looked_up(collection: Collection, folder: Path) -> None:
+    paths = pictures(folder, 6)
+    collection.add(folder)
+    with collection._catalog.write() as connection:
+        hurt = [
+            int(connection.execute("SELECT feature FROM entries WHERE id = ?", (at,)).fetchone()[0]) for at in (2, 5)
+        ]
+        far = [(10_000 + 3 * at, 10_001 + 3 * at) for at in range(5000)]
+        scan = Scan(connection, collection.path, [*far, *((each, each) for each in hurt)])
+        scan.choose([folder])
+        scan.run(Pace(None))
+        todo = {os.fsdecode(path) for (path,) in connection.execute("SELECT path FROM todo")}
+    assert todo == {str(collection.entry(at).path) for at in (2, 5)}
+    assert scan.unchanged == len(paths) - 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from lookalike.app import AppServer
 from lookalike.collection import Collection
@@ -61,7 +61,7 @@ def visit(browser: Browser, own_server: AppServer) -> Iterator[Callable[..., Pag
         visit = Visit(context.new_page(), own_server.url).watch()
         visits.append(visit)
         visit.page.set_default_timeout(30_000)
-        visit.page.goto(own_server.url)
+        visit.page.goto(own_server.address)
         visit.page.wait_for_selector(".lk-tile")
         return visit.page
 
@@ -338,3 +338,48 @@ def test_a_server_that_others_reach_says_why_it_indexes_nothing(browser: Browser
             for name in ("New collection", "Update photos", "Delete drawings"):
                 expect(dialog.get_by_role("button", name=name)).to_have_count(0)
             assert str(own_home) not in dialog.inner_text()
+
+
+def test_a_page_without_the_secret_says_which_address_to_open(browser: Browser, own_server: AppServer) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(own_server.url)
+        page.wait_for_selector(".lk-tile")
+        dialog = open_collections(page)
+        expect(dialog).to_contain_text("Open the address that lookalike serve printed")
+        for name in ("New collection", "Update photos", "Delete drawings"):
+            expect(dialog.get_by_role("button", name=name)).to_have_count(0)
+        check_with_axe(page)
+        page.keyboard.press("Escape")
+        page.evaluate("window.lookalike.setCollection('twins')")
+        page.get_by_role("button", name="Duplicates", exact=True).click()
+        dialog.get_by_role("button", name=re.compile("^Keep ")).first.click()
+        expect(dialog.get_by_role("alert")).to_contain_text("open the address that `lookalike serve` printed")
+        page.goto(f"{own_server.address}&in=drawings")
+        page.wait_for_selector(".lk-tile")
+        assert "token" not in page.url
+        assert page.url == f"{own_server.url}?in=drawings"
+        assert page.evaluate("document.cookie") == "", "no script can read it"
+        open_collections(page)
+        expect(dialog.get_by_role("button", name="New collection")).to_be_visible()
+
+
+def test_the_camera_over_plain_http_needs_https(browser: Browser, own_home: Path) -> None:
+    """Under a name that is not this machine's, browsers give a page that came over plain http no camera at all."""
+    with serving(own_home, auth="ann:horse", trusted_hosts=["photos.test"]) as server, browser.new_context() as context:
+        page = context.new_page()
+
+        def to_the_server(route: Route) -> None:
+            if re.search("heartbeat|queue", route.request.url):  # they never end
+                return route.abort()
+            headers = {**route.request.headers, "authorization": "Basic YW5uOmhvcnNl"}
+            there = route.request.url.replace("http://photos.test/", server.url)
+            return route.fulfill(response=route.fetch(url=there, headers=headers))
+
+        page.route("http://photos.test/**", to_the_server)
+        page.goto("http://photos.test/")
+        page.wait_for_selector(".lk-tile")
+        assert page.evaluate("isSecureContext") is False
+        page.get_by_role("button", name="Camera").click()
+        expect(page.get_by_role("alert")).to_contain_text("The camera cannot be used")
+        expect(page.get_by_role("alert")).to_contain_text("It needs https")

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 import lookalike
 from lookalike._threads import cores
-from lookalike.app.forms import ID_LIMIT, Asked, FormIn, FormRoute
+from lookalike.app.forms import ID_LIMIT, Asked, FilledRoute, FormIn, FormRoute
 from lookalike.app.guard import error_body
 from lookalike.app.keeping_api import add_keeping
 from lookalike.app.metrics import CONTENT_TYPE, Counting, Metrics
@@ -34,6 +34,7 @@ from lookalike.app.schemas import (
 )
 from lookalike.app.schemas import Picture as PictureFacts
 from lookalike.app.searching import Answer
+from lookalike.app.secret import has_powers
 from lookalike.app.service import Query, Service, describe
 from lookalike.collection.filters import Filter, Shape
 from lookalike.collection.finding import Found
@@ -104,9 +105,10 @@ def create_api(service: Service) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorResponse} for code in codes},
     )
+    api.router.route_class = FilledRoute
     metrics = Metrics(service)
     api.add_middleware(Counting, metrics=metrics)
-    _handle_errors(api)
+    _handle_errors(api, service)
     _add_search(api, service, metrics)
     _add_pictures(api, service)
     _add_collections(api, service, metrics)
@@ -191,7 +193,7 @@ def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
         try:
             answer, query = await line.search(query, name or None)
         except (ImageError, FetchError, IdError, InputError) as error:
-            return JSONResponse(error_body(type(error).__name__, str(error)))
+            return JSONResponse(error_body(type(error).__name__, service.told(error)))
         shown = {
             "results": [_shown(found) for found in answer.found],
             "timing_ms": answer.timing_ms,
@@ -311,13 +313,15 @@ def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
         return {"examples": service.examples(n, page, name)}
 
 
-def _handle_errors(api: FastAPI) -> None:
+def _handle_errors(api: FastAPI, service: Service) -> None:
     @api.exception_handler(LookalikeError)
     def known(request: Request, error: LookalikeError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
         if PAGE_HEADER in request.headers:
             status = 200
-        return _error(status, type(error).__name__, str(error))
+        # Whoever may look through this machine's folders typed the path that is wrong.
+        is_own = isinstance(error, InputError) and has_powers(request.scope)
+        return _error(status, type(error).__name__, str(error) if is_own else service.told(error))
 
     @api.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -327,7 +331,8 @@ def _handle_errors(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        return _error(error.status_code, HTTP_TYPES.get(error.status_code, "HTTPError"), str(error.detail))
+        status = 200 if error.status_code == 403 and PAGE_HEADER in request.headers else error.status_code
+        return _error(status, HTTP_TYPES.get(error.status_code, "HTTPError"), str(error.detail))
 
     @api.exception_handler(Exception)
     def unknown(request: Request, error: Exception) -> JSONResponse:

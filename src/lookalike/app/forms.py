@@ -8,16 +8,20 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, File, Form, Request, Response, UploadFile
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints
+from starlette.datastructures import FormData
+from starlette.datastructures import UploadFile as Upload
 from starlette.exceptions import HTTPException
 
 from lookalike.app.queries import MAX_K, MAX_MARKS, MAX_PARTS, Part, Query, Region, Sort
 from lookalike.collection.filters import Filter, Shape
 from lookalike.errors import InputError
 
-__all__ = ["ID_LIMIT", "Asked", "FormIn", "FormRoute"]
+__all__ = ["ID_LIMIT", "Asked", "FilledRoute", "FormIn", "FormRoute"]
 
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 ID_LIMIT: Final = 2**63 - 1
+MAX_FIELDS: Final = 20_000  # a filter may have thousands of labels
+BY_PLACE: Final = ("region", "from")  # an empty one stands for its picture
 
 FormName = Annotated[str, StringConstraints(max_length=200)]
 FormId = Annotated[int, Form(ge=0, le=ID_LIMIT)]
@@ -92,6 +96,8 @@ def _sources(given: Sequence[str], n: int) -> list[str | None]:
 def _with_regions(parts: Sequence[Part], regions: Sequence[str]) -> list[Part]:
     if len(parts) > MAX_PARTS or len(regions) > MAX_MARKS:
         raise InputError(f"expected at most {MAX_PARTS} pictures, got {len(parts)}")
+    while len(regions) > len(parts) and not regions[-1]:
+        regions = regions[:-1]
     if len(regions) > len(parts):
         raise InputError(f"region: expected at most one for each of {len(parts)} pictures, got {len(regions)}")
     wanted = [Region.parse(text) for text in regions] + [None] * (len(parts) - len(regions))
@@ -101,8 +107,22 @@ def _with_regions(parts: Sequence[Part], regions: Sequence[str]) -> list[Part]:
     ]
 
 
+class FilledRoute(APIRoute):
+    """Takes what is empty in an address as if it were not there: forms send every field."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_filled(request: Request) -> Response:
+            query = request.scope["query_string"]
+            filled = b"&".join(part for part in query.split(b"&") if part.partition(b"=")[2])
+            return await handle(Request({**request.scope, "query_string": filled}, request.receive))
+
+        return handle_filled
+
+
 class FormRoute(APIRoute):
-    """Says that a body is of the wrong kind, where FastAPI would only miss its fields."""
+    """Says that a body is of the wrong kind, where FastAPI would only miss its fields; leaves out empty fields."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -111,6 +131,34 @@ class FormRoute(APIRoute):
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind not in FORMS:
                 raise HTTPException(415, f"expected {' or '.join(FORMS)}, got {kind or 'no content type'}")
-            return await handle(request)
+            return await handle(_FilledForm(request.scope, request.receive))
 
         return handle_form
+
+
+class _FilledForm(Request):
+    """A request whose form has no empty fields: an HTML form sends those that nobody filled in, too."""
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]  # FastAPI awaits it, and no more
+        form = await super().form(**{**limits, "max_fields": MAX_FIELDS})
+        for _, value in form.multi_items():
+            if isinstance(value, Upload) and _is_empty(value):
+                await value.close()
+        return _filled(form)
+
+
+def _filled(form: FormData) -> FormData:
+    """Without the empty fields; the collection of an empty `id` goes with it."""
+    fields = form.multi_items()
+    ids, sources = form.getlist("id"), form.getlist("from")
+    if len(ids) == len(sources):
+        sources = [source for source, id in zip(sources, ids, strict=True) if id != ""]
+    if not any(sources):
+        sources = []
+    kept = [(name, value) for name, value in fields if name != "from" and (name in BY_PLACE or not _is_empty(value))]
+    return FormData([*kept, *(("from", source) for source in sources)])
+
+
+def _is_empty(value: str | Upload) -> bool:
+    """Text that is none, or what a browser sends for a file that nobody chose."""
+    return value == "" if isinstance(value, str) else not value.filename and not value.size

@@ -2,8 +2,9 @@
 
 A server on loopback is not private by itself. Any web page can send requests to it, and with DNS rebinding read the
 answers. So the Host header has to be a name of ours, a foreign Origin may only read what a browser hides from it, and
-whoever is let in from other machines has a password. gradio brings routes that this app does not use (a proxy, code
-editing, recordings, a login of its own); they do not exist here.
+whoever is let in from other machines has a password. A proxy is one that was named (`--trusted-host`), and what looks
+through folders or changes collections needs the server's secret (`secret.py`) besides. gradio brings routes that this
+app does not use (a proxy, code editing, recordings, a login of its own); they do not exist here.
 """
 
 from __future__ import annotations
@@ -14,15 +15,26 @@ import binascii
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 import json
-import socket
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 from starlette.exceptions import HTTPException
 
+from lookalike.app.hosts import (
+    forwarded,
+    host_name,
+    is_address,
+    is_loopback,
+    named_proxy,
+    names,
+    perhaps_a_proxy,
+    trustable,
+    without_port,
+)
+from lookalike.app.secret import HEADER, POWERS, Secret, split_token
 from lookalike.errors import InputError
 
 __all__ = ["DRAIN_BYTES", "MAX_UPLOAD", "Guard", "error_body", "is_loopback"]
@@ -80,20 +92,11 @@ GRADIO_PAGES = frozenset(
 GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
 GRADIO_FILES = ("file=", "file/")
 MIN_TOKEN = 16
+
 CHALLENGES = [
     (b"www-authenticate", b'Basic realm="lookalike", charset="UTF-8"'),
     (b"www-authenticate", b'Bearer realm="lookalike"'),
 ]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def error_body(kind: str, message: str) -> dict[str, dict[str, str]]:
@@ -117,6 +120,8 @@ class Guard:
         Each lets a program in to the REST API, as ``Authorization: Bearer TOKEN``.
     trusted_hosts : sequence of str
         Names, with a port or for all ports, under which a proxy passes requests on.
+    secret : Secret or None
+        What a request needs to look through folders, index them and delete collections; None: nobody may.
     files : bool
         Serve what gradio keeps for its own components, as the simple page needs.
     max_upload : int
@@ -139,12 +144,14 @@ class Guard:
         auth: str | None = None,
         tokens: Sequence[str] = (),
         trusted_hosts: Sequence[str] = (),
+        secret: Secret | None = None,
         files: bool = False,
         max_upload: int = MAX_UPLOAD,
         patience: float = PATIENCE,
     ) -> None:
         self._app, self._max_upload, self._patience = app, max_upload, patience
-        self._trusted = frozenset(map(_host_name, trusted_hosts))
+        self._trusted = frozenset(map(host_name, trusted_hosts))
+        self._local = secret
         self._secret, self._tokens = _secret(auth), tuple(map(_token, tokens))
         if self._secret is None and not self._tokens and not (is_loopback(host) and not self._trusted):
             reached = f"host {host!r}" if not is_loopback(host) else f"trusted host {min(self._trusted)!r}"
@@ -154,7 +161,7 @@ class Guard:
             )
         self._port = port
         self._files = files
-        self._any_address, self._names = _names(host)
+        self._any_address, self._names = names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -171,32 +178,75 @@ class Guard:
         if refusal is not None:
             await _respond(shielded, *refusal)
             return
-        await self._limited(scope, receive, shielded)
+        token, rest = split_token(scope["query_string"].decode("latin-1")) if scope["path"] == "/" else (None, "")
+        if token is not None and scope["method"] in ("GET", "HEAD"):
+            await _take_token(shielded, self._local, token, rest)
+            return
+        # A copy: the server itself still has to know that HEAD was asked, and sends no body.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        await self._limited(
+            {**scope, "method": method, POWERS: self._has_powers(scope)}, receive, _head_only(shielded, scope)
+        )
+
+    def _has_powers(self, scope: Scope) -> bool:
+        headers = _Headers(scope["headers"])
+        if self._local is None or forwarded(scope["headers"]) is not None:
+            return False
+        tokens, cookies = headers.all(HEADER.lower().encode()), headers.all(b"cookie")
+        return self._local.is_in(tokens, cookies, headers.one(b"sec-fetch-site"))
 
     def _refuse(self, scope: Scope) -> tuple[int, str, str] | None:
         """Why this request is not let in: status, type and message."""
         headers = _Headers(scope["headers"])
         host = headers.one(b"host")
         if host is None or not self._is_ours(host):
-            shown = next(iter(self._names))
-            message = f"this server answers to http://{shown}:{self._port} only; open that address"
-            return 421, "MisdirectedRequest", message
+            return 421, "MisdirectedRequest", self._misdirected(host)
+        proxy = forwarded(scope["headers"])
+        if proxy is not None and not self._trusted:
+            message = f"this request was passed on by a proxy (it has {proxy}); {named_proxy('NAME')}"
+            return 403, "ForwardedRequest", message
         if not self._knows_secret(headers.one(b"authorization"), scope["path"]):
             expected = "the user and password" if self._secret is not None else "a token"
             return 401, "Unauthorized", f"expected {expected} that the server was started with"
+        refusal = self._refuse_page(scope, headers, host)
+        if refusal is None and not _is_served(scope["path"], self._files):
+            return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
+        return refusal
+
+    def _refuse_page(self, scope: Scope, headers: _Headers, host: str) -> tuple[int, str, str] | None:
+        """Why the web page that sends this request may not: it is another site's."""
         if scope["type"] == "websocket" or scope["method"] not in SAFE:
             origin = headers.all(b"origin")
-            foreign = any(o.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}") for o in origin)
+            foreign = [each for each in origin if not self._is_own_page(each, host)]
             if foreign or headers.one(b"sec-fetch-site") == "cross-site":
-                return 403, "ForbiddenOrigin", "requests from other web pages are refused"
+                return 403, "ForbiddenOrigin", f"requests from other web pages are refused{perhaps_a_proxy(foreign)}"
         elif _is_embedded(headers):
             return 403, "ForbiddenOrigin", "other web pages may link here, and not embed or read what is here"
-        if not _is_served(scope["path"], self._files):
-            return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
         return None
 
+    def _misdirected(self, host: str | None) -> str:
+        """What to do about a Host header that is not ours: behind a port mapping, a tunnel or a proxy it is another."""
+        here = f"this server answers to http://{next(iter(self._names))}:{self._port}"
+        name = trustable(host or "")
+        if name is None:
+            return f"{here} only; open that address"
+        if without_port(name) in self._names or (self._any_address and is_address(without_port(name))):
+            return (
+                f"{here}, and was asked as {name}: give a port mapping or tunnel the port {self._port} on both sides, "
+                f"or {named_proxy(name)}"
+            )
+        return f"{here} only; open that address, or, if {name} is a proxy or tunnel of yours, {named_proxy(name)}"
+
+    def _is_own_page(self, origin: str, host: str) -> bool:
+        """Whether a page is this server's own: as the browser asked for it, or under a proxy's name."""
+        scheme, _, where = origin.lower().partition("://")
+        return scheme in ("http", "https") and (where == host.lower() or self._is_trusted(where))
+
+    def _is_trusted(self, host: str) -> bool:
+        return host.lower() in self._trusted or without_port(host.lower()) in self._trusted
+
     def _is_ours(self, host: str) -> bool:
-        if host.lower() in self._trusted or _without_port(host.lower()) in self._trusted:
+        if self._is_trusted(host):
             return True
         name, _, port = host.lower().rpartition(":") if not host.endswith("]") else (host.lower(), "", "")
         if not name:  # no colon at all: a name without a port, which means 80
@@ -206,7 +256,7 @@ class Guard:
         if name in self._names:
             return True
         # Bound to all addresses, the machine's own are not known; but nobody can rebind the "name" 192.168.0.5.
-        return self._any_address and _is_address(name)
+        return self._any_address and is_address(name)
 
     def _knows_secret(self, authorization: str | None, path: str) -> bool:
         if self._secret is None and not self._tokens:
@@ -226,20 +276,28 @@ class Guard:
         """Run the app, watching the body as it comes; if it is too large or too slow, the answer is ours."""
         headers = _Headers(scope["headers"])
         body = _Body(receive, self._limit(headers), self._patience)
-        started = False
+        started = ended = False
 
         async def answer(message: Message) -> None:
-            nonlocal started
+            nonlocal started, ended
             if body.refused is None:
                 started = True
+                ended = message["type"] == "http.response.body" and not message.get("more_body", False)
                 await send(message)
 
         announced = headers.one(b"content-length") or "0"
         if announced.isdigit() and int(announced) > body.limit:
             body.refused = 413
         else:
-            with contextlib.suppress(_Refused):
+            try:
                 await self._app(scope, body.receive, answer)
+            except _Refused:
+                pass
+            except Exception:
+                if not ended:
+                    raise
+                # The answer has said so; passed on, it would cost the connection, and with it the client's next request.
+                logging.getLogger("uvicorn.error").exception("an error inside lookalike")
         if body.refused is None or started:
             return
         if body.refused == 408:
@@ -322,39 +380,6 @@ def _token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _host_name(name: str) -> str:
-    """A trusted name as Host headers have it."""
-    plain = name.strip().lower()
-    if not plain or any(c in plain for c in "/@*?# ") or not plain.isprintable():
-        raise InputError(f"trusted host: expected a name as in photos.example or photos.example:8443, got {name!r}")
-    return plain
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
-
-
-def _names(host: str) -> tuple[bool, dict[str, None]]:
-    """Whether `host` stands for all addresses, and the names in Host headers that mean this server."""
-    bracketed = f"[{host}]" if ":" in host else host.lower()
-    local = ["127.0.0.1", "localhost", "[::1]"]
-    if is_loopback(host):
-        return False, dict.fromkeys([bracketed, *local])
-    if host in ("", "0.0.0.0", "::"):
-        own = socket.gethostname().lower()
-        return True, dict.fromkeys([own, own.partition(".")[0], f"{own}.local", *local])
-    return False, dict.fromkeys([bracketed])
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
 def _is_served(path: str, files: bool) -> bool:
     if any(c < " " for c in path):  # routes are matched line by line
         return False
@@ -378,6 +403,32 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return shielded
+
+
+def _head_only(send: Send, scope: Scope) -> Send:
+    """For HEAD: an answer ends with its head, even one that would go on for ever."""
+    if scope["method"] != "HEAD":
+        return send
+    is_begun = False
+
+    async def head(message: Message) -> None:
+        nonlocal is_begun
+        if not is_begun and message["type"] == "http.response.start":
+            is_begun = True
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
+
+    return head
+
+
+async def _take_token(send: Send, secret: Secret | None, token: str, rest: str) -> None:
+    """Exchange the address's token for a cookie; a wrong one, of an earlier server, just goes from the address."""
+    location = f"/?{rest}" if rest else "/"
+    headers = [(b"location", location.encode("latin-1")), (b"cache-control", b"no-store"), (b"content-length", b"0")]
+    if secret is not None and secret.is_token(token):
+        headers.append((b"set-cookie", secret.cookie().encode()))
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _respond(send: Send, status: int, kind: str, message: str, drain: Receive | None = None) -> None:

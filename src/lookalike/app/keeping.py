@@ -33,20 +33,20 @@ MAX_COPIES = 200  # of one group
 MAX_FILES = 100_000  # that are looked at, to say how many pictures a folder holds
 
 
-def listed(service: Service, details: bool = False) -> list[dict[str, Any]]:
-    """The collections by name, the default first; with `details`, what each holds."""
+def listed(service: Service, details: bool = False, *, folders: bool = False) -> list[dict[str, Any]]:
+    """The collections by name, the default first; with `details`, what each holds, and with `folders`, where they are from."""
     names = [{"name": name, "default": name == service.default} for name in service.names()]
-    return [{**item, **_details(service, str(item["name"]))} for item in names] if details else names
+    return [{**item, **_details(service, str(item["name"]), folders)} for item in names] if details else names
 
 
-def _details(service: Service, name: str) -> dict[str, Any]:
+def _details(service: Service, name: str, folders: bool) -> dict[str, Any]:
     try:
         status = service.peek(name)
     except LookalikeError as error:
-        return {"pictures": None, "problem": str(error)}
+        return {"pictures": None, "problem": service.told(error)}
     found: dict[str, Any] = {key: status[key] for key in ("pictures", "missing", "labels", "bytes")}
     found["skipped"] = len(status["skipped"])
-    if service.local:
+    if folders:
         found["folders"] = [{**root, "path": printable(root["path"])} for root in status["roots"]]
     return found
 
@@ -61,7 +61,8 @@ def skipped(service: Service, name: str | None) -> dict[str, Any]:
         Skipped(Path(item["path"]), item["reason"], "file" if at < first else "other")
         for at, item in enumerate(status["skipped"])
     ]
-    return {"total": len(items), "reasons": jobs.reasons(items, roots)}
+    reasons = [{**each, "reason": service.told_text(each["reason"])} for each in jobs.reasons(items, roots)]
+    return {"total": len(items), "reasons": reasons}
 
 
 def create(service: Service, folder: str, name: str | None = None, *, join: bool = False) -> Job:
@@ -89,6 +90,7 @@ def create(service: Service, folder: str, name: str | None = None, *, join: bool
     if any(separator in chosen for separator in ("/", os.sep)):
         raise InputError(f"name: expected one without a slash, got {printable(chosen)[:100]!r}")
     target = home.resolve(chosen)
+    chosen = service.spelled(chosen)
     service.jobs.check_idle()
     is_new = chosen not in service.names()
     if not (is_new or join or _holds(service.collection(chosen), path)):
@@ -135,6 +137,7 @@ def delete(service: Service, name: str) -> None:
     CollectionNotFoundError
         If there is none of that name.
     """
+    name = service.spelled(name)
     if name == service.default:
         raise CollectionError(
             f"the server was started with {name}; stop it, then `lookalike collections delete {name}`"

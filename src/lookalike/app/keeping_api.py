@@ -1,15 +1,18 @@
-"""The routes that change something: collections, jobs, duplicates. Folders and deleting are for this machine only."""
+"""The routes that change something: collections, jobs, duplicates.
+
+Folders, indexing and deleting are for the server's own machine only, and for those who have the server's secret.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Path
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from fastapi import Query as Parameter
 from starlette.exceptions import HTTPException
 
 from lookalike.app import keeping
-from lookalike.app.forms import ID_LIMIT
+from lookalike.app.forms import ID_LIMIT, FilledRoute
 from lookalike.app.schemas import (
     Collections,
     Decided,
@@ -22,6 +25,7 @@ from lookalike.app.schemas import (
     NewCollection,
     SkippedFiles,
 )
+from lookalike.app.secret import HEADER, has_powers
 from lookalike.app.service import Service
 
 __all__ = ["add_keeping"]
@@ -29,15 +33,27 @@ __all__ = ["add_keeping"]
 In = Annotated[str | None, Parameter(alias="in", max_length=200, description="Name of a collection, never a path.")]
 Name = Annotated[str, Path(max_length=200)]
 
+ELSEWHERE: Final = "folders are indexed and collections deleted on the server's own machine only"
+NO_SECRET: Final = (
+    "this needs the server's secret: open the address that `lookalike serve` printed, the one with ?token= in it; "
+    f"programs send the token as {HEADER}"
+)
+
 
 def add_keeping(api: FastAPI, service: Service) -> None:
     """Add them to the API."""
 
-    def on_this_machine() -> None:
+    def on_this_machine(request: Request) -> None:
         if not service.local:
-            raise HTTPException(403, "folders are indexed and collections deleted on the server's own machine only")
+            raise HTTPException(403, ELSEWHERE)
+        may_change(request)
 
-    local = APIRouter(dependencies=[Depends(on_this_machine)], tags=["collections"])
+    def may_change(request: Request) -> None:
+        """Where other machines get in, everybody who does has a password or a token already."""
+        if service.local and not has_powers(request.scope):
+            raise HTTPException(403, NO_SECRET)
+
+    local = APIRouter(route_class=FilledRoute, dependencies=[Depends(on_this_machine)], tags=["collections"])
 
     @local.get("/folders", response_model=Folders)
     def folders(path: Annotated[str, Parameter(max_length=4096)] = "") -> dict[str, Any]:
@@ -47,12 +63,12 @@ def add_keeping(api: FastAPI, service: Service) -> None:
     @local.post("/collections", status_code=202, response_model=JobState)
     def create(new: NewCollection) -> dict[str, Any]:
         """Index a folder of this machine; the answer is a job to watch."""
-        return keeping.create(service, new.folder, new.name or None, join=new.join).to_json()
+        return service.told_job(keeping.create(service, new.folder, new.name or None, join=new.join))
 
     @local.post("/collections/{name}/update", status_code=202, response_model=JobState)
     def update(name: Name) -> dict[str, Any]:
         """Look again at a collection's folders; the answer is a job to watch."""
-        return keeping.update(service, name).to_json()
+        return service.told_job(keeping.update(service, name))
 
     @local.delete("/collections/{name}", response_model=Deleted)
     def delete(name: Name) -> dict[str, Any]:
@@ -63,19 +79,24 @@ def add_keeping(api: FastAPI, service: Service) -> None:
     @local.delete("/jobs/{id}", response_model=JobState)
     def stop(id: Annotated[int, Path(ge=0, le=ID_LIMIT)]) -> dict[str, Any]:
         """Stop a job; what it has done is kept."""
-        return service.jobs.stop(id).to_json()
+        return service.told_job(service.jobs.stop(id))
 
     api.include_router(local)
 
     @api.get("/jobs", tags=["collections"], response_model=Jobs)
-    def jobs() -> dict[str, Any]:
+    def jobs(request: Request) -> dict[str, Any]:
         """What is being indexed and what was, the latest first."""
-        return {"jobs": [job.to_json() for job in service.jobs.all()], "local": service.local}
+        may = service.local and has_powers(request.scope)
+        return {
+            "jobs": [service.told_job(job) for job in service.jobs.all()],
+            "local": may,
+            "needs_token": service.local and not may,
+        }
 
     @api.get("/collections", tags=["collections"], response_model=Collections, response_model_exclude_unset=True)
-    def collections(details: bool = False) -> dict[str, Any]:
+    def collections(request: Request, details: bool = False) -> dict[str, Any]:
         """The collections that can be searched, the default first; with `details`, what each holds."""
-        return {"collections": keeping.listed(service, details)}
+        return {"collections": keeping.listed(service, details, folders=service.local and has_powers(request.scope))}
 
     @api.get("/skipped", tags=["collections"], response_model=SkippedFiles)
     def skipped(name: In = None) -> dict[str, Any]:
@@ -95,7 +116,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         """A page of the groups of the same picture, largest first."""
         return keeping.duplicate_groups(service, name, similarity, offset, limit, ignored)
 
-    @api.post("/duplicates", tags=["collections"], response_model=Marked)
+    @api.post("/duplicates", tags=["collections"], response_model=Marked, dependencies=[Depends(may_change)])
     def decide(decided: Decided, name: In = None) -> dict[str, Any]:
         """Remember what was decided about pictures of a group."""
         keeping.mark(service, name, decided.ids, decided.decision)

@@ -46,7 +46,7 @@ def _mount(app: FastAPI, service: Service, simple: bool) -> FastAPI:
         pwa=False,
         mcp_server=False,
         enable_monitoring=False,
-        show_error=simple,
+        show_error=False,  # of an error that nobody thought of; gradio.Error is shown all the same
         max_file_size=MAX_UPLOAD,
     )
     return mounted

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import os
-import secrets
 import stat
 import threading
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from lookalike._files import part_name
 from lookalike.collection.home import home
 from lookalike.collection.records import Entry, printable
 from lookalike.errors import IdError, ImageError
@@ -110,7 +110,7 @@ class Thumbnails:
         return Picture(body, "image/jpeg", etag)
 
     def _keep(self, path: Path, body: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        temporary = path.with_name(part_name(path.name))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Not forced onto the disk, as what matters is: a torn one has no end and is made again.

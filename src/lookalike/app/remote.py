@@ -22,7 +22,7 @@ def add_remote_search(service: Service) -> None:
         try:
             answer = service.search(Query((*parts, *([Part(url=url)] if url else [])), k=int(k)), collection or None)
         except LookalikeError as error:
-            raise gradio.Error(str(error), print_exception=False) from None
+            raise gradio.Error(service.told(error), print_exception=False) from None
         # Not "path": gradio's clients take what has one for a file to download.
         results = [_without_path(found.hit.to_json(), printable(found.hit.relative)) for found in answer.found]
         return {"results": results, "timing_ms": answer.timing_ms}

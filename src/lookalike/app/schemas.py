@@ -234,10 +234,11 @@ class JobState(BaseModel):
 
 
 class Jobs(BaseModel):
-    """The latest first; `local`: whether folders can be indexed over the API at all."""
+    """The latest first; `local`: whether this request may index folders; `needs_token`: it could with the server's secret."""
 
     jobs: list[JobState]
     local: bool
+    needs_token: bool
 
 
 class Crumb(BaseModel):

@@ -57,7 +57,7 @@ def serve(
     open_browser : bool
         Show the app in the user's browser.
     on_ready : callable, optional
-        Called with the address as soon as requests are answered.
+        Called with the address as soon as requests are answered. It holds the server's secret, where there is one.
     tokens : sequence of str
         Each lets a program in to the REST API, as ``Authorization: Bearer TOKEN``.
     trusted_hosts : sequence of str
@@ -114,6 +114,11 @@ class AppServer:
     ----------
     url : str
         Address of the page, with a slash at its end.
+    token : str or None
+        The secret that is needed to look through folders, index them and delete collections; new with each start. None
+        where nobody may, because other machines can reach the server.
+    address : str
+        What a person opens: `url` with the token.
 
     Examples
     --------
@@ -174,6 +179,7 @@ class AppServer:
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
         from lookalike.app.guard import Guard, is_loopback
+        from lookalike.app.secret import PARAMETER, Secret
         from lookalike.app.service import Service
 
         Guard(_nothing, port=0, **self._options)  # says what is wrong before anything is opened
@@ -183,14 +189,17 @@ class AppServer:
         self._socket = stack.enter_context(bind(self._host, self._port))
         port: int = self._socket.getsockname()[1]
         self.url = f"http://{_shown(self._host)}:{port}/"
+        secret = Secret(port) if local else None
+        self.token = secret and secret.token
+        self.address = f"{self.url}?{PARAMETER}={self.token}" if local else self.url
         stack.enter_context(_gradio_folder())
-        app = Guard(create_app(service, simple=self._simple), port=port, **self._options)
+        app = Guard(create_app(service, simple=self._simple), port=port, secret=secret, **self._options)
         started = threading.Event()
 
         def ready() -> None:
             started.set()
             if self._on_ready is not None:
-                self._on_ready(self.url)
+                self._on_ready(self.address)
 
         self._server = _uvicorn(app, ready, self._patience)
         warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)

@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image
 
 from lookalike import _fetch
-from lookalike.app.jobs import Jobs
+from lookalike._files import one_spelling
+from lookalike.app.jobs import Job, Jobs
 from lookalike.app.memory import QueryPictures
+from lookalike.app.messages import public_error, public_text
 from lookalike.app.pictures import Picture, Thumbnails, cache_folder, original
 from lookalike.app.queries import MAX_K, Part, Query
 from lookalike.app.searching import Answer, Searcher
@@ -25,7 +27,7 @@ from lookalike.collection import Collection, home
 from lookalike.collection.filters import Filter
 from lookalike.collection.records import Entry, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
-from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError
+from lookalike.errors import CollectionNotFoundError, InputError, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.viz.report import Page
@@ -100,11 +102,23 @@ class Service:
         CollectionNotFoundError
             If there is none; a path is never a name.
         """
-        name = name or self.default
+        name = self.spelled(name or self.default)
         with self._guard:
             if name not in self._open:
                 self._open[name] = self._opened(name)
             return self._open[name]
+
+    def spelled(self, name: str) -> str:
+        """A collection's name as it is on disk: é may be one character there, or two."""
+        if name.isascii():
+            return name
+        if one_spelling(name) == one_spelling(self.default):
+            return self.default
+        try:
+            path = home.resolve(name)
+        except InputError:
+            return name
+        return path.name if one_spelling(path.name) == one_spelling(name) else name
 
     def peek(self, name: str) -> dict[str, Any]:
         """The status of a collection, which is not kept open for that."""
@@ -131,10 +145,32 @@ class Service:
             raise missing from None
         if (path.parent, path.name) != (home.resolve("x").parent, name) or not path.is_dir():
             raise missing
-        try:
-            return Collection.open(path)
-        except CollectionError as error:  # whoever asks over the network need not know where it lies
-            raise type(error)(str(error).replace(str(path), name)) from None
+        return Collection.open(path)
+
+    # --- what is told over the network ---------------------------------------------------------------------------------
+
+    def told(self, error: BaseException) -> str:
+        """An error's message for somebody who need not know where things lie on this machine."""
+        return public_error(error, self._places())
+
+    def told_text(self, text: str) -> str:
+        """Any other text for them."""
+        return public_text(text, self._places())
+
+    def told_job(self, job: Job) -> dict[str, Any]:
+        """A job for them."""
+        shown = job.to_json()
+        places = self._places()
+        if shown["error"] is not None:
+            shown["error"] = public_text(shown["error"], places)
+        for item in [*shown["report"]["skipped"], *shown["report"]["reasons"]] if shown["report"] else ():
+            item["reason"] = public_text(item["reason"], places)
+        return shown
+
+    def _places(self) -> dict[str, str]:
+        """The folders that messages name most, and what they are called over the network."""
+        known = {str(collection.path): name for name, collection in self.opened().items()}
+        return known | {str(home.resolve("x").parent): ""}
 
     # --- search ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +213,11 @@ class Service:
         """What a collection holds and how exact its search is; files by their names, without the folders above."""
         collection = self.collection(name)
         status = {key: value for key, value in collection.status().items() if key not in ("path", "roots")}
-        status["skipped"] = [{**file, "path": printable(Path(file["path"]).name)} for file in status.get("skipped", [])]
+        places = self._places()
+        status["skipped"] = [
+            {**file, "path": printable(Path(file["path"]).name), "reason": public_text(file["reason"], places)}
+            for file in status.get("skipped", [])
+        ]
         return status | {"model_title": collection.model.title}
 
     def details(self, id: int, name: str | None = None) -> dict[str, Any]:

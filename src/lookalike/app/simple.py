@@ -36,7 +36,7 @@ def create_simple(service: Service) -> Interface:
                 for found in answer.found
             ]
         except LookalikeError as error:
-            raise gradio.Error(str(error), print_exception=False) from None
+            raise gradio.Error(service.told(error), print_exception=False) from None
 
     picture = gradio.Image(type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture")
     take_as_it_is(picture)

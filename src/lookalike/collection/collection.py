@@ -173,7 +173,8 @@ class Collection:
         Parameters
         ----------
         query
-            | a path, a URL (http or https), a PIL image, the bytes of a picture, or uint8 pixels (height, width, 3);
+            | a path (a ``file://`` URL is one), a URL (http or https), a PIL image, the bytes of a picture, or uint8 pixels
+              (height, width, 3);
             | a vector of the collection's dimension;
             | an entry's id (int), which leaves that entry out of the results;
             | or a list of those: the mean of their unit vectors. A list of floats is one vector, a list of ints ids.

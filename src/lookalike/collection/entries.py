@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lookalike._files import one_spelling
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.collection.records import Entry, Hit
 from lookalike.errors import CollectionError, IdError, InputError
@@ -30,6 +31,7 @@ __all__ = [
     "results",
     "several",
     "similarities",
+    "stored_labels",
 ]
 
 AT_ONCE = 500  # ids in one question; SQLite takes 999, newer ones more
@@ -49,8 +51,14 @@ def encode_label(label: str) -> bytes:
 
 
 def decode_label(label: bytes) -> str:
-    """The inverse of `encode_label`."""
-    return label.decode("utf-8", "surrogateescape")
+    """A label as people see it: folders whose names differ only in how Unicode spells them are one."""
+    return one_spelling(label.decode("utf-8", "surrogateescape"))
+
+
+def stored_labels(connection: sqlite3.Connection, is_wanted: Callable[[str], bool]) -> list[bytes]:
+    """Labels as the catalogue holds them, of those that people see as one that is wanted."""
+    rows = connection.execute("SELECT DISTINCT label FROM entries")
+    return [label for (label,) in rows if is_wanted(decode_label(label))]
 
 
 def count(connection: sqlite3.Connection) -> int:
@@ -78,7 +86,7 @@ def one(connection: sqlite3.Connection, entry: Any) -> Entry:
 
 def page(connection: sqlite3.Connection, offset: int, limit: int, label: str | None) -> list[Entry]:
     """Entries that can be found, by id."""
-    where, values = _by_label(label)
+    where, values = _by_label(connection, label)
     rows = connection.execute(
         f"{_COLUMNS} WHERE e.missing = 0{where} ORDER BY e.id LIMIT ? OFFSET ?", (*values, limit, offset)
     )
@@ -87,7 +95,7 @@ def page(connection: sqlite3.Connection, offset: int, limit: int, label: str | N
 
 def ids(connection: sqlite3.Connection, label: str | None) -> IdArray:
     """All ids that can be found, ascending."""
-    where, values = _by_label(label)
+    where, values = _by_label(connection, label)
     rows = connection.execute(f"SELECT e.id FROM entries e WHERE e.missing = 0{where} ORDER BY e.id", values)
     return np.fromiter((row[0] for row in rows), np.int64)
 
@@ -95,7 +103,13 @@ def ids(connection: sqlite3.Connection, label: str | None) -> IdArray:
 def labels(connection: sqlite3.Connection) -> dict[str, int]:
     """Labels and their counts."""
     rows = connection.execute("SELECT label, count(*) FROM entries WHERE missing = 0 GROUP BY label ORDER BY label")
-    return {decode_label(label): number for label, number in rows}
+    found: dict[str, int] = {}
+    for label, number in rows:
+        name = decode_label(label)
+        found[name] = found.get(name, 0) + number
+    return (
+        found if all(map(str.isascii, found)) else dict(sorted(found.items(), key=lambda item: encode_label(item[0])))
+    )
 
 
 def several(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[Entry]:
@@ -167,8 +181,15 @@ def similarities(card: ModelCard, distances: FloatArray) -> Array:
     return np.asarray(card.similarity(1.0 - distances.astype(np.float64)))
 
 
-def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
-    return ("", ()) if label is None else (" AND e.label = ?", (encode_label(label),))
+def _by_label(connection: sqlite3.Connection, label: str | None) -> tuple[str, tuple[bytes, ...]]:
+    if label is None:
+        return "", ()
+    encoded = encode_label(label)
+    if label.isascii():
+        return " AND e.label = ?", (encoded,)
+    name = one_spelling(label)
+    same = stored_labels(connection, lambda each: each == name)[:AT_ONCE]
+    return f" AND e.label IN ({', '.join('?' * len(same))})", tuple(same)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

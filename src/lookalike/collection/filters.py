@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from lookalike._files import one_spelling
 from lookalike._typing import IdArray
-from lookalike.collection.entries import encode_label
+from lookalike.collection.entries import AT_ONCE, encode_label, stored_labels
 from lookalike.errors import InputError
 
 __all__ = ["SHAPES", "Filter", "Shape", "matching_ids"]
@@ -21,6 +23,8 @@ SHAPES: Final[tuple[Shape, ...]] = ("landscape", "portrait", "square")
 
 # Up to so much longer than wide is still a square to the eye.
 SQUARE: Final = 1.05
+
+FEW: Final = 50  # folders that are asked for as ranges; SQLite takes expressions of depth 1,000
 
 LATEST: Final = 2**63 - 1  # nanoseconds: in the year 2262
 
@@ -82,11 +86,49 @@ class Filter:
 def matching_ids(connection: sqlite3.Connection, wanted: Filter) -> IdArray:
     """Ids of the entries that can be found and pass, int64, ascending."""
     where, values = _where(wanted)
-    rows = connection.execute(
-        f"SELECT e.id FROM entries e JOIN features f ON f.id = e.feature WHERE e.missing = 0{where} ORDER BY e.id",
-        values,
-    )
-    return np.fromiter((row[0] for row in rows), np.int64)
+    found = []
+    for inside, labels in _labels(connection, wanted.labels):
+        rows = connection.execute(
+            "SELECT e.id FROM entries e JOIN features f ON f.id = e.feature"
+            f" WHERE e.missing = 0{inside}{where} ORDER BY e.id",
+            (*labels, *values),
+        )
+        found.append(np.fromiter((row[0] for row in rows), np.int64))
+    if len(found) == 1:
+        return found[0]
+    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def _labels(connection: sqlite3.Connection, wanted: tuple[str, ...]) -> Iterator[tuple[str, list[bytes]]]:
+    """SQL for the folders wanted, with its values: in as many parts as SQLite needs, which share no entry."""
+    if not wanted:
+        yield "", []
+        return
+    folders = [label.strip("/") for label in wanted]
+    encoded = [encode_label(folder) for folder in folders]
+    if len(folders) <= FEW and all(map(str.isascii, folders)):
+        # From "a/" up to, and without, "a0": the byte after the slash.
+        each = "e.label = ? OR (e.label >= ? AND e.label < ?)"
+        bounds = [part for folder in encoded for part in (folder, folder + b"/", folder + b"0")]
+        yield f" AND ({' OR '.join([each] * len(encoded))})", bounds
+        return
+    names = frozenset(map(one_spelling, folders))
+    inside = stored_labels(connection, lambda label: not names.isdisjoint(_folders_of(label)))
+    for first in range(0, len(inside), AT_ONCE):
+        part = inside[first : first + AT_ONCE]
+        yield f" AND e.label IN ({', '.join('?' * len(part))})", part
+
+
+def _folders_of(label: str) -> list[str]:
+    """A folder, and those that it lies in.
+
+    Examples
+    --------
+    >>> _folders_of("a/b/c")
+    ['a/b/c', 'a/b', 'a']
+    """
+    parts = label.split("/")
+    return ["/".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
 
 
 def _where(wanted: Filter) -> tuple[str, list[Any]]:
@@ -97,13 +139,6 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
         terms.append(term)
         values.extend(given)
 
-    if wanted.labels:
-        folders = [encode_label(label.strip("/")) for label in wanted.labels]
-        # From "a/" up to, and without, "a0": the byte after the slash.
-        add(
-            "(" + " OR ".join(["e.label = ? OR (e.label >= ? AND e.label < ?)"] * len(folders)) + ")",
-            *(part for folder in folders for part in (folder, folder + b"/", folder + b"0")),
-        )
     if wanted.after is not None:
         add("e.mtime_ns >= ?", _day(wanted.after, "after"))
     if wanted.before is not None:

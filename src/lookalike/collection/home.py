@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from lookalike._files import atomic_write
+from lookalike._files import atomic_write, one_spelling, spellings
 from lookalike._home import home
 from lookalike._typing import PathLike
 from lookalike.collection.catalog import CATALOG, check_folder
@@ -59,12 +59,20 @@ def resolve(name_or_path: PathLike) -> Path:
     is_plain = text.isprintable() or not text.isascii()
     if not text or text.startswith(".") or not is_plain or "\0" in text or len(os.fsencode(text)) > MAX_NAME:
         raise InputError(f"collection: expected a name or a path with a separator, got {text!r}")
-    return _collections() / text
+    return _collections() / _spelled(text)
+
+
+def _spelled(name: str) -> str:
+    """A name as the collection there has it, however Unicode spells é; composed if there is none."""
+    if name.isascii():
+        return name
+    there = (form for form in spellings(name) if (_collections() / form).exists())
+    return next(there, one_spelling(name))
 
 
 def name_for_folder(folder: PathLike) -> str:
     """The name of the collection for a folder: the folder's own."""
-    name = os.fsencode(absolute(folder).name).decode("utf-8", "replace")
+    name = one_spelling(os.fsencode(absolute(folder).name).decode("utf-8", "replace"))
     name = "".join(character if character.isprintable() else "_" for character in name).strip().lstrip(".-")
     while len(name.encode()) > MAX_NAME:
         name = name[:-1]

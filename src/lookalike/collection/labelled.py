@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lookalike._files import one_spelling, spellings
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.collection.entries import decode_label
 from lookalike.collection.segments import FeatureStore
@@ -132,7 +133,8 @@ def _look_up(given: Mapping[str, Sequence[str]], path: bytes, root: bytes | None
     names = [full.as_posix(), full.name]
     if root is not None and full.is_relative_to(os.fsdecode(root)):
         names.insert(0, full.relative_to(os.fsdecode(root)).as_posix())
-    return next((tuple(given[name]) for name in names if name in given), ())
+    known = (form for name in names for form in spellings(name) if form in given)
+    return tuple(one_spelling(label) for label in next((given[name] for name in known), ()))
 
 
 def _check_named(named: list[tuple[str, ...]], labels: Labels) -> None:

@@ -37,6 +37,7 @@ CREATE TEMP TABLE single (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE gone (entry INTEGER PRIMARY KEY, path BLOB NOT NULL, feature INTEGER NOT NULL, root INTEGER);
 CREATE INDEX temp.gone_by_feature ON gone(feature);
 CREATE TEMP TABLE away (entry INTEGER PRIMARY KEY);
+CREATE TEMP TABLE hurt (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 """
 
 
@@ -86,6 +87,7 @@ class Scan:
         self._singles: set[bytes] = set()
         for statement in _TABLES.strip().split(";\n"):
             connection.execute(statement)
+        connection.executemany("INSERT OR REPLACE INTO hurt VALUES (?, ?)", damaged)
 
     # --- which folders -----------------------------------------------------------------------------------------------
 
@@ -276,7 +278,9 @@ class Scan:
         self.connection.execute(f"DELETE FROM gone WHERE {where}", values)
 
     def _find_todo(self) -> None:
-        damaged = " OR ".join(f"e.feature BETWEEN {first} AND {last}" for first, last in self.damaged) or "0"
+        # The last range that begins at or before a feature: ranges share none.
+        last = "SELECT last FROM hurt WHERE first <= e.feature ORDER BY first DESC LIMIT 1"
+        damaged = f"coalesce(({last}) >= e.feature, 0)" if self.damaged else "0"
         same = f"e.is_file AND e.size = s.size AND e.mtime_ns = s.mtime_ns AND NOT ({damaged})"
         known = f"SELECT e.id FROM entries e JOIN seen s ON s.path = e.path WHERE {same}"
         self.unchanged = int(self.connection.execute(f"SELECT count(*) FROM ({known})").fetchone()[0])

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from lookalike.collection import entries as listing
 from lookalike.collection.catalog import CATALOG
 from lookalike.collection.models import read_card
 from lookalike.collection.scan import below
@@ -52,7 +53,7 @@ def describe(connection: sqlite3.Connection, folder: Path) -> dict[str, Any]:
         "candidates": generation.candidates if generation else None,
         "missing": number("SELECT count(*) FROM entries WHERE missing"),
         "duplicates": pictures - contents,
-        "labels": number("SELECT count(DISTINCT label) FROM entries WHERE missing = 0 AND label <> x''"),
+        "labels": len(listing.labels(connection).keys() - {""}),
         "roots": [_root(number, path, missing) for path, missing in _roots(connection)],
         "skipped_kinds": kinds,
         "generation": generation.id if generation else 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from lookalike._files import atomic_write
+from lookalike._files import atomic_write, one_spelling
 from lookalike._typing import PathLike
 from lookalike.data.walk import SUFFIXES, Found, label_of, walk
 from lookalike.errors import DatasetError, FormatError
@@ -60,7 +60,7 @@ def read_labels(folder: PathLike, suffixes: Collection[str] = SUFFIXES) -> dict[
         return read_labels_file(root / LABELS_FILE)
     found = (item.path for item in walk(root, suffixes) if isinstance(item, Found))
     labels = {path.relative_to(root).as_posix(): label_of(path, root) for path in found}
-    return {path: (label,) if label else () for path, label in labels.items()}
+    return {path: (one_spelling(label),) if label else () for path, label in labels.items()}
 
 
 def write_labels(folder: PathLike, labels: Mapping[str, Sequence[str]]) -> Path:
@@ -115,5 +115,5 @@ def _parse(line: str) -> tuple[str, tuple[str, ...]] | None:
         return None
     if parts.is_absolute() or ".." in parts.parts or path == ".":
         return None
-    names = (name.strip() for name in rest.split(";"))
+    names = (one_spelling(name.strip()) for name in rest.split(";"))
     return path, tuple(dict.fromkeys(name for name in names if name))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lookalike._download import check_room
-from lookalike._files import try_lock
+from lookalike._files import beside, try_lock
 from lookalike._typing import PathLike
 from lookalike.data.labels import LABELS_FILE, read_labels_file
 from lookalike.data.walk import SUFFIXES, Found, Skipped, label_of, walk
@@ -225,11 +225,11 @@ class _Work:
 
     @property
     def part(self) -> Path:
-        return self.target.with_name(self.target.name + ".part")
+        return beside(self.target, ".part")
 
     @property
     def log(self) -> Path:
-        return self.target.with_name(self.target.name + ".part.log")
+        return beside(self.target, ".part.log")
 
     def begun(self) -> bool:
         return self.log.exists()

@@ -3,7 +3,13 @@
 import { ApiError } from "./api.js";
 import { el, icon } from "./dom.js";
 
+// Browsers know no camera on a page that came over plain http from another machine.
+const NEEDS_HTTPS =
+  "It needs https: browsers give no camera to a page that comes over plain http from another machine. " +
+  "Put a proxy with a certificate in front of the server, or press Choose, which offers a phone's camera too.";
+
 export async function takePicture(root, take, refuse) {
+  if (!window.isSecureContext || !navigator.mediaDevices) return refuse(new ApiError("Camera", NEEDS_HTTPS));
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });

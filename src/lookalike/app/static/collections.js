@@ -9,6 +9,9 @@ import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
 const NOT_HERE =
   "New collections are made, brought up to date and deleted on the server's own machine only, " +
   "because that needs to look into its folders. There the command is: lookalike index FOLDER";
+const NO_TOKEN =
+  "This page was opened without the server's secret, which making, updating and deleting collections needs. " +
+  "Open the address that lookalike serve printed in its terminal: it ends in ?token= and the secret.";
 
 /** Open the dialog; `current` is the collection shown, `setCollection(name)` shows another, `refresh()` re-reads names. */
 export function openCollections({ current, setCollection, refresh }) {
@@ -50,7 +53,7 @@ async function list(context) {
   const rows = answer.collections.map((item) => row(context, item, jobs.local));
   const foot = jobs.local
     ? el("div", { class: "lk-sheet-foot" }, button("New collection", () => newCollection(context, answer.collections), { class: "is-primary" }))
-    : el("p", { class: "lk-remark" }, NOT_HERE);
+    : el("p", { class: "lk-remark" }, jobs.needs_token ? NO_TOKEN : NOT_HERE);
   sheet.show("Collections", el("ul", { class: "lk-collections" }, rows), foot);
   focusOn(sheet.body.querySelector(`[data-name="${CSS.escape(page.current)}"] button`) ?? sheet.heading);
 }
