@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from lookalike._threads import run_all, shares
+from lookalike import _threads
+from lookalike._threads import cgroup_cores, cores, run_all, shares
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -46,3 +49,55 @@ def test_shares_cover_everything_once_in_whole_groups(count, threads) -> None:
     assert [i for part in parts for i in range(count)[part]] == list(range(count))
     assert len(parts) >= min(threads, count)
     assert max(part.stop - part.start for part in parts) <= 16 * 32
+
+
+def groups(tmp_path: Path, membership: str, files: dict[str, str]) -> int | None:
+    """`cgroup_cores` of a machine with these files."""
+    for name, text in files.items():
+        (tmp_path / "mount" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mount" / name).write_text(text)
+    (tmp_path / "cgroup").write_text(membership)
+    return cgroup_cores(tmp_path / "cgroup", tmp_path / "mount")
+
+
+V1 = "11:memory:/docker/ab12\n4:cpu,cpuacct:/docker/ab12\n1:name=systemd:/docker/ab12\n"
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "wanted"),
+    [
+        ("0::/\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "10000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "300000 100000\n"}, 3),
+        ("0::/a/b\n", {"a/b/cpu.max": "400000 100000\n", "a/cpu.max": "700000 100000\n"}, 4),
+        ("0::/system.slice/docker-ab.scope\n", {"cpu.max": "100000 50000\n"}, 2),  # the path of the host
+        ("0::/../../a\n", {"a/cpu.max": "100000 100000\n"}, 1),
+        (V1, {"cpu,cpuacct/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, 3),
+        (V1, {"cpu/docker/ab12/cpu.cfs_quota_us": "100000\n", "cpu/docker/ab12/cpu.cfs_period_us": "100000\n"}, 1),
+        (V1, {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        (V1, {"cpu/cpu.cfs_quota_us": "100000\n"}, None),
+        ("4:cpu:/\n0::/\n", {"cpu/cpu.cfs_quota_us": "500000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 5),
+        ("5:cpuacct:/\n6:cpuset:/\n", {"cpuset/cpu.cfs_quota_us": "1\n", "cpu.max": "1 1\n"}, None),
+        ("0::/\n", {"cpu.max": "0 0\n"}, None),
+        ("0::/\n", {"cpu.max": "much\n"}, None),
+        ("0::/\n", {"cpu.max": "1 2 3\n"}, None),
+        ("\n::\nnonsense\n", {"cpu.max": "100000 100000\n"}, None),
+        ("", {"cpu.max": "100000 100000\n"}, None),
+    ],
+)
+def test_the_share_of_a_container_is_the_number_of_cores(membership, files, wanted, tmp_path: Path) -> None:
+    assert groups(tmp_path, membership, files) == wanted
+
+
+def test_no_control_groups_are_no_limit(tmp_path: Path) -> None:
+    assert cgroup_cores(tmp_path / "nothing", tmp_path / "nowhere") is None
+
+
+def test_cores_are_the_fewer_of_quota_and_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = len(os.sched_getaffinity(0))
+    for quota, wanted in ((1, 1), (own + 5, own), (None, own)):
+        monkeypatch.setattr(_threads, "_quota", lambda quota=quota: quota)
+        assert cores() == wanted

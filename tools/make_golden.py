@@ -40,6 +40,7 @@ def main() -> int:
         "ivfpq-ip": la.IVFPQIndex(nlist=8, m=4, nbits=4, metric="ip", by_residual=False).train(xt).add(xb),
         "ivfpq-rotation": la.IVFPQIndex(nlist=8, m=4, nbits=4, metric="cosine", rotation="opq:12").train(xt).add(xb),
     }
+    indexes["refined"] = la.RefinedIndex(la.IVFPQIndex(nlist=8, m=4, nbits=4)).train(xt).add(xb, ids=ids)
     expected = {"xb": xb, "xq": xq, "k": np.array(K), "nprobe": np.array(NPROBE)}
     for name, index in indexes.items():
         index.remove([3, 17])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["cores", "run_all", "shares"]
+__all__ = ["cgroup_cores", "cores", "run_all", "shares"]
 
 SHARES = 4  # of each thread: one that is late leaves its last ones to the others
 LONGEST = 16  # groups of one call: an interrupt waits for the end of a call
@@ -17,8 +19,67 @@ R = TypeVar("R")
 
 
 def cores() -> int:
-    """Processor cores that this process may use, which may be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use, which may be fewer than the machine has.
+
+    A container's share counts, too: threads beyond it are stopped for most of each period.
+    """
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(own, _quota() or own)
+
+
+@functools.cache  # asked at every search
+def _quota() -> int | None:
+    """Cores that the control groups of this process leave it, None where they set no limit."""
+    return cgroup_cores(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+
+
+def cgroup_cores(membership: Path, mount: Path) -> int | None:
+    """Cores of the smallest quota among the control groups that a process is in, rounded up; None if there is none.
+
+    Parameters
+    ----------
+    membership : path
+        ``/proc/self/cgroup``: lines ``0::/path`` (version 2) and ``4:cpu,cpuacct:/path`` (version 1).
+    mount : path
+        ``/sys/fs/cgroup``. A group is limited by those above it, too. In a container its path is often that of the host, which
+        cannot be seen there; the group itself is then what is mounted.
+    """
+    quotas = []
+    for line in _read_some(membership).splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        if number == "0" and not names:
+            quotas += [_share(_read_some(group / "cpu.max").split()) for group in _upwards(mount, path)]
+        elif "cpu" in names.split(","):
+            for root in (mount / names, mount / "cpu"):
+                for group in _upwards(root, path):
+                    files = (group / "cpu.cfs_quota_us", group / "cpu.cfs_period_us")
+                    quotas.append(_share([text for file in files for text in _read_some(file).split()]))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _upwards(root: Path, path: str) -> list[Path]:
+    """The group of a path below `root`, those above it, and `root`."""
+    parts = [part for part in path.split("/") if part not in {"", ".", ".."}]
+    return [root.joinpath(*parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+def _share(fields: list[str]) -> int | None:
+    """Whole cores of a quota and a period in microseconds; None for ``max``, −1 and what is no number."""
+    try:
+        quota, period = map(int, fields)
+    except ValueError:
+        return None
+    return -(-quota // period) if quota > 0 and period > 0 else None
+
+
+def _read_some(path: Path) -> str:
+    """The first 64 KiB of a file of the kernel; nothing where there is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1 << 16).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def run_all(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:

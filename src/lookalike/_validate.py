@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
 __all__ = [
+    "check_allow",
     "check_count",
     "check_ids",
     "check_metric",
@@ -95,6 +97,60 @@ def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
     if array.size and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int64).max):
         raise InputError(f"{name}: expected 0 to 2**63 - 1, got {int(array.min())} to {int(array.max())}")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_allow(allow: Any, below: int = 1 << 63) -> Array:
+    """Ids that a search may find, int64, or a mask over ids, bool; both of shape (n,).
+
+    Ids may come as a list, a set, a range or any array of integers. What no id can be, such as 2**63, is left out; of a range so is
+    what is not `below`, which need not be written out.
+
+    Raises
+    ------
+    InputError, DTypeError
+        If it is something else; the message says what it is.
+    """
+    kind = type(allow).__name__
+    if isinstance(allow, range):
+        array: Array = _within(allow if allow.step > 0 else allow[::-1], below)
+    elif isinstance(allow, AbstractSet | list | tuple):
+        array = _ids_of(list(allow))
+        if isinstance(allow, AbstractSet) and array.dtype == np.bool_:
+            raise InputError(f"allow: expected ids, or a mask in their order, got a {kind} of booleans")
+    else:
+        array = np.asarray(allow)
+    wanted = "expected ids (a list, set, range or array of integers) or a boolean mask, of shape (n,)"
+    if array.ndim != 1:
+        raise InputError(
+            f"allow: {wanted}, got {kind} of shape {array.shape}" if array.ndim else f"allow: {wanted}, got {kind}"
+        )
+    if array.size == 0 and array.dtype != np.bool_:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "biu":
+        raise DTypeError(f"allow: {wanted}, got {kind} of dtype {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+        array = array[array <= np.iinfo(np.int64).max]
+    return array if array.dtype.kind == "b" else array.astype(np.int64, copy=False)
+
+
+def _within(numbers: range, below: int) -> IdArray:
+    """What of a rising range lies in 0 to below − 1."""
+    start = numbers.start if numbers.start >= 0 else numbers.start % numbers.step
+    stop = min(numbers.stop, below)
+    return np.arange(start, stop, numbers.step, dtype=np.int64) if start < stop else np.empty(0, np.int64)
+
+
+def _ids_of(values: list[Any]) -> Array:
+    """A list as numpy takes it, but whole numbers as int64 whatever their size."""
+    try:
+        array: Array = np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"allow: expected ids of shape (n,), got a ragged sequence: {error}") from None
+    if array.dtype.kind in "biu" or array.ndim != 1:
+        return array
+    if all(isinstance(value, int | np.integer) for value in values):  # some of them beyond 64 bits
+        return np.array([value for value in values if 0 <= value < 1 << 63], np.int64)
+    return array
 
 
 def check_count(value: Any, name: str, low: int = 1, high: int | None = None) -> int:

@@ -113,6 +113,16 @@ def test_allow_filters_inside_the_search(filled: Collection) -> None:
     mask[wanted] = True
     assert filled.search(1, k=3, allow=mask) == filled.search(1, k=3, allow=np.array(wanted))
     assert filled.search(1, k=5, allow=set(wanted)) == filled.search(1, k=3, allow=wanted)
+    for same in (
+        frozenset(wanted),
+        dict.fromkeys(wanted).keys(),
+        range(2, 16, 7),
+        np.array([2, 9, 2**64 - 1], np.uint64),
+    ):
+        ids = [number for number in wanted if number in same]
+        assert filled.search(1, k=5, allow=same) == filled.search(1, k=3, allow=ids)
+    with pytest.raises(InputError, match="got generator"):
+        filled.search(1, allow=(number for number in wanted))
     assert filled.search(1, k=5, allow=[]) == []
     assert filled.search(1, k=5, allow=[1]) == []
     assert filled.search(1, k=5, allow=[10**12]) == []

@@ -155,8 +155,9 @@ def test_refined_life() -> None:
 
 
 def test_refined_bad_arguments(tmp_path: Path) -> None:
-    with pytest.raises(la.LookalikeError, match="use write_faiss"):
-        refined().save(tmp_path / "x.lka")
+    with pytest.raises(la.NotTrainedError):
+        la.index_factory("IVF8,PQ4x4,RFlat").save(tmp_path / "x.lka")
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(la.InputError, match="holds 800 vectors"):
         la.RefinedIndex(la.FlatIndex().add(XB))
     for k_factor in (0.5, True, "4"):

@@ -68,12 +68,77 @@ def test_wide_ids_are_filtered_by_ids(kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "allow", [[1.5], ["a"], [[1, 2]], 3, {1, 2}, np.array([1 + 0j]), np.zeros((N, 1), np.bool_), "all"]
-)
+@pytest.mark.parametrize("allow", [[1.5], ["a"], [[1, 2]], 3, np.array([1 + 0j]), np.zeros((N, 1), np.bool_), "all"])
 def test_what_is_not_a_filter(kind, allow) -> None:
     with pytest.raises(la.InputError, match="allow"):
         trained(kind).search(queries(), allow=allow)
+
+
+SAME_IDS = {
+    "set": {3, 9, 700},
+    "frozenset": frozenset({3, 9, 700}),
+    "keys": dict.fromkeys([700, 9, 3]).keys(),
+    "tuple": (9, 3, 700),
+    "numpy numbers": [np.int8(3), np.uint64(9), np.int64(700)],
+    "what no id can be": [3, 9, 700, 2**63, -(2**70), -1],
+    "a set of them": {3, 9, 700, 2**64},
+    "uint64 that is none": np.array([3, 9, 700, 2**63 + 3, 2**64 - 1], np.uint64),
+    "big-endian": np.array([3, 9, 700], ">i4"),
+    "read-only": np.frombuffer(np.array([3, 9, 700], np.uint16).tobytes(), np.uint16),
+    "strided": np.repeat(np.array([3, 9, 700]), 3)[::3],
+    "read-only mask": np.frombuffer(np.isin(np.arange(N), [3, 9, 700]).tobytes(), np.bool_),
+    "mask as a list": np.isin(np.arange(N), [3, 9, 700]).tolist(),
+}
+
+
+@pytest.mark.parametrize("name", SAME_IDS)
+def test_a_filter_of_any_kind_is_the_same_filter(name) -> None:
+    for kind in (*KINDS, "ivfflat"):
+        index = la.IVFFlatIndex(NLIST).train(base()).add(base()) if kind == "ivfflat" else trained(kind)
+        wanted = index.search(queries(), 5, nprobe=NLIST, allow=np.array([3, 9, 700]))
+        same(index.search(queries(), 5, nprobe=NLIST, allow=SAME_IDS[name]), wanted)
+        near = index.range_search(queries(), 1e30, nprobe=NLIST, allow=SAME_IDS[name])
+        assert set(near.ids.tolist()) == {3, 9, 700}
+    fine = la.Reranked(trained("ivfpq"), base())
+    assert set(fine.search(queries(), 3, nprobe=NLIST, allow=SAME_IDS[name]).ids.ravel()) == {3, 9, 700}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        *(range(5), range(100, 200), range(0, N, 7), range(N - 1, -1, -3), range(-50, 30, 4), range(20, -20, -6)),
+        *(range(0), range(5, 2), range(-9, -1), range(N - 5, 10**18), range(2**63, 2**64), range(-(10**18), 8, 3)),
+    ],
+)
+def test_a_range_is_a_filter_and_is_not_written_out(numbers) -> None:
+    wanted = [number for number in range(N) if number in numbers]
+    for kind in KINDS:
+        same(
+            trained(kind).search(queries(), 5, nprobe=NLIST, allow=numbers),
+            trained(kind).search(queries(), 5, nprobe=NLIST, allow=wanted),
+        )
+
+
+@pytest.mark.parametrize(
+    ("allow", "said"),
+    [
+        ("all", "got str"),
+        (b"ids", "got bytes"),
+        (3, "got int"),
+        ((i for i in [1]), "got generator"),
+        ({"a", "b"}, "got set of dtype <U1"),
+        ([1.5], "got list of dtype float64"),
+        ({True, False}, "got a set of booleans"),
+        ([[1], [1, 2]], "ragged"),
+        ([[1, 2]], r"got list of shape \(1, 2\)"),
+        (np.array(["a"]), "got ndarray of dtype <U1"),
+        (np.array([1, None]), "got ndarray of dtype object"),
+    ],
+)
+def test_what_is_no_filter_is_named(allow, said) -> None:
+    with pytest.raises(la.InputError, match=said) as caught:
+        trained("ivfpq").search(queries(), allow=allow)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_filter_is_not_changed() -> None:

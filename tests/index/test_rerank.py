@@ -91,3 +91,33 @@ def test_vectors_of_another_dimension_than_the_index_was_trained_with_later() ->
     index.train(base()).add(base())
     with pytest.raises(la.DimensionError, match=f"expected d={D} of the index, got {D - 1}"):
         fine.search(queries(), 3)
+
+
+ODD_ROWS = {"NaN": np.nan, "infinity": np.inf, "minus infinity": -np.inf}
+
+
+@pytest.mark.parametrize("odd", ODD_ROWS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_rows_that_are_not_finite_are_nobodys_neighbours(odd, metric, dtype) -> None:
+    """And the others keep their order."""
+    index = trained("ivfpq", metric)
+    vectors = base().astype(dtype)
+    bad = np.random.default_rng(0).random(N) < 0.4
+    vectors[bad, np.arange(N)[bad] % D] = ODD_ROWS[odd]
+    found = la.Reranked(index, vectors).search(queries(), 20, nprobe=NLIST, candidates=N)
+    mask = ~bad
+    kept = la.Reranked(index, base().astype(dtype)).search(queries(), 20, nprobe=NLIST, candidates=N, allow=mask)
+    same(found, kept)
+    every = la.Reranked(index, vectors).search(queries(), N, nprobe=NLIST, candidates=N)
+    assert ((every.ids >= 0).sum(axis=1) == mask.sum()).all()
+    assert np.isinf(every.distances[every.ids < 0]).all()
+
+
+def test_a_row_whose_distance_overflows_is_missing_not_first() -> None:
+    vectors = base().copy()
+    vectors[:50] = 3e38
+    for metric in METRICS:
+        result = la.Reranked(trained("ivfpq", metric), vectors).search(queries(), N, nprobe=NLIST, candidates=N)
+        assert np.isfinite(result.distances[result.ids >= 0]).all()
+        assert ((result.ids >= 0).sum(axis=1) == (N if metric == "cosine" else N - 50)).all()

@@ -125,3 +125,40 @@ def test_sums_and_residuals(rng) -> None:
     out = np.empty_like(x)
     assign.residuals(x, assigned, centroids, out)
     np.testing.assert_array_equal(out, x - centroids[assigned])
+
+
+@pytest.mark.parametrize("kernel", ENCODE)
+@pytest.mark.parametrize(("book", "points"), [(1.2e19, 1.2e19), (1.2e19, 1.0), (1.0, 1.2e19), (6e18, 1.2e19)])
+@pytest.mark.parametrize("ksub", [16, 33, 64])
+def test_codes_where_scores_overflow_are_those_of_centroids_that_are_there(kernel, book, points, ksub) -> None:
+    """What pads the codebook has a score of infinity, which is within a slack that overflows."""
+    rng = np.random.default_rng(ksub)
+    codebook = (book * rng.uniform(-1, 1, (2, ksub, 2))).astype(np.float32)
+    x = (points * rng.uniform(-1, 1, (40, 4))).astype(np.float32)
+    width = -(-ksub // 64) * 64
+    columns, norms = np.zeros((2, 2, width), np.float32), np.full((2, width), np.inf, np.float32)
+    columns[:, :, :ksub] = codebook.transpose(0, 2, 1)
+    codes = np.full((40, 2), 255, np.uint8)
+    with np.errstate(all="ignore"):
+        norms[:, :ksub] = np.einsum("jce,jce->jc", codebook, codebook)
+        kernel(x, codebook, columns, norms, codes)
+    every = np.stack([reference.squared_distances(x[:, 2 * j : 2 * j + 2], codebook[j]) for j in range(2)])
+    assert codes.max() < ksub
+    mine = np.take_along_axis(every, codes.T[:, :, None].astype(np.int64), axis=2)[:, :, 0]
+    assert (mine <= every.min(axis=2) * (1 + 1e-5)).all()
+    x[::3] = np.nan
+    x[1::3] = np.inf
+    with np.errstate(all="ignore"):
+        kernel(x, codebook, columns, norms, codes)
+    assert codes.max() < ksub
+
+
+@pytest.mark.parametrize("kernel", NEAREST)
+def test_points_that_are_not_finite_get_a_centroid_that_is_there(kernel) -> None:
+    centroids = np.random.default_rng(0).normal(size=(37, 3)).astype(np.float32)
+    x = np.full((5, 3), np.nan, np.float32)
+    x[1], x[2], x[3, 0] = np.inf, 3e38, -np.inf
+    with np.errstate(all="ignore"):
+        assigned, _ = run_nearest(kernel, x, centroids)
+    assert assigned.min() >= 0
+    assert assigned.max() < 37

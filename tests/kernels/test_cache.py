@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lookalike
+from lookalike.kernels import _jit
 
 SCRIPT = """
 import json
@@ -65,3 +66,32 @@ def test_without_a_folder_to_write_to_kernels_work_all_the_same(copied: Path, tm
     blocked.write_text("not a folder")
     done = run(copied, NUMBA_CACHE_DIR=str(blocked / "below"))
     assert done[1] == 0
+
+
+def test_the_version_of_numba_that_is_installed_has_the_cache_that_is_used() -> None:
+    """The interface is private: where it has changed, this fails, and kernels are compiled in every process."""
+    assert _jit.CACHE_FAULT == []
+
+
+@pytest.mark.parametrize(
+    "broken", ["del caching.IndexDataCacheFile", "caching.FunctionCache.__init__ = lambda self, f: None"]
+)
+def test_with_another_cache_in_numba_kernels_work_and_it_is_said_once(broken: str, copied: Path) -> None:
+    script = f"""
+import warnings
+from numba.core import caching
+{broken}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    exec({SCRIPT!r})
+print([str(one.message) for one in caught if "lookalike" in str(one.message)])
+"""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA_", "LOOKALIKE_"))}
+    env |= {"PYTHONPATH": str(copied.parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result, said = done.stdout.splitlines()
+    assert json.loads(result)[1] == 0  # found nowhere,
+    assert not list(copied.rglob("*.nbi"))  # and kept nowhere
+    assert said.count("lookalike kernels: they are compiled anew in every process") == 1
+    assert "numba" in said

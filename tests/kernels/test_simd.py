@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit
@@ -227,3 +231,23 @@ def test_splat() -> None:
     for value in (np.float32(1.25), np.float32(-np.inf)):
         _splat(value, out.ctypes.data)
         assert (out == value).all()
+
+
+@pytest.mark.parametrize("given", ["of", "avx512", "on", "\n"])
+def test_instructions_that_nobody_knows_are_named_once(given: str) -> None:
+    code = "from lookalike.kernels import simd, topk, assign; print(simd.instructions(), simd.available())"
+    outputs = {}
+    for wish in (given, "auto"):
+        env = os.environ | {"LOOKALIKE_SIMD": wish}
+        outputs[wish] = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+    assert outputs[given].stdout == outputs["auto"].stdout
+    assert outputs["auto"].stderr == ""
+    said = outputs[given].stderr
+    if not given.strip():  # as if it were not set
+        assert said == ""
+        return
+    assert said.count("lookalike kernels: LOOKALIKE_SIMD=") == 1
+    assert repr(given) in said
+    assert "expected one of auto, avx512vbmi, avx2, off" in said

@@ -13,7 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray
+from lookalike import _validate
+from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_vectors, unit_rows
 from lookalike.collection.models import embedder_for
 from lookalike.collection.segments import FeatureStore
@@ -186,13 +187,4 @@ def _image_of(array: Array) -> Image:
 
 def check_allow(allow: Any) -> Array | None:
     """Ids, or a boolean mask indexed by id; None lets every entry pass."""
-    if allow is None:
-        return None
-    array: Array | IdArray = np.asarray(sorted(allow) if isinstance(allow, set | frozenset) else allow)
-    if array.size == 0 and array.dtype != np.bool_:
-        return np.empty(0, np.int64)
-    if array.ndim != 1:
-        raise InputError(f"allow: expected ids or a mask of shape (n,), got {array.shape}")
-    if array.dtype != np.bool_ and array.dtype.kind not in "iu":
-        raise DTypeError(f"allow: expected int64 ids or a boolean mask, got dtype {array.dtype}")
-    return array
+    return None if allow is None else _validate.check_allow(allow)

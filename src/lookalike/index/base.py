@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
 from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, RangeResult, SearchResult
-from lookalike._validate import MAX_K, check_count, check_ids, check_metric, check_vectors, unit_rows
-from lookalike.errors import DTypeError, IdError, InputError, NotTrainedError, ReadOnlyError
+from lookalike._validate import MAX_K, check_allow, check_count, check_ids, check_metric, check_vectors, unit_rows
+from lookalike.errors import FormatError, IdError, InputError, NotTrainedError, ReadOnlyError
 
 __all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes", "shifted_ids"]
 
@@ -21,7 +23,10 @@ class Index(ABC):
     """Vectors that can be searched; see `FlatIndex`, `PQIndex`, `IVFFlatIndex`, `IVFPQIndex`.
 
     A search takes no lock: it works on a snapshot that `add` and `remove` replace when they are done, so many
-    threads can search while one of them adds. Writers wait for each other.
+    threads can search while one of them adds. Writers wait for each other. A change that fails leaves the index as it was.
+
+    An index can be copied (`copy.copy` and `copy.deepcopy` alike), pickled, and sent to another process. A copy shares nothing with
+    the index it is of, and can be changed even if that was opened with ``mmap=True``.
     """
 
     kind: ClassVar[str]
@@ -73,8 +78,8 @@ class Index(ABC):
     def _reconstruct(self, places: IdArray) -> FloatArray: ...
 
     @abstractmethod
-    def save(self, path: PathLike) -> None:
-        """Write the index to one file, atomically; see `lookalike.load_index`."""
+    def _arguments(self) -> dict[str, Any]:
+        """What the constructor was given."""
 
     # --- the public door ---------------------------------------------------------------------------------------------
 
@@ -88,8 +93,7 @@ class Index(ABC):
         InputError
             If `xt` is not a finite array of numbers of two dimensions, or the index holds vectors already.
         """
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             if self.ntotal:
                 raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
             self._train(self._vectors(self._sampled(xt), "xt", fresh=True))
@@ -111,8 +115,7 @@ class Index(ABC):
         IdError
             If an id is given twice or is stored already; nothing is added then.
         """
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             self._check_trained()
             x = self._rows(xb)
             if ids is None:
@@ -129,8 +132,7 @@ class Index(ABC):
 
     def remove(self, ids: ArrayLike) -> int:
         """Forget the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             numbers = np.unique(check_ids(ids))
             return self._remove(numbers) if len(numbers) else 0
 
@@ -152,7 +154,83 @@ class Index(ABC):
                 raise IdError(f"reconstruct: id {int(numbers[places < 0][0])} is not stored")
             return self._reconstruct(places)
 
+    # --- files and copies --------------------------------------------------------------------------------------------
+
+    def save(self, path: PathLike | BinaryIO) -> None:
+        """Write the index to one file; see `lookalike.load_index`.
+
+        Parameters
+        ----------
+        path : path, or binary file
+            A path is written atomically. A file that is open for writing is written to from where it stands.
+
+        Raises
+        ------
+        NotTrainedError
+        """
+        from lookalike.index.storage import save_index
+
+        save_index(self, path)
+
+    def to_bytes(self) -> bytes:
+        """What `save` would write."""
+        from lookalike.index.storage import index_to_bytes
+
+        return index_to_bytes(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
+        """The index of `to_bytes`. Like a file it is checked, so that bytes of anybody may be given.
+
+        Raises
+        ------
+        FormatError
+            If the bytes are damaged, or hold an index of another class.
+        VersionError
+            If a newer lookalike made them.
+        """
+        from lookalike.index.storage import index_from_bytes
+
+        index = index_from_bytes(data)
+        if not isinstance(index, cls):
+            raise FormatError(
+                f"from_bytes: expected the bytes of a {cls.__name__}, got those of a {type(index).__name__}"
+            )
+        return index
+
+    def __copy__(self) -> Self:
+        from lookalike.index.storage import copied
+
+        copy: Self = copied(self)
+        return copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lookalike.index.storage import reduced
+
+        return reduced(self)
+
     # --- checks ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One change: other writers wait, and if it fails, everything is as before.
+
+        It can be put back by its attributes alone, since a change replaces what they hold and never writes to it, unless where
+        nobody looks: behind the end of a list.
+        """
+        with self._writing:
+            self._check_writable()
+            before = dict(vars(self))
+            try:
+                yield
+            except BaseException:
+                vars(self).update(before)
+                for name in vars(self).keys() - before.keys():
+                    delattr(self, name)
+                raise
 
     def _vectors(self, x: Any, name: str, *, empty_ok: bool = False, fresh: bool = False) -> FloatArray:
         """`x` checked, cast, and for ``"cosine"`` scaled to unit length."""
@@ -213,18 +291,15 @@ class Index(ABC):
         return f"<{type(self).__name__} metric={self.metric!r} d={self.d} ntotal={self.ntotal}>"
 
 
-def allowed_ids(allow: Any) -> Array | None:
-    """`allow` as a boolean mask over ids or a sorted array of distinct ids; None lets everything pass."""
+def allowed_ids(allow: Any, below: int = 1 << 63) -> Array | None:
+    """`allow` as a boolean mask over ids or a sorted array of distinct ids; None lets everything pass.
+
+    No id that is stored is as large as `below`.
+    """
     if allow is None:
         return None
-    array = np.asarray(allow)
-    if array.ndim != 1:
-        raise InputError(f"allow: expected ids or a mask of shape (n,), got {array.shape}")
-    if array.dtype == np.bool_:
-        return np.require(array, np.bool_, ["C", "A", "W"])
-    if array.size and array.dtype.kind not in "iu":
-        raise DTypeError(f"allow: expected int64 ids or a boolean mask, got dtype {array.dtype}")
-    return np.unique(array.astype(np.int64))
+    array = check_allow(allow, below)
+    return np.require(array, np.bool_, ["C", "A", "W"]) if array.dtype == np.bool_ else np.unique(array)
 
 
 def shifted_ids(ids: IdArray, add_id: Any) -> IdArray:

@@ -58,11 +58,11 @@ class CoarseQuantizer:
         self.centroids, self.metric = centroids, metric
         nlist, d = centroids.shape
         tiles = -(-nlist // 64)
-        padded = np.zeros((tiles * 64, d), np.float32)
-        padded[:nlist] = centroids
         # as the kernel that scores queries wants them (`kernels.coarse`): element e of centroid 64 t + c is tiles[t, e, c]
         self.tiles = aligned_empty((tiles, d, 64), np.float32)
-        self.tiles[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
+        for tile, first in zip(self.tiles, range(0, nlist, 64), strict=True):
+            rows = centroids[first : first + 64]
+            tile[:, : len(rows)], tile[:, len(rows) :] = rows.T, 0
         # ‖c‖², or 0 for inner products; +inf where padded
         self.offsets = aligned_empty((tiles * 64,), np.float32)
         self.offsets[:] = np.inf

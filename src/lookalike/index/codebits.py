@@ -21,13 +21,14 @@ def code_bytes(m: int, nbits: int) -> int:
 def pack_codes(codes: CodeArray, nbits: int) -> Array:
     """Codes, shape (n, m), as bytes, uint8, shape (n, ceil(m · nbits / 8))."""
     n, m = codes.shape
-    whole = np.ascontiguousarray(codes, "<u2" if nbits > 8 else np.uint8).view(np.uint8).reshape(n, m, -1)
+    element = 2 if nbits > 8 else 1  # sizes are spelt out: numpy finds none for no vectors
+    whole = np.ascontiguousarray(codes, "<u2" if nbits > 8 else np.uint8).view(np.uint8).reshape(n, m, element)
     if nbits in {8, 16}:
-        return whole.reshape(n, -1)
+        return whole.reshape(n, m * element)
     packed = np.empty((n, code_bytes(m, nbits)), np.uint8)
     for first in range(0, n, ROWS):
         bits = np.unpackbits(whole[first : first + ROWS], axis=2, count=nbits, bitorder="little")
-        packed[first : first + ROWS] = np.packbits(bits.reshape(len(bits), -1), axis=1, bitorder="little")
+        packed[first : first + ROWS] = np.packbits(bits.reshape(len(bits), m * nbits), axis=1, bitorder="little")
     return packed
 
 

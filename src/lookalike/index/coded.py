@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -105,14 +105,15 @@ class CodedIndex(ListedIndex):
 
         transform = self._train_transform(xt)
         x = xt if transform is None else transform.apply(xt)
-        self.pq.check_dimension(x.shape[1])
+        pq = self._new_quantizer()
+        pq.check_dimension(x.shape[1])
         centroids = self._train_coarse(x)
         limit = POINTS_PER_CENTROID * self.ksub
         if len(x) > limit:
             x = x[np.sort(np.random.default_rng(self.seed + 1).choice(len(x), limit, replace=False))]
         if self.by_residual:
             x = x - centroids[self._assign(x, centroids)]
-        self.pq.train(x)
+        self.pq = pq.train(x)
         self._transform = transform
         self._set_centroids(centroids)
         self.training = {
@@ -123,6 +124,16 @@ class CodedIndex(ListedIndex):
             "lookalike": lookalike.__version__,
             "numpy": np.__version__,
         }
+
+    def _new_quantizer(self) -> ProductQuantizer:
+        """One to be trained in place of `pq`, which other indexes may share."""
+        return ProductQuantizer(self.m, self.nbits, self.pq.kmeans, self.pq.seed)
+
+    def _like(self) -> Self:
+        like = super()._like()
+        like.training = dict(self.training)
+        like.pq = self._new_quantizer().set_centroids(self.pq_centroids)
+        return like
 
     def _train_transform(self, xt: FloatArray) -> LinearTransform | None:
         kind, d_out = parse_rotation(self.rotation)
@@ -169,6 +180,11 @@ class CodedIndex(ListedIndex):
         list_no = np.repeat(np.arange(self.nlist), now.table[:, SIZE])
         return list_no, np.concatenate(codes), np.concatenate(biases), np.concatenate(ids)
 
+    def _arguments(self) -> dict[str, Any]:
+        common = super()._arguments()
+        common = {name: common[name] for name in ("metric", "kmeans", "rotation", "seed")}
+        return {"m": self.m, "nbits": self.nbits, **common}
+
     def _coarse_space(self) -> FloatArray:
         return self._trained()
 
@@ -197,7 +213,7 @@ class CodedIndex(ListedIndex):
             lists.append(list_no, codes, biases, ids[rows])
         self._lists = lists
         if self._places is not None:
-            self._places.extend(ids, np.concatenate(places))
+            self._places = self._places.extended(ids, np.concatenate(places))
 
     # --- search ------------------------------------------------------------------------------------------------------
 
@@ -213,7 +229,7 @@ class CodedIndex(ListedIndex):
             Up to 1,000,000.
         nprobe : int, optional
             Lists visited, 1 by default; above nlist means all.
-        allow : array of int64 ids, or of bool indexed by id, optional
+        allow : ids (list, set, range or array of integers), or mask (array of bool indexed by id), optional
             Only these are found, and k of them where the visited lists hold k.
         threads : int, optional
             All cores by default.
@@ -300,9 +316,10 @@ class CodedIndex(ListedIndex):
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
-        with self._writing:
-            self._check_writable()
-            self._lists.compact()
+        with self._changing():
+            lists = self._lists.clone()
+            lists.compact()
+            self._lists = lists
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
         list_no, position = places >> 32, places & POSITION

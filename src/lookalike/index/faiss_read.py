@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
-from lookalike.errors import FormatError, LookalikeError
+from lookalike.errors import FormatError, InputError, LookalikeError
 from lookalike.index.base import Index
 from lookalike.index.codebits import code_bytes
 from lookalike.index.faiss_reader import Reader
+from lookalike.index.tensorfile import open_regular
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_index"]
@@ -63,10 +65,15 @@ class Stored:
         return self.d if self.transform is None else self.transform.d_in
 
     def of_each(self, values: Array, fail: Any) -> list[Array]:
-        """values[id] of each id, list by list."""
+        """values[id] of each id, list by list. No id may be there twice, so that the result is not larger than `values`."""
+        seen = np.zeros(len(values), np.bool_)
         for ids in self.ids:
             if len(ids) and (ids.min() < 0 or ids.max() >= len(values)):
                 fail(f"ids {int(ids.min())} to {int(ids.max())} do not fit the {len(values)} things that they number")
+            seen[ids] = True
+        count = sum(map(len, self.ids))
+        if np.count_nonzero(seen) != count:
+            fail(f"expected distinct ids, got {count} of which {np.count_nonzero(seen)} are distinct")
         return [values[ids] for ids in self.ids]
 
     def is_flat(self) -> bool:
@@ -81,8 +88,8 @@ def read_index(path: PathLike) -> Index:
     from lookalike.index.faiss_build import build
 
     path = Path(path)
-    with path.open("rb") as file:
-        reader = Reader(file, path.stat().st_size, str(path))
+    with open_regular(path) as file:
+        reader = Reader(file, os.fstat(file.fileno()).st_size, str(path))
         stored = _record(reader, 0)
         if reader.left:
             reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
@@ -216,7 +223,13 @@ def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
         sizes[pairs[::2].astype(np.int64)] = pairs[1::2]
     else:
         reader.fail(f"sizes of the lists: expected full or sprs, got {layout}")
+    no_codes, no_ids = np.empty(0, np.uint8), np.empty(0, np.int64)  # shared: there may be many lists that hold nothing
+    no_rows = no_codes.reshape(0, stored.code_size) if stored.codebook else np.empty((0, stored.d), np.float32)
     for size in sizes.tolist():
+        if not size:
+            stored.ids.append(no_ids)
+            stored.rows.append(no_rows)
+            continue
         codes = reader.array(np.uint8, size * stored.code_size, "inverted list")
         ids = reader.array(np.int64, size, "inverted list")
         stored.ids.append(ids)
@@ -237,7 +250,12 @@ def _refined(reader: Reader, kind: str, depth: int) -> Stored:
     d, _, metric = read_header(reader)
     base, fine = _record(reader, depth + 1), _record(reader, depth + 1)
     k_factor = reader.number("f", "k_factor")
-    if not fine.is_flat() or base.refinement is not None or base.normalise:
+    if base.normalise:
+        reader.fail(
+            "L2norm behind RFlat: it finds candidates by their direction and orders them by vectors of any length, which no "
+            "index here does; normalise the vectors yourself, or put RFlat behind L2norm"
+        )
+    if not fine.is_flat() or base.refinement is not None:
         reader.fail("expected a refinement by a flat index (RFlat), got another")
     if (base.outer_d, fine.d) != (d, d) or fine.metric != metric:
         reader.fail(f"its refinement of d={fine.d} does not fit d={d} of the index")
@@ -282,10 +300,18 @@ def _pre_transform(reader: Reader, kind: str, depth: int) -> Stored:
 
 def _composed(reader: Reader, first: LinearTransform, second: LinearTransform) -> LinearTransform:
     """x → A₂ (A₁ x + b₁) + b₂ as one map."""
-    if second.d_out * first.d_in > 2 * (first.matrix.size + second.matrix.size) + (1 << 24):
+    if second.d_out * first.d_in > first.matrix.size + second.matrix.size + (1 << 16):
         reader.fail(f"linear maps from {first.d_in} by way of {first.d_out} to {second.d_out} dimensions are too large")
-    matrix = second.matrix.astype(np.float64) @ first.matrix
-    return LinearTransform(matrix, second.matrix.astype(np.float64) @ first.offset + second.offset)
+    with np.errstate(over="ignore", invalid="ignore"):
+        matrix = second.matrix.astype(np.float64) @ first.matrix
+        return _linear(reader, matrix, second.matrix.astype(np.float64) @ first.offset + second.offset)
+
+
+def _linear(reader: Reader, matrix: Array, offset: Array | None) -> LinearTransform:
+    try:
+        return LinearTransform(matrix, offset)
+    except InputError as error:
+        return reader.fail(str(error))  # type: ignore[no-any-return]
 
 
 def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
@@ -311,7 +337,7 @@ def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
         reader.fail(f"a map from {d_in} to {d_out} dimensions has {matrix.size} elements and {bias.size} of bias")
     reader.usable(matrix, "matrix", d_in)
     reader.usable(bias, "bias", d_out)
-    linear = LinearTransform(matrix.reshape(d_out, d_in), bias if have_bias else None)
+    linear = _linear(reader, matrix.reshape(d_out, d_in), bias if have_bias else None)
     return linear, f"pca:{d_out}" if kind.lower() == "pcam" else f"opq:{d_out}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from lookalike._typing import FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._typing import FloatArray, IdArray, RangeResult, SearchResult
 from lookalike._validate import check_ids, check_radius
 from lookalike.errors import InputError
 from lookalike.index.base import Index, allowed_ids, gather_ranges, passes, shifted_ids
@@ -80,7 +80,7 @@ class FlatIndex(Index):
         k : int
         nprobe, threads
             Accepted so that indexes can be exchanged; exact search visits everything, with numpy's own threads.
-        allow : array of int64 ids, or of bool indexed by id, optional
+        allow : ids (list, set, range or array of integers), or mask (array of bool indexed by id), optional
             Only these are found.
 
         Returns
@@ -90,7 +90,7 @@ class FlatIndex(Index):
         """
         queries, k = self._check_search(xq, k)
         stored, rows = self._stored, None
-        permitted = allowed_ids(allow)
+        permitted = allowed_ids(allow, self._next_id)
         if permitted is not None:
             rows = np.flatnonzero(passes(permitted, stored.ids))
         distances, found = exact_search(queries, stored.vectors, k, self.metric, rows)
@@ -105,7 +105,7 @@ class FlatIndex(Index):
         Parameters and result as in `IVFPQIndex.range_search`.
         """
         queries, limit = self._vectors(xq, "xq", empty_ok=True), check_radius(radius)
-        stored, permitted = self._stored, allowed_ids(allow)
+        stored, permitted = self._stored, allowed_ids(allow, self._next_id)
         rows = np.arange(len(stored.ids)) if permitted is None else np.flatnonzero(passes(permitted, stored.ids))
         parts = []
         for query in queries if len(rows) else []:
@@ -129,10 +129,11 @@ class FlatIndex(Index):
         IdError
             If an id is not stored or is given twice; nothing is changed then.
         """
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             vectors = self._vectors(xb, "xb", empty_ok=True)
             places = self._find_stored(check_ids(ids, len(vectors)), "update")
+            if not len(places):
+                return self
             changed = self._stored.vectors.copy()
             changed[places] = vectors
             self._stored = self._room = _Stored(changed, self._stored.ids)
@@ -154,8 +155,7 @@ class FlatIndex(Index):
             or (self.d and other.d not in {None, self.d})
         ):
             raise InputError(f"merge: expected another FlatIndex of the same metric and dimension, got {other!r}")
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             vectors, ids = other._stored
             numbers = shifted_ids(ids, add_id)
             self._check_new(numbers)
@@ -166,8 +166,7 @@ class FlatIndex(Index):
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index, and return it."""
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             numbers = check_ids(ids)
             places = self._find_stored(numbers, "split")
             part = type(self)(self.metric)
@@ -202,36 +201,32 @@ class FlatIndex(Index):
 
     def compact(self) -> None:
         """Give back the memory that growing keeps in reserve."""
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             self._stored = self._room = _Stored(self._stored.vectors.copy(), self._stored.ids.copy())
 
-    def save(self, path: PathLike) -> None:
-        """Write the index to one file, atomically; see `lookalike.load_index`."""
-        from lookalike.index.storage import save_index
-
-        save_index(self, path)
+    def _arguments(self) -> dict[str, Any]:
+        return {"metric": self.metric}
 
     def _restore(self, vectors: FloatArray, ids: IdArray, d: int) -> None:
         """Take over arrays that were read from a file."""
         self.d = d or None
-        self._stored = self._room = _Stored(vectors, ids)
+        self._stored = self._room = _Stored(vectors if len(ids) else np.empty((0, d), np.float32), ids)
+        self._places = None
 
     def _train(self, xt: FloatArray) -> None:
-        self.d = xt.shape[1]
+        self._restore(np.empty((0, xt.shape[1]), np.float32), np.empty(0, np.int64), xt.shape[1])
 
     def _add(self, xb: FloatArray, ids: IdArray) -> None:
-        n, size = self.ntotal, self.ntotal + len(xb)
-        self.d = xb.shape[1]
-        if size > len(self._room.ids):
-            room = _Stored(np.empty((max(size, 2 * n), self.d), np.float32), np.empty(max(size, 2 * n), np.int64))
+        n, size, d = self.ntotal, self.ntotal + len(xb), xb.shape[1]
+        room = self._room
+        if size > len(room.ids):
+            room = _Stored(np.empty((max(size, 2 * n), d), np.float32), np.empty(max(size, 2 * n), np.int64))
             if n:
                 room.vectors[:n], room.ids[:n] = self._stored
-            self._room = room
-        self._room.vectors[n:size], self._room.ids[n:size] = xb, ids
+        room.vectors[n:size], room.ids[n:size] = xb, ids
         if self._places is not None:
-            self._places.extend(ids, np.arange(n, size))
-        self._stored = _Stored(self._room.vectors[:size], self._room.ids[:size])
+            self._places = self._places.extended(ids, np.arange(n, size))
+        self._room, self._stored, self.d = room, _Stored(room.vectors[:size], room.ids[:size]), d
 
     def _remove(self, ids: IdArray) -> int:
         places = self._find(ids)

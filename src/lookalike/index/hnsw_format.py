@@ -16,6 +16,7 @@ hnswlib's file does not say by which metric it was built, and has vectors of ``"
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from lookalike._validate import check_metric
 from lookalike.index.faiss_read import DEEPEST, read_flat, read_header
 from lookalike.index.faiss_reader import Reader
 from lookalike.index.hnsw import HNSWGraph, LevelLinks
+from lookalike.index.tensorfile import open_regular
 
 __all__ = ["read_hnsw"]
 
@@ -55,8 +57,8 @@ def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
     """
     path = Path(path)
     wanted = None if metric is None else check_metric(metric)
-    with path.open("rb") as file:
-        reader = Reader(file, path.stat().st_size, str(path))
+    with open_regular(path) as file:
+        reader = Reader(file, os.fstat(file.fileno()).st_size, str(path))
         start = file.read(8)
         file.seek(0)
         graph = _hnswlib(reader, wanted) if start == bytes(8) else _faiss(reader, start)
@@ -88,6 +90,10 @@ def _record(reader: Reader, depth: int) -> HNSWGraph:
         ids = reader.vector(np.int64, "map of ids", ntotal)
         if len(ids) != inner.ntotal:
             reader.fail(f"a map of {len(ids)} ids around {inner.ntotal} vectors; it is damaged")
+        if len(ids) and int(inner.ids.max()) >= len(ids):
+            reader.fail(f"a map of {len(ids)} ids around id {int(inner.ids.max())}; it is damaged")
+        if len(ids) and int(ids.min()) < 0:
+            reader.fail(f"expected ids of at least 0, got {int(ids.min())}")
         return inner.renumbered(ids[inner.ids])
     if kind != "IHNf":
         reader.fail(f"expected a graph of whole vectors (IHNf: IndexHNSWFlat), got a FAISS index of type {kind}")
@@ -222,6 +228,8 @@ def _believable(reader: Reader, graph: HNSWGraph, highest: int) -> HNSWGraph:
             reader.fail(f"a link of level {level} leads to a vector that is not there; it is damaged")
     if len(graph.ids) and graph.ids.min() < 0:
         reader.fail(f"expected ids of at least 0, got {int(graph.ids.min())}")
+    if graph.ef is not None and graph.ef < 0:
+        reader.fail(f"ef: expected a number of at least 0, got {graph.ef}")
     if not 0 <= graph.ef_construction < 1 << 31:
         reader.fail(f"ef_construction: expected a number below 2**31, got {graph.ef_construction}")
     return graph

@@ -19,7 +19,7 @@ class IdMap:
     def __init__(self, ids: IdArray | None = None, places: IdArray | None = None) -> None:
         self._runs: list[tuple[IdArray, IdArray]] = []
         if ids is not None and places is not None and len(ids):
-            self.extend(ids, places)
+            self._add(ids, places)
 
     @property
     def nbytes(self) -> int:
@@ -34,8 +34,14 @@ class IdMap:
             places[hit] = run_places[at[hit]]
         return places
 
-    def extend(self, ids: IdArray, places: IdArray) -> None:
-        """Add pairs; the ids must be new."""
+    def extended(self, ids: IdArray, places: IdArray) -> IdMap:
+        """This map and more pairs, whose ids must be new. This one stays as it is."""
+        larger = IdMap()
+        larger._runs = list(self._runs)
+        larger._add(ids, places)
+        return larger
+
+    def _add(self, ids: IdArray, places: IdArray) -> None:
         order = np.argsort(ids, kind="stable")
         self._runs.append((ids[order], places[order]))
         while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):

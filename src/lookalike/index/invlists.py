@@ -75,6 +75,7 @@ class InvertedLists:
         )
         table = np.zeros((nlist, 4), np.int64)
         self.snapshot = Snapshot(table, (empty,) * nlist, False, 0, 0)
+        self.mask: int | None = None  # of codes that nobody has looked at, as kernels mask them
 
     @property
     def sizes(self) -> IdArray:
@@ -135,12 +136,12 @@ class InvertedLists:
         """Codes (size, m), biases (size,) and ids (size,) of one list, row by row."""
         now = snapshot or self.snapshot
         one, size = now.lists[number], int(now.table[number, SIZE])
-        return self._unpack(one.codes, size), one.biases[:size].copy(), one.ids[:size].astype(np.int64)
+        return self._masked(self._unpack(one.codes, size)), one.biases[:size].copy(), one.ids[:size].astype(np.int64)
 
     def clone(self) -> InvertedLists:
         """Lists with the same snapshot, to be changed in several steps before anyone sees them."""
         lists = InvertedLists(self.nlist, self.m, self.code_dtype)
-        lists.snapshot = self.snapshot
+        lists.snapshot, lists.mask = self.snapshot, self.mask
         return lists
 
     def biases_at(self, list_no: IdArray, position: IdArray) -> FloatArray:
@@ -156,7 +157,7 @@ class InvertedLists:
             here = list_no == number
             at = position[here]
             codes[here] = self.snapshot.lists[number].codes[at // BLOCK, :, _lanes(at % BLOCK)]
-        return codes
+        return self._masked(codes)
 
     def all_ids(self) -> IdArray:
         """Every id, int64, list by list."""
@@ -212,12 +213,19 @@ class InvertedLists:
             row = at * BLOCK
             biases[row : row + size], ids[row : row + size] = one.biases[:size], one.ids[:size]
             at += count
+        _clear_tails(codes, now.table[:, SIZE])
         return {"codes": codes, "biases": biases, "ids": ids, "sizes": now.table[:, SIZE].copy()}
 
     @classmethod
-    def from_flat(cls, codes: Array, biases: Array, ids: Array, sizes: IdArray) -> InvertedLists:
-        """Lists that share the memory of flat arrays, which must be 64-byte aligned and may be read-only."""
+    def from_flat(
+        cls, codes: Array, biases: Array, ids: Array, sizes: IdArray, mask: int | None = None
+    ) -> InvertedLists:
+        """Lists that share the memory of flat arrays, which must be 64-byte aligned and may be read-only.
+
+        `mask` is ksub − 1 where codes may be larger, as in a mapped file, which is not looked through when it is opened.
+        """
         lists = cls(len(sizes), codes.shape[1], codes.dtype)
+        lists.mask = mask
         blocks = -(-sizes // BLOCK)
         starts = np.cumsum(blocks) - blocks
         table = np.empty((len(sizes), 4), np.int64)
@@ -233,6 +241,9 @@ class InvertedLists:
         lists.snapshot = Snapshot(table, parts, ids.dtype == np.int64, longest, int(sizes.sum()))
         return lists
 
+    def _masked(self, codes: CodeArray) -> CodeArray:
+        return codes if self.mask is None else np.bitwise_and(codes, codes.dtype.type(self.mask))
+
     def _pack(self, codes: CodeArray, blocks: Array) -> None:
         at = np.arange(len(codes))
         blocks[at // BLOCK, :, _lanes(at % BLOCK)] = codes
@@ -240,6 +251,17 @@ class InvertedLists:
     def _unpack(self, blocks: Array, size: int) -> CodeArray:
         at = np.arange(size)
         return blocks[at // BLOCK, :, _lanes(at % BLOCK)]
+
+
+def _clear_tails(codes: Array, sizes: IdArray) -> None:
+    """Zeros where the last block of a list holds nothing, or what an `add` left that failed: equal lists give equal files."""
+    blocks = -(-sizes // BLOCK)
+    partial = np.flatnonzero(sizes % BLOCK)
+    if len(partial):
+        last = np.cumsum(blocks)[partial] - 1
+        used = np.zeros((len(partial), BLOCK), codes.dtype)
+        used[:, _lanes(np.arange(BLOCK))] = np.arange(BLOCK) < (sizes[partial] % BLOCK)[:, None]
+        codes[last] *= used[:, None, :]
 
 
 def _lanes(position: IdArray) -> IdArray:

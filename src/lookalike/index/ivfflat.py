@@ -112,8 +112,7 @@ class IVFFlatIndex(ListedIndex):
             raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {centroids.shape}")
         if not np.isfinite(centroids).all():
             raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             if self.ntotal:
                 raise InputError(f"set_centroids: expected an empty index, it holds {self.ntotal} vectors")
             self._set_trained(centroids, None)
@@ -168,7 +167,7 @@ class IVFFlatIndex(ListedIndex):
             all_places.append(places)
         self._lists = lists
         if self._places is not None:
-            self._places.extend(ids, np.concatenate(all_places))
+            self._places = self._places.extended(ids, np.concatenate(all_places))
 
     def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         return self._trained().probe(xq, nprobe, threads)
@@ -187,7 +186,7 @@ class IVFFlatIndex(ListedIndex):
             Up to 1,000,000.
         nprobe : int, optional
             Lists visited, 1 by default; above nlist means all.
-        allow : array of int64 ids, or of bool indexed by id, optional
+        allow : ids (list, set, range or array of integers), or mask (array of bool indexed by id), optional
             Only these are found, and k of them where the visited lists hold k.
         threads : int, optional
             All cores by default.
@@ -316,8 +315,7 @@ class IVFFlatIndex(ListedIndex):
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             self._lists = self._lists.compacted()
 
     def _reconstruct(self, places: IdArray) -> FloatArray:

@@ -108,16 +108,25 @@ class IVFPQIndex(CodedIndex):
         if coarse.ndim != 2 or coarse.shape[0] != self.nlist:
             raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {coarse.shape}")
         check_centroids(coarse)
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             if self.ntotal:
                 raise InputError(f"set_centroids: expected an empty index, it holds {self.ntotal} vectors")
-            self.pq.check_dimension(coarse.shape[1])
-            self.pq.set_centroids(pq_centroids)
-            if self.pq.d != coarse.shape[1]:
-                raise DimensionError(f"pq_centroids: expected m · dsub = {coarse.shape[1]}, got {self.pq.d}")
+            if self._transform is not None and self._transform.d_out != coarse.shape[1]:
+                raise DimensionError(
+                    f"coarse_centroids: expected d={self._transform.d_out} behind the rotation, got {coarse.shape[1]}"
+                )
+            pq = self._new_quantizer()
+            pq.check_dimension(coarse.shape[1])
+            pq.set_centroids(pq_centroids)
+            if pq.d != coarse.shape[1]:
+                raise DimensionError(f"pq_centroids: expected m · dsub = {coarse.shape[1]}, got {pq.d}")
+            self.pq, self.training = pq, {}
             self._set_centroids(coarse)
         return self
+
+    def _arguments(self) -> dict[str, Any]:
+        more = {"nlist": self.nlist, "by_residual": self.by_residual, "coarse_metric": self.coarse_metric}
+        return super()._arguments() | more
 
     def _search_alone(
         self, xq: Any, k: int, nprobe: int | None, threads: int | None, allow: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Self
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from lookalike._threads import cores
-from lookalike._typing import Array, FloatArray, IdArray, PathLike
+from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_count, check_ids
 from lookalike.errors import InputError
 from lookalike.index.base import Index, allowed_ids, shifted_ids
@@ -117,7 +116,7 @@ class ListedIndex(Index):
         vectors = self._vectors(xq, "xq", empty_ok=True)
         nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
         threads = cores() if threads is None else check_count(threads, "threads")
-        return vectors, nprobe, threads, allowed_ids(allow)
+        return vectors, nprobe, threads, allowed_ids(allow, self._next_id)
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:
         """From "smaller is nearer" to what the metric promises."""
@@ -138,8 +137,7 @@ class ListedIndex(Index):
         IdError
             If an id is not stored or is given twice; nothing is changed then.
         """
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             self._check_trained()
             vectors = self._vectors(xb, "xb", empty_ok=True)
             numbers = check_ids(ids, len(vectors))
@@ -160,8 +158,7 @@ class ListedIndex(Index):
         """
         if not isinstance(other, ListedIndex) or not self._same_space(other):
             raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             *stored, numbers = other._all_stored()
             numbers = shifted_ids(numbers, add_id)
             self._check_new(numbers)
@@ -171,16 +168,21 @@ class ListedIndex(Index):
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index with the same centroids, and return it."""
-        with self._writing:
-            self._check_writable()
+        with self._changing():
             self._check_trained()
             numbers = check_ids(ids)
             places = self._find_stored(numbers, "split")
-            part = copy.copy(self)
-            part._writing, part._places = threading.RLock(), None
+            part = self._like()
             part._lists = self._changed(self._empty_lists(), None, (*self._stored_at(places), numbers))
             self._lists, self._places = self._changed(self._lists, places, None), None
         return part
+
+    def _like(self) -> Self:
+        """An index of the same centroids that holds nothing, for `split` to fill; what either learns later is its own."""
+        like = object.__new__(type(self))
+        vars(like).update(vars(self))
+        like._writing, like._places = threading.RLock(), None
+        return like
 
     def _same_space(self, other: ListedIndex) -> bool:
         if (type(self), self.metric, self.nlist) != (type(other), other.metric, other.nlist):
@@ -209,8 +211,12 @@ class ListedIndex(Index):
 
         return trace_search(self, query, k, nprobe, exact_ids)  # type: ignore[arg-type]  # there are two kinds of lists
 
-    def save(self, path: PathLike) -> None:
-        """Write the index to one file, atomically; see `lookalike.load_index`."""
-        from lookalike.index.storage import save_index
-
-        save_index(self, path)
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "nlist": self.nlist,
+            "metric": self.metric,
+            "kmeans": self.kmeans,
+            "rotation": self.rotation,
+            "seed": self.seed,
+            "coarse_metric": self.coarse_metric,
+        }

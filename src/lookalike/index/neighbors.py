@@ -5,8 +5,6 @@ This module needs scikit-learn; it is loaded when ``lookalike.IVFPQNeighbors`` i
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +16,6 @@ from lookalike.index.base import Index
 from lookalike.index.flat import FlatIndex
 from lookalike.index.ivfpq import IVFPQIndex
 from lookalike.index.rerank import Reranked
-from lookalike.index.storage import load_index
 
 try:
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
@@ -224,20 +221,10 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return self.kneighbors_graph(X, check_count(self.n_neighbors, "n_neighbors") + 1, mode="distance")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """An index is pickled as its own file, which is checked when it is read."""
-        state = dict(super().__getstate__())
-        if "index_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                state["index_"].save(Path(folder, "index.lka"))
-                state["index_"] = Path(folder, "index.lka").read_bytes()
-        return state
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "index_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                Path(folder, "index.lka").write_bytes(state["index_"])
-                state = {**state, "index_": load_index(Path(folder, "index.lka"))}
+        """An index pickles itself, as bytes that are checked when they are read; earlier versions put its file here."""
+        if isinstance(state.get("index_"), bytes):
+            state = {**state, "index_": Index.from_bytes(state["index_"])}
         super().__setstate__(state)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from lookalike._typing import FloatArray, IdArray, PathLike, SearchResult
+from lookalike._typing import FloatArray, IdArray, SearchResult
 from lookalike._validate import MAX_K, check_count
-from lookalike.errors import InputError, LookalikeError
-from lookalike.index.base import Index
+from lookalike.errors import InputError
+from lookalike.index.base import Index, missing
 from lookalike.index.flat import FlatIndex
 from lookalike.index.rerank import Rows, order_candidates
 
@@ -92,23 +94,22 @@ class RefinedIndex(Index):
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, threads=threads).ids
         with self._storing:
             places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._stored.vectors
+        if not len(vectors):
+            return missing(len(queries), k, self.metric)
         # what is in no place was removed since `base` was searched, or is no result
         return order_candidates(queries, found, places, Rows.of(vectors) or vectors, k, self.metric, threads)
 
-    def save(self, path: PathLike) -> None:
-        """Not available: `write_faiss` stores such an index, or save `base` and keep the vectors for `Reranked`.
+    def _arguments(self) -> dict[str, Any]:
+        return {"base": self.base, "k_factor": self.k_factor}
 
-        Raises
-        ------
-        LookalikeError
-        """
-        raise LookalikeError(
-            "save: an index with RFlat is not stored in this format; use write_faiss(index, path), "
-            "or save index.base and re-rank from your own vectors with Reranked"
-        )
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with super()._changing(), self.base._changing(), self._store._changing():
+            yield
 
     def _train(self, xt: FloatArray) -> None:
         self.base.train(xt)
+        self._store.train(xt)
         self.d = self.base.d
 
     def _add(self, xb: FloatArray, ids: IdArray) -> None:

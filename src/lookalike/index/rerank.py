@@ -26,7 +26,8 @@ class Reranked:
     index : Index
         Whose ids are row numbers of `vectors`.
     vectors : array, shape (n, d)
-        Of any float dtype; a memory map is read only where candidates lie. For ``"cosine"`` its rows need not be unit.
+        Of any float dtype; a memory map is read only where candidates lie. For ``"cosine"`` its rows need not be unit. A row that
+        is not finite, or so long that its distance overflows float32, is never found.
 
     Examples
     --------
@@ -46,6 +47,14 @@ class Reranked:
             raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
         self.index, self.vectors = index, vectors
         self._rows = Rows.of(vectors) or vectors
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without addresses, which are those of this process and of these vectors."""
+        return {"index": self.index, "vectors": self.vectors}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.index, self.vectors = state["index"], state["vectors"]
+        self._rows = Rows.of(self.vectors) or self.vectors
 
     @property
     def metric(self) -> str:

@@ -1,229 +1,181 @@
-"""The native file: one safetensors file that can be mapped.
+"""The native file of an index (`tensorfile`): metadata with the format, its version and the constructor's arguments; the arrays.
 
-Metadata holds the format, its version, the constructor's arguments, logical shapes and checksums. The header and every
-tensor are padded to 64 bytes, so each tensor can be mapped aligned; a tensor is stored flat, its logical shape
-stands in the metadata. Any safetensors reader opens the file.
+The same parts in memory are how an index is copied, pickled and sent elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import lookalike
-from lookalike._files import atomic_write
-from lookalike._typing import Array, PathLike
+from lookalike._typing import Array
 from lookalike.errors import FormatError, LookalikeError, VersionError
-from lookalike.index.base import Index
+from lookalike.index.base import LARGEST_NORM, Index
 from lookalike.index.coded import CodedIndex
 from lookalike.index.flat import FlatIndex
-from lookalike.index.invlists import InvertedLists
+from lookalike.index.invlists import InvertedLists, aligned_empty
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex
 from lookalike.index.listed import ListedIndex
 from lookalike.index.pq import PQIndex
+from lookalike.index.refined import RefinedIndex
+from lookalike.index.tensorfile import Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["load_index", "read_tensors", "save_index", "write_tensors"]
+__all__ = [
+    "copied",
+    "index_from_bytes",
+    "index_to_bytes",
+    "load_index",
+    "read_tensors",
+    "reduced",
+    "save_index",
+    "write_tensors",
+]
 
 FORMAT, VERSION = "lookalike-index", 1
-ALIGNMENT = 64
-MAX_HEADER = 1 << 20
-DTYPES = {"F32": np.float32, "U8": np.uint8, "U16": np.uint16, "I32": np.int32, "I64": np.int64, "F16": np.float16}
-NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+BASE = "base."  # before the names of what a RefinedIndex refines
+LARGE = ("vectors", "codes", "biases", "ids")  # of each vector: left in the file where it is mapped
+UNREAD = frozenset([*LARGE, *(BASE + name for name in LARGE)])
+DENSE = 16  # ids up to so many times their number are counted in a table of bits, others are sorted
 KINDS: dict[str, type[Index]] = {
     "flat": FlatIndex,
     "pq": PQIndex,
     "ivfflat": IVFFlatIndex,
     "ivfpq": IVFPQIndex,
+    "refined": RefinedIndex,
 }
 
-# --- tensors in a file -----------------------------------------------------------------------------------------------
+# --- indexes to tensors ----------------------------------------------------------------------------------------------
 
 
-def write_tensors(path: PathLike, metadata: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Write named arrays and metadata to one safetensors file, atomically, every tensor 64-byte aligned."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    header: dict[str, Any] = {"__metadata__": {key: json.dumps(value) for key, value in metadata.items()}}
-    header["__metadata__"]["shapes"] = json.dumps({name: list(array.shape) for name, array in arrays.items()})
-    header["__metadata__"]["sha256"] = json.dumps({name: _checksum(array) for name, array in arrays.items()})
-    at = 0
-    for name, array in arrays.items():
-        length = -(-array.nbytes // ALIGNMENT) * ALIGNMENT
-        header[name] = {
-            "dtype": NAMES[array.dtype],
-            "shape": [length // array.itemsize],
-            "data_offsets": [at, at + length],
-        }
-        at += length
-    header["__metadata__"]["header_sha256"] = _header_checksum(header)
-    text = _compact(header)
-    text += b" " * (-(8 + len(text)) % ALIGNMENT)
-    with atomic_write(path) as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays.values():
-            file.write(array.reshape(-1).view(np.uint8).data)
-            file.write(b"\0" * (-array.nbytes % ALIGNMENT))
-
-
-def _compact(header: dict[str, Any]) -> bytes:
-    return json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _header_checksum(header: dict[str, Any]) -> str:
-    """Of everything in a header but this checksum itself."""
-    metadata = {key: value for key, value in header["__metadata__"].items() if key != "header_sha256"}
-    return hashlib.sha256(_compact({**header, "__metadata__": metadata})).hexdigest()
-
-
-def _checksum(array: Array) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()
-
-
-def read_tensors(path: PathLike, mmap: bool = False) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Metadata and arrays of a file of `write_tensors`.
-
-    Parameters
-    ----------
-    path : path
-    mmap : bool
-        Map the file read-only instead of reading it. Checksums are then not compared, since that would read all of it.
-
-    Raises
-    ------
-    FormatError
-        If the file is truncated, damaged or of another kind.
-    """
-    path = Path(path)
-    header, start = _read_header(path)
-    size = path.stat().st_size
-    memory = np.memmap(path, np.uint8, "r") if mmap else _read_all(path)
-    try:
-        if header["__metadata__"].pop("header_sha256") != _header_checksum(header):
-            raise FormatError(f"{path}: the checksum of its header differs; the file is damaged")
-        metadata = {key: json.loads(value) for key, value in header.pop("__metadata__").items()}
-        shapes, checksums = metadata["shapes"], dict(metadata["sha256"])
-        arrays, end = {}, start
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"][0]):
-            first, last = (start + int(offset) for offset in entry["data_offsets"])
-            dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(side) for side in shapes[name])
-            length = math.prod(shape) * dtype.itemsize
-            if first != end or last > size or min(shape, default=0) < 0 or first + length > last or first % ALIGNMENT:
-                raise FormatError(f"{path}: tensor {name!r} does not fit the file; it is truncated or damaged")
-            arrays[name], end = memory[first : first + length].view(dtype).reshape(shape), last
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        raise FormatError(f"{path}: not a lookalike index, or damaged ({error!r})") from None
-    if end != size:
-        raise FormatError(f"{path}: expected {end} bytes, got {size}; the file is truncated or damaged")
-    if not mmap:
-        for name, array in arrays.items():
-            if _checksum(array) != checksums.get(name):
-                raise FormatError(f"{path}: the checksum of {name!r} differs; the file is damaged")
-    return metadata, arrays
-
-
-def _read_header(path: Path) -> tuple[dict[str, Any], int]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= MAX_HEADER:
-            raise FormatError(f"{path}: not a lookalike index (its first bytes are not a header)")
-        text = file.read(length)
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise FormatError(f"{path}: not a lookalike index (its header cannot be read)") from None
-    if not isinstance(header, dict) or len(text) < length:
-        raise FormatError(f"{path}: not a lookalike index (its header cannot be read)")
-    return header, 8 + length
-
-
-def _read_all(path: Path) -> Array:
-    """The whole file in memory that is 64-byte aligned."""
-    size = path.stat().st_size
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    with path.open("rb") as file:
-        if file.readinto(memory[start : start + size].data) != size:
-            raise FormatError(f"{path}: the file changed while it was read; try again")
-    return memory[start : start + size]
-
-
-# --- indexes in tensors ----------------------------------------------------------------------------------------------
-
-
-def save_index(index: Index, path: PathLike) -> None:
-    """Write `index` to one file, atomically."""
+def save_index(index: Index, target: Source) -> None:
+    """Write `index` to one file, atomically if `target` is a path."""
     with index._writing:  # what is written belongs together
-        spec: dict[str, Any] = {"metric": index.metric}
+        write_tensors(target, *_parts(index, "save"))
+
+
+def index_to_bytes(index: Index) -> bytes:
+    """See `Index.to_bytes`."""
+    with index._writing:
+        return tensor_bytes(*_parts(index, "to_bytes"))
+
+
+def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Metadata and tensors; the tensors may share memory with the index."""
+    if KINDS.get(index.kind) is None or not isinstance(index, KINDS[index.kind]):
+        raise LookalikeError(f"{what}: {type(index).__name__} has no file format of its own")
+    index._check_trained()
+    spec = index._arguments()
+    if "kmeans" in spec and not isinstance(spec["kmeans"], str):
+        spec["kmeans"] = "custom"
+    tensors: dict[str, Array]
+    if isinstance(index, RefinedIndex):
+        tensors = _refined_tensors(index, spec, what)
+    elif isinstance(index, FlatIndex):
+        tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
+    else:
+        assert isinstance(index, CodedIndex | IVFFlatIndex)
+        tensors = {"coarse_centroids": index._coarse_space()}
         if isinstance(index, CodedIndex):
-            index._check_trained()
-            kmeans = index.kmeans if isinstance(index.kmeans, str) else "custom"
-            spec |= {
-                "m": index.m,
-                "nbits": index.nbits,
-                "kmeans": kmeans,
-                "rotation": index.rotation,
-                "seed": index.seed,
-            }
-            if isinstance(index, IVFPQIndex):
-                spec |= {"nlist": index.nlist, "by_residual": index.by_residual, "coarse_metric": index.coarse_metric}
-            tensors = _coded_tensors(index)
-        elif isinstance(index, IVFFlatIndex):
-            index._check_trained()
-            kmeans = index.kmeans if isinstance(index.kmeans, str) else "custom"
-            spec |= {"nlist": index.nlist, "kmeans": kmeans, "rotation": index.rotation, "seed": index.seed}
-            spec |= {"coarse_metric": index.coarse_metric}
-            tensors = {"coarse_centroids": index.coarse_centroids, **index._lists.flat(), **_rotation_tensors(index)}
-        elif isinstance(index, FlatIndex):
-            tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
-        else:
-            raise LookalikeError(f"save: {type(index).__name__} has no file format of its own")
-        metadata = {
-            "format": FORMAT,
-            "version": VERSION,
-            "writer": f"lookalike {lookalike.__version__}",
-            "kind": index.kind,
-            "spec": spec,
-            "d": index.d or 0,
-            "ntotal": index.ntotal,
-            "next_id": index._next_id,
-        }
-        if isinstance(index, CodedIndex):
-            metadata["training"] = index.training
-        write_tensors(path, metadata, tensors)
+            tensors["pq_centroids"] = index.pq_centroids
+        tensors |= index._lists.flat()
+        if index._transform is not None:
+            tensors |= {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "writer": f"lookalike {lookalike.__version__}",
+        "kind": index.kind,
+        "spec": spec,
+        "d": index.d or 0,
+        "ntotal": index.ntotal,
+        "next_id": index._next_id,
+    }
+    if isinstance(index, CodedIndex):
+        metadata["training"] = index.training
+    return metadata, tensors
 
 
-def _coded_tensors(index: CodedIndex) -> dict[str, Array]:
-    tensors = {"coarse_centroids": index._trained(), "pq_centroids": index.pq_centroids, **index._lists.flat()}
-    return tensors | _rotation_tensors(index)
+def _refined_tensors(index: RefinedIndex, spec: dict[str, Any], what: str) -> dict[str, Array]:
+    """Those of the base, renamed, and the vectors; what the base says of itself goes into the spec."""
+    spec["base"], inner = _parts(index.base, what)
+    tensors = {BASE + name: array for name, array in inner.items()}
+    return tensors | {"vectors": index._store._stored.vectors, "ids": index._store._stored.ids}
 
 
-def _rotation_tensors(index: CodedIndex | IVFFlatIndex) -> dict[str, Array]:
-    if index._transform is None:
-        return {}
-    return {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
+# --- copies and pickles ----------------------------------------------------------------------------------------------
 
 
-def load_index(path: PathLike, mmap: bool = False) -> Index:
+def copied(index: Any) -> Any:
+    """An index that is equal and shares nothing."""
+    with index._writing:
+        if not index.is_trained:
+            arguments = index._arguments()  # the base of a RefinedIndex is among them
+            own = {name: copied(value) if isinstance(value, Index) else value for name, value in arguments.items()}
+            return _constructed(type(index), own)
+        metadata, tensors = _parts(index, "copy")
+        copy = _index_of(metadata, {name: _aligned_copy(array) for name, array in tensors.items()}, index._readonly)
+        _take_names(copy, index)
+        return copy
+
+
+def _take_names(copy: Index, index: Index) -> None:
+    """What a file does not keep: the class of somebody else's index, and a function for k-means."""
+    copy.__class__ = type(index)
+    if isinstance(copy, RefinedIndex) and isinstance(index, RefinedIndex):
+        _take_names(copy.base, index.base)
+    if isinstance(copy, ListedIndex) and isinstance(index, ListedIndex):
+        copy.kmeans = index.kmeans
+    if isinstance(copy, CodedIndex) and isinstance(index, CodedIndex):
+        copy.pq.kmeans = index.pq.kmeans
+
+
+def reduced(index: Index) -> tuple[Any, ...]:
+    """How pickle takes an index apart: its class, and its file or, before it is trained, what it was made with."""
+    with index._writing:
+        if index.is_trained:
+            return _unpickled, (type(index), index_to_bytes(index))
+        return _constructed, (type(index), index._arguments())
+
+
+def _constructed(cls: type[Any], arguments: dict[str, Any]) -> Any:
+    return cls(**arguments)
+
+
+def _unpickled(cls: type[Any], data: bytes) -> Any:
+    index = index_from_bytes(data)
+    if type(index) is not cls and issubclass(cls, type(index)):
+        index.__class__ = cls
+    return index
+
+
+def _aligned_copy(array: Array) -> Array:
+    copy = aligned_empty(array.shape, array.dtype)
+    copy[:] = array
+    return copy
+
+
+# --- tensors to indexes ----------------------------------------------------------------------------------------------
+
+
+def load_index(path: Source, mmap: bool = False) -> Index:
     """Open an index file.
 
     Parameters
     ----------
-    path : path
-        A file of ``index.save(path)``.
+    path : path, or binary file
+        What ``index.save`` wrote. A file that is open is read from where it stands to the end of the index.
     mmap : bool
         Map the vectors instead of reading them: opens at once, shares memory between processes, and is read-only.
-        Checksums are then not compared.
+        The checksums of what is mapped are then not compared; those of the centroids are.
 
     Returns
     -------
-    FlatIndex, PQIndex, IVFFlatIndex or IVFPQIndex
+    FlatIndex, PQIndex, IVFFlatIndex, IVFPQIndex or RefinedIndex
 
     Raises
     ------
@@ -231,50 +183,147 @@ def load_index(path: PathLike, mmap: bool = False) -> Index:
         If the file is truncated, damaged or of another kind.
     VersionError
         If it was written by a newer lookalike.
-    FileNotFoundError
+    OSError
+        If there is no such file (FileNotFoundError), or it cannot be read now, which does not mean that it is damaged.
     """
-    metadata, tensors = read_tensors(path, mmap)
+    metadata, tensors = read_tensors(path, mmap, UNREAD)
+    return _load(metadata, tensors, source_name(path), mmap)
+
+
+def index_from_bytes(data: bytes | bytearray | memoryview) -> Index:
+    """See `Index.from_bytes`."""
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise FormatError(f"from_bytes: expected the bytes of to_bytes, got {type(data).__name__}")
+    return _load(*read_tensors(data), source_name(data), False)
+
+
+def _load(metadata: dict[str, Any], tensors: dict[str, Array], name: str, mmap: bool) -> Index:
+    """The index of what was read, or an error that begins with the name of the file."""
     if metadata.get("format") != FORMAT:
-        raise FormatError(f"{path}: not a lookalike index (its format is {metadata.get('format')!r})")
+        raise FormatError(f"{name}: not a lookalike index (its format is {metadata.get('format')!r})")
     version = metadata.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise VersionError(
-            f"{path}: written by {metadata.get('writer', 'a newer lookalike')}, file version {version}; "
+            f"{name}: written by {metadata.get('writer', 'a newer lookalike')}, file version {version}; "
             f"this one reads up to {VERSION}; upgrade lookalike"
         )
     kind = metadata.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise FormatError(f"{path}: unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
+        raise FormatError(f"{name}: unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
     try:
-        spec = dict(metadata["spec"])
-        if spec.get("nlist", 1) != len(tensors.get("coarse_centroids", "?")):  # before room is made for so many lists
-            raise FormatError(f"nlist={spec['nlist']}, centroids {tensors['coarse_centroids'].shape}")
-        spec["kmeans"] = "native" if spec.get("kmeans") == "custom" else spec.get("kmeans")
-        if kind == "flat":
-            index: Index = _load_flat(FlatIndex(spec["metric"]), metadata, tensors)
-        elif kind == "ivfflat":
-            index = _load_ivfflat(IVFFlatIndex(**spec), metadata, tensors)
-        else:
-            index = _load_coded(KINDS[kind](**spec), metadata, tensors)
-        index._next_id, index._readonly = int(metadata["next_id"]), mmap
-        if index._next_id < 0 or (not mmap and index._next_id <= int(index.ids.max(initial=-1))):
-            raise FormatError(f"next_id={index._next_id}, which is taken")
-        if isinstance(index, ListedIndex):
-            index._cold = True
-    except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise FormatError(f"{path}: its parts do not fit each other ({error})") from None
+        index = _index_of(metadata, tensors, not mmap)
+    except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
+        raise FormatError(f"{name}: its parts do not fit each other ({error})") from None
+    _settle(index, mmap)
     return index
 
 
-def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Array]) -> FlatIndex:
+def _settle(index: Index, mmap: bool) -> None:
+    index._readonly = mmap
+    if isinstance(index, ListedIndex):
+        index._cold = True
+    if isinstance(index, RefinedIndex):
+        _settle(index.base, mmap)
+        _settle(index._store, mmap)
+
+
+def _index_of(metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> Index:
+    """An index that takes over these tensors; `look` reads all of them, to see that they can be lived with."""
+    kind, spec, next_id = metadata["kind"], dict(metadata["spec"]), int(metadata["next_id"])
+    if kind == "refined":
+        index: Index = _load_refined(spec, metadata, tensors, look)
+    elif kind == "flat":
+        index = _load_flat(FlatIndex(spec["metric"]), metadata, tensors, look)
+    else:
+        _check_lists(spec, tensors)
+        spec["kmeans"] = "native" if spec.get("kmeans") == "custom" else spec.get("kmeans")
+        load = _load_ivfflat if kind == "ivfflat" else _load_coded
+        index = load(KINDS[kind](**spec), metadata, tensors, look)
+    index._next_id = next_id
+    if next_id < 0 or (look and next_id <= _check_ids(index.ids)):
+        raise FormatError(f"next_id={next_id}, which is taken")
+    return index
+
+
+def _check_lists(spec: dict[str, Any], tensors: dict[str, Array]) -> None:
+    """Before room is made for the lists: that there are so many, each with a centroid that has a length."""
+    centroids, seed = tensors["coarse_centroids"], spec.get("seed", 0)
+    if centroids.ndim != 2 or not centroids.size or spec.get("nlist", 1) != len(centroids):
+        raise FormatError(f"nlist={spec.get('nlist', 1)}, centroids {centroids.shape}")
+    if not isinstance(seed, int) or seed < 0:
+        raise FormatError(f"seed={seed!r}")
+
+
+def _check_ids(ids: Array) -> int:
+    """The largest of distinct ids that are not negative; −1 if there are none."""
+    if not len(ids):
+        return -1
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0:
+        raise FormatError(f"id {low}, which is negative")
+    if high < DENSE * len(ids):
+        seen = np.zeros(high + 1, np.bool_)
+        seen[ids] = True
+        distinct = int(np.count_nonzero(seen))
+    else:
+        distinct = len(np.unique(ids))
+    if distinct != len(ids):
+        raise FormatError(f"{len(ids)} ids, of which {len(ids) - distinct} are there twice")
+    return high
+
+
+def _check_usable(vectors: Array, metric: str) -> None:
+    """Whole vectors as `add` takes them: finite, and short enough to be compared."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        for first in range(0, len(vectors), 1 << 16):
+            block = vectors[first : first + (1 << 16)]
+            if not (np.einsum("nd,nd->n", block, block) < LARGEST_NORM).all():
+                raise FormatError("vectors that are not finite, or too long to be compared")
+
+
+def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> FlatIndex:
     vectors, ids, d = tensors["vectors"], tensors["ids"], int(metadata["d"])
-    if vectors.dtype != np.float32 or ids.dtype != np.int64 or vectors.shape != (len(ids), d):
+    shape = (len(ids), d) if len(ids) else (0, vectors.shape[1])  # of an empty index older versions wrote (0, 0)
+    if vectors.dtype != np.float32 or ids.dtype != np.int64 or vectors.shape != shape or ids.ndim != 1 or d < 0:
         raise FormatError(f"vectors {vectors.dtype} {vectors.shape}, ids {ids.dtype} {ids.shape}, d={d}")
+    if len(ids) and not d:
+        raise FormatError(f"{len(ids)} vectors of d=0")
+    if look:
+        _check_usable(vectors, index.metric)
     index._restore(vectors, ids, d)
     return index
 
 
-def _load_ivfflat(index: IVFFlatIndex, metadata: dict[str, Any], tensors: dict[str, Array]) -> IVFFlatIndex:
+def _load_refined(
+    spec: dict[str, Any], metadata: dict[str, Any], tensors: dict[str, Array], look: bool
+) -> RefinedIndex:
+    inner = {name.removeprefix(BASE): array for name, array in tensors.items() if name.startswith(BASE)}
+    about = dict(spec["base"])
+    if about["kind"] not in KINDS or about["kind"] == "refined":
+        raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
+    base = _index_of(about, inner, look)
+    index = RefinedIndex(FlatIndex(base.metric), spec["k_factor"])
+    index.base, index.d = base, base.d
+    _load_flat(index._store, metadata, tensors, look)
+    index._store._next_id = int(metadata["next_id"])
+    if base.ntotal != index._store.ntotal or (
+        look and not np.array_equal(np.sort(base.ids), np.sort(index._store.ids))
+    ):
+        raise FormatError(f"{index._store.ntotal} vectors that refine {base.ntotal} others")
+    return index
+
+
+def _rotation(tensors: dict[str, Array], d_out: int) -> LinearTransform | None:
+    if "rotation" not in tensors:
+        return None
+    transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
+    if transform.d_out != d_out:
+        raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {d_out}")
+    return transform
+
+
+def _load_ivfflat(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> IVFFlatIndex:
+    assert isinstance(index, IVFFlatIndex)
     centroids, vectors, ids, sizes = (tensors[name] for name in ("coarse_centroids", "vectors", "ids", "sizes"))
     fits = (
         centroids.ndim == vectors.ndim == 2
@@ -289,19 +338,16 @@ def _load_ivfflat(index: IVFFlatIndex, metadata: dict[str, Any], tensors: dict[s
     )
     if not fits:
         raise FormatError(f"nlist={index.nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
-    transform = None
-    if "rotation" in tensors:
-        transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
-        if transform.d_out != vectors.shape[1]:
-            raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {vectors.shape[1]}")
-    index._set_trained(np.array(centroids), transform)
+    if look:
+        _check_usable(vectors, index.metric)
+    index._set_trained(np.array(centroids), _rotation(tensors, vectors.shape[1]))
     index._lists = VectorLists.from_flat(vectors, ids, sizes.copy())
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
     return index
 
 
-def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array]) -> CodedIndex:
+def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> CodedIndex:
     assert isinstance(index, CodedIndex)
     centroids, codes, sizes = tensors["coarse_centroids"], tensors["codes"], tensors["sizes"]
     biases, ids = tensors["biases"], tensors["ids"]
@@ -322,11 +368,10 @@ def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array
     )
     if not fits:
         raise FormatError(f"nlist={index.nlist}, m={index.m}, centroids {centroids.shape}, codes {codes.shape}")
-    if "rotation" in tensors:
-        index._transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
-        if index._transform.d_out != index.pq.d:
-            raise FormatError(f"rotation to {index._transform.d_out} dimensions, centroids of {index.pq.d}")
-    index._lists = InvertedLists.from_flat(codes, biases, ids, sizes.copy())
+    if look and index.nbits not in {8, 16} and codes.size and int(codes.max()) >= index.ksub:
+        raise FormatError(f"code {int(codes.max())} of {index.ksub} centroids")
+    index._transform = _rotation(tensors, index.pq.d)
+    index._lists = InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1)
     index._set_centroids(np.array(centroids))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
+import warnings
 from pathlib import Path
 
+import numba
 from numba import config, njit
-from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-__all__ = ["JIT", "inlined", "kernel"]
+__all__ = ["CACHE_FAULT", "JIT", "inlined", "kernel"]
 
 JIT = not config.DISABLE_JIT
+CACHE_FAULT = []  # why kernels are not kept on disk, if they are not: at most one line
 
 
 def _source_stamp() -> str:
@@ -26,12 +27,32 @@ def _source_stamp() -> str:
 SOURCE_STAMP = _source_stamp()
 
 
-class _KernelCache(FunctionCache):
-    def __init__(self, py_func, variant):
-        super().__init__(py_func)
-        folder = os.path.join(self._cache_path, f"lookalike-{variant}")
+def _keep_on_disk(dispatcher, function, variant):
+    """Cache what `dispatcher` compiles in a folder of its variant, under a key that knows all of `kernels/`.
+
+    The one place that touches Numba's cache, whose interface is private and may change with any version. Then kernels are compiled
+    anew in every process: slower, and right, which Numba's own key would not be.
+    """
+    try:
+        from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+        cache = FunctionCache(function)
+        if type(cache._cache_file) is not IndexDataCacheFile or not callable(dispatcher._cache.load_overload):
+            raise TypeError("its cache is another")
+        folder = os.path.join(cache._cache_path, f"lookalike-{variant}")
         os.makedirs(folder, exist_ok=True)
-        self._cache_file = IndexDataCacheFile(folder, self._impl.filename_base, SOURCE_STAMP)
+        cache._cache_file = IndexDataCacheFile(folder, cache._impl.filename_base, SOURCE_STAMP)
+        dispatcher._cache = cache
+    except (OSError, RuntimeError):  # RuntimeError: Numba found no folder to write to
+        return
+    except (ImportError, AttributeError, TypeError) as error:
+        if not CACHE_FAULT:
+            CACHE_FAULT.append(f"numba {numba.__version__}: {error}")
+            warnings.warn(
+                f"lookalike kernels: they are compiled anew in every process, which takes seconds, since {CACHE_FAULT[0]}; "
+                "install a version of Numba that this lookalike asks for",
+                stacklevel=3,
+            )
 
 
 FAST = {"nsz", "arcp", "contract", "reassoc"}  # what keeps infinities and comparisons right; never fastmath=True
@@ -50,8 +71,7 @@ def kernel(function=None, *, fast=False):
     if JIT:
         from lookalike.kernels.simd import instructions
 
-        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: Numba found no folder to write to
-            dispatcher._cache = _KernelCache(function, instructions() or "plain")
+        _keep_on_disk(dispatcher, function, instructions() or "plain")
     return dispatcher
 
 

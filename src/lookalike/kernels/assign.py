@@ -23,6 +23,17 @@ from lookalike.kernels.simd import (
 
 
 @inlined
+def _of_all(x, centroids):
+    """The nearest centroid by distance alone, for scores that overflow; the first where distances do, too."""
+    winner, least = 0, squared_distance(x, centroids[0])
+    for c in range(1, centroids.shape[0]):
+        distance = squared_distance(x, centroids[c])
+        if distance < least:
+            winner, least = c, distance
+    return winner, least
+
+
+@inlined
 def _settle(x, row, best, slack, centroids):
     """The nearest of the centroids whose score is within `slack` of the best, and its distance."""
     winner, least = -1, np.float32(np.inf)
@@ -31,7 +42,7 @@ def _settle(x, row, best, slack, centroids):
             distance = squared_distance(x, centroids[c])
             if distance < least:
                 winner, least = c, distance
-    return winner, least
+    return (winner, least) if winner >= 0 else _of_all(x, centroids)
 
 
 @kernel
@@ -90,6 +101,8 @@ def nearest_simd(x, products, norms, centroids, assigned, distances):
                 distance = squared_distance(x[i], centroids[lane])
                 if distance < least:
                     winner, least = lane, distance
+        if winner < 0:
+            winner, least = _of_all(x[i], centroids)
         assigned[i], distances[i] = winner, least
 
 
@@ -126,6 +139,7 @@ def encode_plain(x, codebook, columns, norms, codes):
 def encode_simd(x, codebook, columns, norms, codes):
     """The same codes; sixty-four centroids of a sub-space at a time in four values. width a multiple of 64."""
     m, dsub, width = columns.shape
+    ksub = codebook.shape[1]
     scores = np.empty(width + 16, np.float32)
     start = ((64 - (scores.ctypes.data & 63)) & 63) // 4
     row = scores[start : start + width]
@@ -160,11 +174,13 @@ def encode_simd(x, codebook, columns, norms, codes):
             winner, least = -1, np.float32(np.inf)
             for c in range(0, width, 16):
                 if mask_le(load_f32x16(at + 4 * c), bound) != np.uint64(0):
-                    for lane in range(c, c + 16):
+                    for lane in range(c, min(c + 16, ksub)):  # where `slack` overflows, what is padded is within it
                         if row[lane] <= best + slack:
                             distance = squared_distance(part, codebook[j, lane])
                             if distance < least:
                                 winner, least = lane, distance
+            if winner < 0:
+                winner, least = _of_all(part, codebook[j])
             codes[i, j] = winner
 
 

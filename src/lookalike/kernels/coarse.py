@@ -130,7 +130,7 @@ def select_probes(xq, scores, centroids, largest, nprobe, is_l2, probes, coarse)
             bound += slack
         count = pick(row, nlist, bound, values, numbers)
         if count < nprobe:  # NaN: nprobe lists have to come out all the same
-            count = pick_plain(row, nlist, bound, values, numbers)
+            count = pick_plain(row, nlist, np.float32(np.inf), values, numbers)
         if count > nprobe:
             bound = quickselect(values, numbers, places, count, nprobe) + slack
             found, count = count, nprobe

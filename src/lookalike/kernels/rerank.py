@@ -80,12 +80,17 @@ row_distance = row_distance_simd if available() else row_distance_plain
 
 @kernel
 def cosine_distance(query, row, is_half, product, norm):
-    """1 − ⟨q, x⟩ / (‖q‖ ‖x‖), q a unit vector; 1 where x is zero. Norms that float32 cannot square are taken again in float64."""
+    """1 − ⟨q, x⟩ / (‖q‖ ‖x‖), q a unit vector; 1 where x is zero, NaN where it is not finite.
+
+    Norms that float32 cannot square are taken again in float64.
+    """
     if not 1 / SAFE < norm < SAFE:
         wide, wide_norm = 0.0, 0.0
         for e in range(query.shape[0]):
             x = np.float64(element(row, e, is_half))
             wide, wide_norm = wide + x * query[e], wide_norm + x * x
+        if not wide_norm < np.inf:
+            return np.float32(np.nan)
         cosine = wide / np.sqrt(wide_norm) if wide_norm > 0 else 0.0
     else:
         cosine = np.float64(product) / np.sqrt(np.float64(norm))
@@ -123,6 +128,8 @@ def rerank(xq, ids, places, rows, stride, n, is_half, metric, out_d, out_i):
             distance, norm = row_distance(xq[i], row, is_half, metric == L2)
             if metric == COSINE:
                 distance = cosine_distance(xq[i], row, is_half, distance, norm)
+            if not abs(distance) < np.inf:  # a row that is not finite is nobody's neighbour
+                continue
             distances[count], numbers[count] = sign * distance, ids[i, c]
             count += 1
         if count > k:

@@ -18,8 +18,10 @@ With the JIT off, every operation is a numpy function, so a vector kernel can be
 from __future__ import annotations
 
 import ctypes
+import functools
 import operator
 import os
+import warnings
 
 import numpy as np
 from llvmlite import ir
@@ -37,14 +39,33 @@ I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntTy
 # --- which instructions ----------------------------------------------------------------------------------------------
 
 
+OFF = ("off", "0", "no", "false")
+WISHES = ("auto", "avx512vbmi", "avx2", *OFF)  # the most that may be used; what the CPU lacks is not used either way
+
+
+def _wish() -> str:
+    """What LOOKALIKE_SIMD asks for; what is not understood is said once, and is as if it were not set."""
+    given = os.environ.get("LOOKALIKE_SIMD", "")
+    wish = given.strip().lower() or "auto"
+    if wish in WISHES:
+        return wish
+    warnings.warn(
+        f"lookalike kernels: LOOKALIKE_SIMD={given!r} is not understood, so the best instructions of this CPU are used; "
+        f"expected one of {', '.join(WISHES)}",
+        stacklevel=2,
+    )
+    return "auto"
+
+
+@functools.cache
 def instructions() -> str:
     """``"avx512vbmi"``, ``"avx2"`` or ``""``: what the vector kernels are compiled to, nothing where they cannot be.
 
     Numba's own target is asked, not the host: an instruction that the target lacks aborts the process, and
     ``NUMBA_CPU_NAME`` can make the two differ. ``LOOKALIKE_SIMD=off`` forces the plain twins, ``avx2`` the narrower form.
     """
-    wish = os.environ.get("LOOKALIKE_SIMD", "").lower()
-    if wish in {"off", "0", "no", "false"}:
+    wish = _wish()
+    if wish in OFF:
         return ""
     if not JIT:
         return "numpy"
