@@ -200,14 +200,25 @@ def save_index(index: Index, path: PathLike) -> None:
 
 
 def _coded_tensors(index: CodedIndex) -> dict[str, Array]:
-    tensors = {"coarse_centroids": index._trained(), "pq_centroids": index.pq_centroids, **index._lists.flat()}
-    return tensors | _rotation_tensors(index)
+    lists = index._lists_to_store().flat()
+    return {
+        "coarse_centroids": index._trained(),
+        "pq_centroids": index.pq_centroids,
+        **lists,
+        **_rotation_tensors(index),
+    }
 
 
 def _rotation_tensors(index: CodedIndex | IVFFlatIndex) -> dict[str, Array]:
-    if index._transform is None:
+    transform = index._transform
+    if transform is None:
         return {}
-    return {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
+    centre = {} if transform.centre is None else {"rotation_centre": transform.centre}
+    return {"rotation": transform.matrix, "rotation_offset": transform.offset, **centre}
+
+
+def _rotation(tensors: dict[str, Array]) -> LinearTransform:
+    return LinearTransform(tensors["rotation"], tensors["rotation_offset"], tensors.get("rotation_centre"))
 
 
 def load_index(path: PathLike, mmap: bool = False) -> Index:
@@ -291,7 +302,7 @@ def _load_ivfflat(index: IVFFlatIndex, metadata: dict[str, Any], tensors: dict[s
         raise FormatError(f"nlist={index.nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
     transform = None
     if "rotation" in tensors:
-        transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
+        transform = _rotation(tensors)
         if transform.d_out != vectors.shape[1]:
             raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {vectors.shape[1]}")
     index._set_trained(np.array(centroids), transform)
@@ -323,11 +334,11 @@ def _load_coded(index: Index, metadata: dict[str, Any], tensors: dict[str, Array
     if not fits:
         raise FormatError(f"nlist={index.nlist}, m={index.m}, centroids {centroids.shape}, codes {codes.shape}")
     if "rotation" in tensors:
-        index._transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
+        index._transform = _rotation(tensors)
         if index._transform.d_out != index.pq.d:
             raise FormatError(f"rotation to {index._transform.d_out} dimensions, centroids of {index.pq.d}")
-    index._lists = InvertedLists.from_flat(codes, biases, ids, sizes.copy())
     index._set_centroids(np.array(centroids))
+    index._take_lists(InvertedLists.from_flat(codes, biases, ids, sizes.copy()))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")
