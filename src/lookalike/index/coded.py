@@ -35,7 +35,7 @@ class Near(NamedTuple):
 
     origin: FloatArray | None  # (d,); None is 0
     centroids: FloatArray  # (nlist, d): c − o
-    pq: ProductQuantizer  # of residuals, or around o
+    pq: ProductQuantizer | None  # its codebook around o, where that differs
 
     def moved(self, x: FloatArray) -> FloatArray:
         """Vectors as these centroids and codes have to be compared with."""
@@ -163,11 +163,11 @@ class CodedIndex(ListedIndex):
         rows = centroids if self.by_residual else book.transpose(1, 0, 2).reshape(self.ksub, -1)
         origin = far_origin(rows) if self._is_l2 else None
         if origin is None:
-            return Near(None, centroids, self.pq)
+            return Near(None, centroids, None)
         if self.by_residual:
             moved = centroids - origin
             moved.flags.writeable = False
-            return Near(origin, moved, self.pq)
+            return Near(origin, moved, None)
         around = ProductQuantizer(self.m, self.nbits).set_centroids(book - origin.reshape(self.m, 1, -1))
         return Near(origin, centroids, around)
 
@@ -180,7 +180,7 @@ class CodedIndex(ListedIndex):
         if self.by_residual:
             to_encode = np.empty_like(x)
             residuals(x, list_no, near.centroids, to_encode)
-        codes = near.pq.encode(to_encode)
+        codes = self._seen_pq().encode(to_encode)
         return list_no, codes, self._biases(list_no, codes)
 
     def _empty_lists(self) -> InvertedLists:
@@ -213,7 +213,7 @@ class CodedIndex(ListedIndex):
     def _biases(self, list_no: IdArray, codes: CodeArray) -> FloatArray:
         """The part of each distance that depends on the stored vector only (see `kernels.distances`)."""
         near = self._seen()
-        return self._biases_of(list_no, codes, near.centroids, near.pq.pq_centroids)
+        return self._biases_of(list_no, codes, near.centroids, self._seen_pq().pq_centroids)
 
     def _biases_of(self, list_no: IdArray, codes: CodeArray, centroids: FloatArray, book: FloatArray) -> FloatArray:
         from lookalike.kernels.distances import code_biases
@@ -328,10 +328,8 @@ class CodedIndex(ListedIndex):
         return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
 
     def _space(self) -> CodeSpace:
-        near = self._seen()
-        return CodeSpace(
-            near.centroids, near.pq.pq_centroids, near.pq.columns, self.by_residual, KERNEL_METRICS[self.metric]
-        )
+        centroids, pq = self._seen().centroids, self._seen_pq()
+        return CodeSpace(centroids, pq.pq_centroids, pq.columns, self.by_residual, KERNEL_METRICS[self.metric])
 
     @property
     def _least(self) -> float:
@@ -350,6 +348,9 @@ class CodedIndex(ListedIndex):
             self._check_trained()
             raise AssertionError("the centroids are set together")
         return self._near
+
+    def _seen_pq(self) -> ProductQuantizer:
+        return self._seen().pq or self.pq
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 

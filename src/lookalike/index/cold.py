@@ -39,7 +39,7 @@ def search_codes(
 ) -> tuple[FloatArray, IdArray]:
     """The k nearest coded vectors of each query, as `preassigned.search_preassigned` finds them after `_probe`."""
     lists, now, near, scale = index._lists, index._lists.snapshot, index._seen(), -2 if index.metric == "l2" else -1
-    rows = []
+    rows, codebook = [], index._seen_pq().pq_centroids
     for whole, q in zip(xq, near.moved(xq), strict=True):
         probes = _nearest_lists(index, whole, nprobe)
         origins = near.centroids[probes] if index.by_residual else np.zeros((len(probes), len(q)), np.float32)
@@ -48,7 +48,7 @@ def search_codes(
         codes &= index.ksub - 1  # a damaged file must not point outside
         place = np.repeat(np.arange(len(probes)), [len(part[2]) for part in parts])
         # the distance opened into list, vector and table (`kernels.distances`)
-        table = scale * product_table(near.pq.pq_centroids, q)
+        table = scale * product_table(codebook, q)
         coarse = _opened(q, origins, index.metric)
         distances = coarse[place] + biases
         for scores, column in zip(table, codes.T, strict=True):
@@ -58,7 +58,7 @@ def search_codes(
         size = np.abs(coarse).max() + np.abs(table.min(axis=1).sum())
         rounded = ROUNDING * float(size) + LOWEST
         kept = _best(distances, ids, k, permitted, rounded if np.isfinite(rounded) else LOWEST)
-        decoded = near.pq.pq_centroids[np.arange(index.m), codes[kept]].reshape(len(kept), len(q))
+        decoded = codebook[np.arange(index.m), codes[kept]].reshape(len(kept), len(q))
         rows.append(_row(_distances(q, origins[place[kept]] + decoded, index.metric), ids[kept], k))
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 

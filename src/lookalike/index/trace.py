@@ -210,8 +210,7 @@ def _decoded(index: CodedIndex, list_no: int, codes: CodeArray) -> FloatArray:
 def _table(index: Traced, q: FloatArray) -> FloatArray:
     if not isinstance(index, CodedIndex):
         return np.empty((0, 0), np.float32)
-    near = index._seen()
-    return (-2 if index.metric == "l2" else 1) * product_table(near.pq.pq_centroids, near.moved(q))
+    return (-2 if index.metric == "l2" else 1) * product_table(index._seen_pq().pq_centroids, index._seen().moved(q))
 
 
 def _distances(index: Traced, q: FloatArray, x: FloatArray) -> FloatArray:
