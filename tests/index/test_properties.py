@@ -202,14 +202,14 @@ def test_ties_of_short_queries_do_not_depend_on_the_batch(scale) -> None:
 
 
 @pytest.mark.parametrize("rotation", ["opq", "pca:8"])
-def test_a_rotation_depends_on_the_batch_by_rounding_only(rotation) -> None:
+def test_a_rotation_does_not_depend_on_the_batch(rotation) -> None:
     index = trained("ivfpq", "l2", rotation)
     whole = index.search(base()[:300], 5, nprobe=4)
     for size in (1, 3, 17):
         for first in range(0, 280, 31):
             part = index.search(base()[first : first + size], 5, nprobe=4)
             np.testing.assert_array_equal(part.ids, whole.ids[first : first + size])
-            np.testing.assert_allclose(part.distances, whole.distances[first : first + size], rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(part.distances, whole.distances[first : first + size])
 
 
 def test_concatenated_centroids_are_found_exactly() -> None:

@@ -223,7 +223,8 @@ def test_working_memory_is_as_large_as_was_asked(group, nprobe, nlist, m, k, lon
     shapes = {
         "tables": (group, m, 256), "exact": (group, m, 256), "steps": (group,), "floors": (group,),
         "distances": (group, capacity), "ids": (group, capacity), "places": (group, capacity), "counts": (group,),
-        "limits": (group,), "masks": (blocks,), "estimates": (64 * blocks,), "minima": (scratch.LANES,),
+        "limits": (group,), "near": (group,), "settled": (group,),
+        "masks": (blocks,), "estimates": (64 * blocks,), "minima": (scratch.LANES,),
         "starts": (lists,), "order": (pairs,),
     }  # fmt: skip
     assert {name: part.shape for name, part in work._asdict().items()} == shapes

@@ -133,3 +133,50 @@ def test_few_points_are_warned_of_once_for_each_part(correlated) -> None:
         la.IVFPQIndex(nlist=4, m=4, nbits=4, rotation="opq").train(correlated[:100])
     parts = [str(warning.message).split(":")[0] for warning in caught]
     assert parts == ["coarse quantizer", "PQ"]
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (5, 16), (130, 70)])
+def test_an_image_does_not_depend_on_what_stands_beside_it(shape) -> None:
+    rng = np.random.default_rng(3)
+    transform = LinearTransform(rng.normal(size=shape), rng.normal(size=shape[0]))
+    x = rng.normal(size=(3000, shape[1])).astype(np.float32)
+    y = transform.apply(x, threads=1)
+    back = transform.inverse(y, threads=1)
+    np.testing.assert_allclose(y, x.astype(np.float64) @ transform.matrix.T + transform.offset, atol=1e-3)
+    for threads in (2, 3):
+        np.testing.assert_array_equal(transform.apply(x, threads), y)
+        np.testing.assert_array_equal(transform.inverse(y, threads), back)
+    for first, last in ((0, 1), (7, 8), (2999, 3000), (5, 70), (64, 129), (1, 3000)):
+        np.testing.assert_array_equal(transform.apply(x[first:last]), y[first:last])
+        np.testing.assert_array_equal(transform.inverse(y[first:last]), back[first:last])
+    np.testing.assert_allclose(transform.apply_cold(x), y, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("place", [1e4, 3e7])
+def test_a_map_keeps_its_digits_far_from_the_origin(place) -> None:
+    """Terms as large as the offset would take them: the map is computed around the middle of what it was made for."""
+    rng = np.random.default_rng(0)
+    near = rng.normal(size=(2000, 16)) @ rng.normal(size=(16, 16)) / 4
+    x = near.copy()
+    x[:, 2] += place
+    x = x.astype(np.float32)
+    for transform in (train_pca(x, 8), train_opq(x, 4, nbits=4, centre=True)):
+        y = transform.apply(x).astype(np.float64)
+        exact = (x.astype(np.float64) - x[0]) @ transform.matrix.astype(np.float64).T
+        np.testing.assert_allclose(y - y[0], exact, atol=1e-4)
+        assert np.abs(y).max() < 100
+        again = LinearTransform(transform.matrix, transform.offset, transform.centre)
+        np.testing.assert_array_equal(again.apply(x), transform.apply(x))
+    back = train_opq(x, 4, nbits=4, centre=True)
+    np.testing.assert_allclose(back.inverse(back.apply(x)), x, atol=1e-4 + 6e-7 * place)
+
+
+def test_one_point_far_out_does_not_turn_a_rotation() -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(2000, 8)) * 0.5 ** np.arange(8)).astype(np.float32)
+    wild = x.copy()
+    wild[5, 7] = 3e7
+    np.testing.assert_allclose(
+        np.abs(train_pca(wild, 3, centre=False).matrix), np.abs(train_pca(x, 3, centre=False).matrix), atol=0.05
+    )
+    assert pq_error(train_opq(wild, 4, nbits=4).apply(x), 4) < 1.2 * pq_error(train_opq(x, 4, nbits=4).apply(x), 4)

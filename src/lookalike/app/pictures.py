@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import secrets
 import stat
 import threading
 from dataclasses import dataclass

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike._threads import run_all, shares
+from lookalike._threads import cores, run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError
 from lookalike.index.base import LARGEST_NORM
 from lookalike.index.invlists import aligned_empty
-from lookalike.quantizers.kmeans import assign
+from lookalike.quantizers.kmeans import assign, is_small
+from lookalike.quantizers.origin import far_origin
 
 __all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
-
-ROWS = 4096  # vectors of one matrix product in `assign_lists`
 
 
 def check_coarse_metric(choice: str | None, metric: str) -> str:
@@ -26,11 +25,8 @@ def check_coarse_metric(choice: str | None, metric: str) -> str:
 
 
 def assign_lists(x: FloatArray, centroids: FloatArray, metric: str) -> IdArray:
-    """The list of each vector: its nearest centroid, or for ``"ip"`` the one of largest inner product."""
-    if metric == "ip":
-        parts: list[IdArray] = [np.argmax(x[at : at + ROWS] @ centroids.T, axis=1) for at in range(0, len(x), ROWS)]
-        return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
-    return assign(x, centroids)[0]
+    """The list of each vector: its nearest centroid, or for ``"ip"`` the one of largest inner product; the lower of equal ones."""
+    return CoarseQuantizer(centroids, metric).assign(x)
 
 
 def check_centroids(centroids: FloatArray) -> FloatArray:
@@ -52,21 +48,32 @@ class CoarseQuantizer:
     centroids : ndarray of float32, shape (nlist, d)
     metric : {"l2", "ip"}
         How lists are chosen, which need not be the metric of the index.
+
+    Attributes
+    ----------
+    origin : ndarray of float32, shape (d,), or None
+        What is subtracted from vectors and centroids before they are compared, where they lie far from 0; only for ``"l2"``.
+    near : ndarray of float32, shape (nlist, d)
+        Centroids without it.
     """
 
     def __init__(self, centroids: FloatArray, metric: str) -> None:
         self.centroids, self.metric = centroids, metric
+        check_centroids(centroids)
+        self.origin = far_origin(centroids) if metric == "l2" else None
+        self.near = centroids.view() if self.origin is None else centroids - self.origin
+        self.near.flags.writeable = False
         nlist, d = centroids.shape
         tiles = -(-nlist // 64)
         # as the kernel that scores queries wants them (`kernels.coarse`): element e of centroid 64 t + c is tiles[t, e, c]
         self.tiles = aligned_empty((tiles, d, 64), np.float32)
         for tile, first in zip(self.tiles, range(0, nlist, 64), strict=True):
-            rows = centroids[first : first + 64]
+            rows = self.near[first : first + 64]
             tile[:, : len(rows)], tile[:, len(rows) :] = rows.T, 0
         # ‖c‖², or 0 for inner products; +inf where padded
         self.offsets = aligned_empty((tiles * 64,), np.float32)
         self.offsets[:] = np.inf
-        norms = check_centroids(centroids)
+        norms = np.einsum("ld,ld->l", self.near, self.near)
         self.offsets[:nlist] = 0 if metric == "ip" else norms
         self.largest = norms.max()
 
@@ -76,7 +83,10 @@ class CoarseQuantizer:
 
     def assign(self, x: FloatArray) -> IdArray:
         """The list of each vector, int64, shape (n,)."""
-        return assign_lists(x, self.centroids, self.metric)
+        if self.metric == "ip":
+            threads = 1 if is_small(len(x), self.centroids) else cores()
+            return self.probe(x, 1, threads)[0][:, 0] if len(x) else np.empty(0, np.int64)
+        return assign(self._moved(x), self.near)[0]
 
     def probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The nprobe best lists of each query, best first.
@@ -89,6 +99,7 @@ class CoarseQuantizer:
         """
         from lookalike.kernels.coarse import GROUP, probe_lists
 
+        xq = self._moved(xq)
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
 
         def run(rows: slice) -> None:
@@ -96,7 +107,7 @@ class CoarseQuantizer:
                 xq[rows],
                 self.tiles,
                 self.offsets,
-                self.centroids,
+                self.near,
                 self.largest,
                 self.metric != "ip",
                 probes[rows],
@@ -108,3 +119,6 @@ class CoarseQuantizer:
         else:
             run_all(run, shares(len(xq), GROUP, threads), threads)
         return probes, coarse
+
+    def _moved(self, x: FloatArray) -> FloatArray:
+        return x if self.origin is None else x - self.origin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -16,12 +16,30 @@ from lookalike.index.cold import is_worthwhile, search_codes
 from lookalike.index.invlists import SIZE, InvertedLists
 from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import POSITION, ListedIndex, Stored
-from lookalike.index.preassigned import CodeSpace, range_preassigned, search_preassigned
+from lookalike.index.preassigned import KERNEL_METRICS, CodeSpace, range_preassigned, search_preassigned
 from lookalike.quantizers.kmeans import POINTS_PER_CENTROID, KMeansChoice
+from lookalike.quantizers.origin import far_origin
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
 __all__ = ["CodedIndex"]
+
+
+class Near(NamedTuple):
+    """What codes mean, seen from a point among the vectors, where these lie far from the origin.
+
+    ‖q − c − r̂‖² = ‖(q − o) − (c − o) − r̂‖², and without residuals ‖q − p‖² = ‖(q − o) − (p − o)‖²: the distance is the
+    same, and the terms that it is opened into (`kernels.distances`) are no longer large beside it. Inner products have no
+    such freedom. None of this is stored: o follows from the centroids.
+    """
+
+    origin: FloatArray | None  # (d,); None is 0
+    centroids: FloatArray  # (nlist, d): c − o
+    pq: ProductQuantizer | None  # its codebook around o, where that differs
+
+    def moved(self, x: FloatArray) -> FloatArray:
+        """Vectors as these centroids and codes have to be compared with."""
+        return x if self.origin is None else x - self.origin
 
 
 class CodedIndex(ListedIndex):
@@ -36,6 +54,7 @@ class CodedIndex(ListedIndex):
         super().__init__(nlist, metric, kmeans, rotation, seed)
         self.pq = ProductQuantizer(m, nbits, kmeans, seed)
         self._centroids: FloatArray | None = None
+        self._near: Near | None = None
         self.training: dict[str, Any] = {}  # how it was trained, for the record; empty if centroids were given
         self._lists = InvertedLists(nlist, m, self.pq.code_dtype)
 
@@ -139,24 +158,40 @@ class CodedIndex(ListedIndex):
         kind, d_out = parse_rotation(self.rotation)
         if kind == "pca":
             return train_pca(xt, d_out or xt.shape[1], centre=self._is_l2)  # products need the origin where it is
-        return train_opq(xt, self.m, d_out, nbits=self.nbits, seed=self.seed) if kind == "opq" else None
+        if kind != "opq":
+            return None
+        return train_opq(xt, self.m, d_out, nbits=self.nbits, seed=self.seed, centre=self._is_l2)
 
     def _set_centroids(self, centroids: FloatArray) -> None:
         centroids.flags.writeable = False
         self.d = centroids.shape[1] if self._transform is None else self._transform.d_in
+        self._near = self._seen_near(centroids)
         self._centroids = centroids
+
+    def _seen_near(self, centroids: FloatArray) -> Near:
+        """See `Near`."""
+        book = self.pq.pq_centroids
+        rows = centroids if self.by_residual else book.transpose(1, 0, 2).reshape(self.ksub, -1)
+        origin = far_origin(rows) if self._is_l2 else None
+        if origin is None:
+            return Near(None, centroids, None)
+        if self.by_residual:
+            moved = centroids - origin
+            moved.flags.writeable = False
+            return Near(origin, moved, None)
+        around = ProductQuantizer(self.m, self.nbits).set_centroids(book - origin.reshape(self.m, 1, -1))
+        return Near(origin, centroids, around)
 
     def _encode(self, x: FloatArray) -> tuple[IdArray, CodeArray, FloatArray]:
         """List number, code and bias (see `kernels.distances`) of each vector."""
         from lookalike.kernels.assign import residuals
 
-        centroids = self._trained()
-        list_no = self._assign(x, centroids)
-        to_encode = x
+        list_no, near = self._assign(x, self._trained()), self._seen()
+        to_encode = x = near.moved(x)
         if self.by_residual:
             to_encode = np.empty_like(x)
-            residuals(x, list_no, centroids, to_encode)
-        codes = self.pq.encode(to_encode)
+            residuals(x, list_no, near.centroids, to_encode)
+        codes = self._seen_pq().encode(to_encode)
         return list_no, codes, self._biases(list_no, codes)
 
     def _empty_lists(self) -> InvertedLists:
@@ -193,12 +228,28 @@ class CodedIndex(ListedIndex):
 
     def _biases(self, list_no: IdArray, codes: CodeArray) -> FloatArray:
         """The part of each distance that depends on the stored vector only (see `kernels.distances`)."""
+        near = self._seen()
+        return self._biases_of(list_no, codes, near.centroids, self._seen_pq().pq_centroids)
+
+    def _biases_of(self, list_no: IdArray, codes: CodeArray, centroids: FloatArray, book: FloatArray) -> FloatArray:
         from lookalike.kernels.distances import code_biases
 
         biases = np.zeros(len(codes), np.float32)
         if self._is_l2:
-            code_biases(codes, list_no, self._trained(), self.pq.pq_centroids, self.by_residual, biases)
+            code_biases(codes, list_no, centroids, book, self.by_residual, biases)
         return biases
+
+    def _lists_to_store(self) -> InvertedLists:
+        """The lists as files hold them, with biases around 0, whatever origin they are searched from."""
+        if self._seen().origin is None:
+            return self._lists
+        return self._lists.with_biases(
+            lambda list_no, codes: self._biases_of(list_no, codes, self._trained(), self.pq_centroids)
+        )
+
+    def _take_lists(self, lists: InvertedLists) -> None:
+        """Search these lists of a file from now on."""
+        self._lists = lists if self._seen().origin is None else lists.with_biases(self._biases)
 
     def _trains_on(self) -> int:
         return 256 * max(self.nlist, self.ksub)
@@ -252,13 +303,13 @@ class CodedIndex(ListedIndex):
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
-        queries = self._inside(vectors)
-        if self._cold and is_worthwhile(self, len(queries), nprobe, self.pq_centroids.size, self.m):
-            distances, ids = search_codes(self, queries, k, nprobe, permitted)
+        if self._cold and is_worthwhile(self, len(vectors), nprobe, self.pq_centroids.size, self.m):
+            distances, ids = search_codes(self, self._inside_cold(vectors), k, nprobe, permitted)
         else:
+            queries = self._inside(vectors, threads)
             probes, coarse = self._probe(queries, nprobe, threads)
             distances, ids = search_preassigned(
-                self._lists.snapshot, self._space(), queries, probes, coarse, k, permitted, threads
+                self._lists.snapshot, self._space(), self._seen().moved(queries), probes, coarse, k, permitted, threads
             )
         self._cold = False
         return SearchResult(self._as_metric(distances), ids)
@@ -282,20 +333,40 @@ class CodedIndex(ListedIndex):
             lims (nq + 1,), distances and ids (lims[-1],), each query's best first.
         """
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow)
-        limit = check_radius(radius)
-        if self.metric != "l2":
-            limit = -limit if self.metric == "ip" else limit - 1
+        limit = check_radius(radius) * (-1 if self.metric == "ip" else 1)
         if len(vectors) == 0 or self.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return gather_ranges([], len(vectors))
-        queries = self._inside(vectors)
+        queries = self._inside(vectors, threads)
         probes, coarse = self._probe(queries, nprobe, threads)
         found = range_preassigned(
-            self._lists.snapshot, self._space(), queries, probes, coarse, limit, permitted, threads
+            self._lists.snapshot, self._space(), self._seen().moved(queries), probes, coarse, limit, permitted, threads
         )
         return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
 
     def _space(self) -> CodeSpace:
-        return CodeSpace(self._trained(), self.pq.pq_centroids, self.pq.columns, self.by_residual, self._is_l2)
+        centroids, pq = self._seen().centroids, self._seen_pq()
+        return CodeSpace(centroids, pq.pq_centroids, pq.columns, self.by_residual, KERNEL_METRICS[self.metric])
+
+    @property
+    def _least(self) -> float:
+        """The part of the distance that depends on nothing."""
+        return 1.0 if self.metric == "cosine" else 0.0
+
+    def _own_terms(self, xq: FloatArray) -> FloatArray:
+        """The part of the distance that depends on the query only, where vectors are coded without residuals."""
+        if not self._is_l2:
+            return np.full(len(xq), self._least, np.float32)
+        moved = self._seen().moved(xq)
+        return np.asarray(np.einsum("qd,qd->q", moved, moved), np.float32)
+
+    def _seen(self) -> Near:
+        if self._near is None:
+            self._check_trained()
+            raise AssertionError("the centroids are set together")
+        return self._near
+
+    def _seen_pq(self) -> ProductQuantizer:
+        return self._seen().pq or self.pq
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ __all__ = ["is_worthwhile", "product_table", "search_codes", "search_vectors"]
 
 WORK = 8_000_000  # numbers read: 0.1 s at the most, where loading the kernels takes 0.6 s
 LIST = 2000  # what visiting a list costs beside its vectors, in such numbers
+ROUNDING, LOWEST = 2e-6, 3e-7  # of opened distances, as in `kernels.ivf.near_ties`
 
 
 def is_worthwhile(index: CodedIndex | IVFFlatIndex, nq: int, nprobe: int, per_query: int, per_vector: int) -> bool:
@@ -37,23 +38,28 @@ def search_codes(
     index: CodedIndex, xq: FloatArray, k: int, nprobe: int, permitted: Array | None
 ) -> tuple[FloatArray, IdArray]:
     """The k nearest coded vectors of each query, as `preassigned.search_preassigned` finds them after `_probe`."""
-    lists, now = index._lists, index._lists.snapshot
-    rows = []
-    for q in xq:
-        probes = _nearest_lists(index, q, nprobe)
-        origins = index._trained()[probes] if index.by_residual else np.zeros((len(probes), len(q)), np.float32)
+    lists, now, near, scale = index._lists, index._lists.snapshot, index._seen(), -2 if index.metric == "l2" else -1
+    rows, codebook = [], index._seen_pq().pq_centroids
+    for whole, q in zip(xq, near.moved(xq), strict=True):
+        probes = _nearest_lists(index, whole, nprobe)
+        origins = near.centroids[probes] if index.by_residual else np.zeros((len(probes), len(q)), np.float32)
         parts = [lists.rows(list_no, now) for list_no in probes.tolist()]
         codes, biases, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
         codes &= index.ksub - 1  # a damaged file must not point outside
         place = np.repeat(np.arange(len(probes)), [len(part[2]) for part in parts])
         # the distance opened into list, vector and table (`kernels.distances`)
-        distances = _distances(q, origins, index._is_l2)[place] + biases
-        for scores, column in zip(product_table(index, q), codes.T, strict=True):
-            distances += (-2 if index._is_l2 else -1) * scores[column]
-        kept = _best(distances, ids, k, permitted)
-        decoded = index.pq_centroids[np.arange(index.m), codes[kept]].reshape(len(kept), len(q))
-        stored = origins[place[kept]] + decoded
-        rows.append(_row(_distances(q, stored, index._is_l2), ids[kept], k))
+        table = scale * product_table(codebook, q)
+        coarse = _opened(q, origins, index.metric)
+        distances = coarse[place] + biases
+        for scores, column in zip(table, codes.T, strict=True):
+            distances += scores[column]
+        if index.metric == "cosine":
+            distances = np.maximum(distances, 0)
+        size = np.abs(coarse).max() + np.abs(table.min(axis=1).sum())
+        rounded = ROUNDING * float(size) + LOWEST
+        kept = _best(distances, ids, k, permitted, rounded if np.isfinite(rounded) else LOWEST)
+        decoded = codebook[np.arange(index.m), codes[kept]].reshape(len(kept), len(q))
+        rows.append(_row(_distances(q, origins[place[kept]] + decoded, index.metric), ids[kept], k))
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
@@ -66,41 +72,49 @@ def search_vectors(
     for q in xq:
         parts = [lists.rows(list_no) for list_no in _nearest_lists(index, q, nprobe).tolist()]
         vectors, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
-        distances = _distances(q, vectors, index._is_l2)
+        distances = _distances(q, vectors, index.metric)
         kept = _best(distances, ids, k, permitted)
         rows.append(_row(distances[kept], ids[kept], k))
     return np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
 
 
-def product_table(index: CodedIndex, q: FloatArray) -> FloatArray:
+def product_table(codebook: FloatArray, q: FloatArray) -> FloatArray:
     """⟨q_j, p_jc⟩, float32, shape (m, ksub)."""
-    return np.asarray(np.einsum("jcd,jd->jc", index.pq_centroids, q.reshape(index.m, index.dsub)), np.float32)
+    m, _, dsub = codebook.shape
+    return np.asarray(np.einsum("jcd,jd->jc", codebook, q.reshape(m, dsub)), np.float32)
 
 
 def _nearest_lists(index: CodedIndex | IVFFlatIndex, q: FloatArray, nprobe: int) -> IdArray:
-    near = _distances(q, index._coarse_space(), index.coarse_metric == "l2")
+    near = _distances(q, index._coarse_space(), index.coarse_metric)
     return np.argsort(near, kind="stable")[:nprobe]
 
 
-def _distances(q: FloatArray, x: FloatArray, is_l2: bool) -> FloatArray:
-    """‖q − x‖² or −⟨q, x⟩ for each row of x, summed element by element."""
-    distances: FloatArray = np.square(q - x).sum(axis=1) if is_l2 else -(q * x).sum(axis=1)
-    return distances
+def _opened(q: FloatArray, x: FloatArray, metric: str) -> FloatArray:
+    """‖q − x‖², −⟨q, x⟩ or 1 − ⟨q, x⟩ for each row of x, summed element by element."""
+    if metric == "l2":
+        return np.asarray(np.square(q - x).sum(axis=1), np.float32)
+    return np.asarray((1 if metric == "cosine" else 0) - (q * x).sum(axis=1), np.float32)
 
 
-def _best(distances: FloatArray, ids: IdArray, k: int, permitted: Array | None) -> IdArray:
-    """Where the k smallest distances stand, equal ones by id, of the ids that the filter lets pass."""
+def _distances(q: FloatArray, x: FloatArray, metric: str) -> FloatArray:
+    """The distances that a search reports, inner products negated."""
+    return np.maximum(_opened(q, x, metric), 0) if metric == "cosine" else _opened(q, x, metric)
+
+
+def _best(distances: FloatArray, ids: IdArray, k: int, permitted: Array | None, near: float = 0) -> IdArray:
+    """Where the k smallest distances stand, equal ones by id, of the ids that pass; and what is within `near` of the k-th."""
     at = np.flatnonzero(distances <= np.inf)  # NaN, from a damaged file, is nobody's neighbour
     if permitted is not None:
         at = at[passes(permitted, ids[at])]
     if len(at) > k:
-        at = at[distances[at] <= np.partition(distances[at], k - 1)[k - 1]]
-    return at[np.lexsort((ids[at], distances[at]))[:k]]
+        at = at[distances[at] <= np.partition(distances[at], k - 1)[k - 1] + near]
+    order = at[np.lexsort((ids[at], distances[at]))]
+    return order if near else order[:k]
 
 
 def _row(distances: FloatArray, ids: IdArray, k: int) -> tuple[FloatArray, IdArray]:
-    """Sorted, and filled up to k with what stands for no result."""
-    order = np.lexsort((ids, distances))
+    """Sorted, cut to k, and filled up to k with what stands for no result."""
+    order = np.lexsort((ids, distances))[:k]
     row, numbers = np.full(k, np.inf, np.float32), np.full(k, -1)
     row[: len(order)], numbers[: len(order)] = distances[order], ids[order]
     return row, numbers

@@ -53,9 +53,9 @@ def direct_distances(xq: FloatArray, candidates: FloatArray, metric: str) -> Flo
 
 
 def exact_search(
-    xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None = None
+    xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None = None, ids: IdArray | None = None
 ) -> tuple[FloatArray, IdArray]:
-    """The k nearest rows of `xb` for each query, best first, ties by the lower row.
+    """The k nearest rows of `xb` for each query, best first, ties by the lower id.
 
     Parameters
     ----------
@@ -66,6 +66,8 @@ def exact_search(
     metric : {"l2", "ip", "cosine"}
     rows : ndarray of int64, optional
         Search only these rows of `xb`.
+    ids : ndarray of int64, shape (n,), optional
+        Of the rows of `xb`; by default their numbers.
 
     Returns
     -------
@@ -83,9 +85,10 @@ def exact_search(
     for first in range(0, len(xq) if n else 0, QUERIES):
         queries = xq[first : first + QUERIES]
         candidates, sure = _candidates(queries, xb, k, metric, rows)
-        _settle(queries, xb, candidates, metric, distances[first : first + QUERIES], found[first : first + QUERIES])
+        part = slice(first, first + QUERIES)
+        _settle(queries, xb, candidates, metric, ids, distances[part], found[part])
         for i in np.flatnonzero(~sure):
-            near, numbers = _compare_all(queries[i], xb, k, metric, rows)
+            near, numbers = _compare_all(queries[i], xb, k, metric, rows, ids)
             distances[first + i, : len(near)], found[first + i, : len(near)] = near, numbers
     return distances, found
 
@@ -141,7 +144,9 @@ def _promising(scores: FloatArray, limits: FloatArray, count: int) -> tuple[IdAr
     return columns, found
 
 
-def _compare_all(query: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None) -> tuple[FloatArray, IdArray]:
+def _compare_all(
+    query: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None, ids: IdArray | None
+) -> tuple[FloatArray, IdArray]:
     """Distances and row numbers of the k nearest, with nothing left to a matrix product."""
     n = len(xb) if rows is None else len(rows)
     distances, step = np.empty(n, np.float32), max(1, DIRECT // len(query))
@@ -152,17 +157,26 @@ def _compare_all(query: FloatArray, xb: Array, k: int, metric: str, rows: IdArra
         )
     sign = -1 if metric == "ip" else 1
     near = np.flatnonzero(sign * distances <= np.partition(sign * distances, k - 1)[k - 1])
-    near = near[np.argsort(sign * distances[near], kind="stable")[:k]]
-    return distances[near], near if rows is None else rows[near]
+    found = near if rows is None else rows[near]
+    order = np.lexsort((found if ids is None else ids[found], sign * distances[near]))[:k]
+    return distances[near[order]], found[order]
 
 
-def _settle(xq: FloatArray, xb: Array, candidates: IdArray, metric: str, distances: FloatArray, found: IdArray) -> None:
+def _settle(
+    xq: FloatArray,
+    xb: Array,
+    candidates: IdArray,
+    metric: str,
+    ids: IdArray | None,
+    distances: FloatArray,
+    found: IdArray,
+) -> None:
     """Order the candidates by their direct distances and write the best k."""
     group = max(1, VECTORS * 8 // max(1, candidates.shape[1] * xq.shape[1]))
     k = min(distances.shape[1], candidates.shape[1])
     for first in range(0, len(xq), group):
         queries, rows = xq[first : first + group], candidates[first : first + group]
         exact = direct_distances(queries, np.asarray(xb[rows.ravel()], np.float32).reshape(*rows.shape, -1), metric)
-        order = np.lexsort((rows, -exact if metric == "ip" else exact), axis=1)[:, :k]
+        order = np.lexsort((rows if ids is None else ids[rows], -exact if metric == "ip" else exact), axis=1)[:, :k]
         distances[first : first + group, :k] = np.take_along_axis(exact, order, 1)
         found[first : first + group, :k] = np.take_along_axis(rows, order, 1)

@@ -86,14 +86,14 @@ class FlatIndex(Index):
         Returns
         -------
         SearchResult
-            Distances (nq, k) float32 and ids (nq, k) int64, best first, ties by order of storage.
+            Distances (nq, k) float32 and ids (nq, k) int64, best first, equal distances by id.
         """
         queries, k = self._check_search(xq, k)
         stored, rows = self._stored, None
         permitted = allowed_ids(allow, self._next_id)
         if permitted is not None:
             rows = np.flatnonzero(passes(permitted, stored.ids))
-        distances, found = exact_search(queries, stored.vectors, k, self.metric, rows)
+        distances, found = exact_search(queries, stored.vectors, k, self.metric, rows, stored.ids)
         ids = np.where(found >= 0, stored.ids[found], -1) if len(stored.ids) else found
         return SearchResult(distances, ids)
 
@@ -115,7 +115,7 @@ class FlatIndex(Index):
                 near = direct_distances(query[None], stored.vectors[None, block], self.metric)[0]
                 inside = near > limit if self.metric == "ip" else near < limit
                 distances, found = np.append(distances, near[inside]), np.append(found, block[inside])
-            order = np.argsort(-distances if self.metric == "ip" else distances, kind="stable")
+            order = np.lexsort((stored.ids[found], -distances if self.metric == "ip" else distances))
             parts.append((distances[order], stored.ids[found[order]]))
         return gather_ranges(parts, len(queries))
 

@@ -11,6 +11,7 @@ replaces the arrays of a list. So a search that has begun sees the lists as they
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,6 +144,21 @@ class InvertedLists:
         lists = InvertedLists(self.nlist, self.m, self.code_dtype)
         lists.snapshot, lists.mask = self.snapshot, self.mask
         return lists
+
+    def with_biases(self, biases_of: Callable[[IdArray, CodeArray], FloatArray]) -> InvertedLists:
+        """The same codes and ids with other biases: ``biases_of(list_no, codes)`` of rows of a list."""
+        now = self.snapshot
+        lists, table = list(now.lists), now.table.copy()
+        for number in np.flatnonzero(table[:, SIZE]).tolist():
+            one, size = lists[number], int(table[number, SIZE])
+            biases = aligned_empty(one.biases.shape, np.float32)
+            biases[size:] = 0
+            biases[:size] = biases_of(np.full(size, number), self._unpack(one.codes, size))
+            lists[number] = OneList(one.codes, biases, one.ids)
+            table[number, BIASES] = biases.ctypes.data
+        lists_with = self.clone()
+        lists_with.snapshot = now._replace(table=table, lists=tuple(lists))
+        return lists_with
 
     def biases_at(self, list_no: IdArray, position: IdArray) -> FloatArray:
         """Biases at these places, shape (n,)."""

@@ -15,7 +15,7 @@ from lookalike.index.coarse import CoarseQuantizer, check_coarse_metric
 from lookalike.index.cold import is_worthwhile, search_vectors
 from lookalike.index.large import ROWS, LargeArray
 from lookalike.index.listed import ListedIndex, Stored
-from lookalike.index.preassigned import split_filter
+from lookalike.index.preassigned import KERNEL_METRICS, split_filter
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.kmeans import KMeansChoice, train_centroids
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
@@ -41,7 +41,8 @@ class IVFFlatIndex(ListedIndex):
     seed : int
         Training is repeatable on one machine.
     coarse_metric : {None, "l2", "ip"}
-        How lists are assigned and chosen: by default by inner product for ``"ip"``, else by L2 distance, as in FAISS.
+        How lists are assigned and chosen: by default by inner product for ``"ip"``, else by L2 distance, as in FAISS. Lists that
+        are chosen by inner product have centroids of length 1 (spherical k-means).
 
     Notes
     -----
@@ -129,7 +130,9 @@ class IVFFlatIndex(ListedIndex):
         kind, d_out = parse_rotation(self.rotation)
         transform = train_pca(xt, d_out or xt.shape[1], centre=self.metric == "l2") if kind else None
         x = xt if transform is None else transform.apply(xt)
-        self._set_trained(train_centroids(x, self.nlist, self.kmeans, self.seed, "coarse quantizer"), transform)
+        spherical = self.coarse_metric == "ip"
+        centroids = train_centroids(x, self.nlist, self.kmeans, self.seed, "coarse quantizer", spherical=spherical)
+        self._set_trained(centroids, transform)
 
     def _encode(self, x: FloatArray) -> Stored:
         return self._trained().assign(x), x
@@ -205,11 +208,11 @@ class IVFFlatIndex(ListedIndex):
         lists = self._lists
         if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
-        queries = self._inside(vectors)
-        if self._cold and is_worthwhile(self, len(queries), nprobe, 0, queries.shape[1]):
+        if self._cold and is_worthwhile(self, len(vectors), nprobe, 0, self.coarse_centroids.shape[1]):
             self._cold = False
-            distances, ids = search_vectors(self, queries, k, nprobe, permitted)
+            distances, ids = search_vectors(self, self._inside_cold(vectors), k, nprobe, permitted)
             return SearchResult(self._as_metric(distances), ids)
+        queries = self._inside(vectors, threads)
         probes = self._probe(queries, nprobe, threads)[0]
         distances, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
 
@@ -233,7 +236,7 @@ class IVFFlatIndex(ListedIndex):
         limit, lists = check_radius(radius), self._lists
         if len(vectors) == 0 or lists.ntotal == 0:
             return gather_ranges([], len(vectors))
-        queries = self._inside(vectors)
+        queries = self._inside(vectors, threads)
         probes = self._probe(queries, nprobe, threads)[0]
 
         def run(i: int) -> tuple[FloatArray, IdArray]:
@@ -241,7 +244,7 @@ class IVFFlatIndex(ListedIndex):
             for number in probes[i].tolist():
                 x, ids = lists.rows(number)
                 distances = np.empty(len(ids), np.float32)
-                row_distances(queries[i], x, self.metric == "l2", distances)
+                row_distances(queries[i], x, KERNEL_METRICS[self.metric], distances)
                 distances = self._as_metric(distances)
                 near = distances > limit if self.metric == "ip" else distances < limit
                 if permitted is not None:
@@ -278,7 +281,7 @@ class IVFFlatIndex(ListedIndex):
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(visited)], strict=True):
             x, numbers = lists.rows(int(visited[start]))
             scan_list(
-                xq, visitors[start:end], x, numbers, self.metric == "l2", mask, chosen, k,
+                xq, visitors[start:end], x, numbers, KERNEL_METRICS[self.metric], mask, chosen, k,
                 distances, ids, places, counts, limits,
             )  # fmt: skip
         best_of_each(distances, ids, places, counts, k, out_distances, out_ids)

@@ -45,7 +45,7 @@ class IVFPQIndex(CodedIndex):
         Training is repeatable on one machine.
     coarse_metric : {None, "l2", "ip"}
         How lists are assigned and chosen: by default by L2 distance for ``"l2"`` and ``"cosine"``, and by inner product for
-        ``"ip"``, as in FAISS.
+        ``"ip"``, as in FAISS. Lists that are chosen by inner product have centroids of length 1 (spherical k-means).
 
     Notes
     -----
@@ -139,6 +139,7 @@ class IVFPQIndex(CodedIndex):
             or len(xq) != 1
             or allow is not None
             or self._transform is not None
+            or self._seen().origin is not None
             or self.metric == "cosine"
             or self.coarse_metric != self.metric
             or self.nbits > 8
@@ -157,13 +158,16 @@ class IVFPQIndex(CodedIndex):
         return SearchResult(self._as_metric(distances), ids) if norm < LARGEST_NORM else None
 
     def _train_coarse(self, xt: FloatArray) -> FloatArray:
-        return train_centroids(xt, self.nlist, self.kmeans, self.seed, "coarse quantizer")
+        spherical = self.coarse_metric == "ip"
+        return train_centroids(xt, self.nlist, self.kmeans, self.seed, "coarse quantizer", spherical=spherical)
 
     def _set_centroids(self, centroids: FloatArray) -> None:
         self._coarse = CoarseQuantizer(centroids, self.coarse_metric)
         super()._set_centroids(centroids)
 
     def _assign(self, x: FloatArray, centroids: FloatArray) -> IdArray:
+        if self._coarse and self._coarse.centroids is centroids:
+            return self._coarse.assign(x)
         return assign_lists(x, centroids, self.coarse_metric)
 
     def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
@@ -175,15 +179,15 @@ class IVFPQIndex(CodedIndex):
     def _list_terms(self, xq: FloatArray, probes: IdArray, coarse: FloatArray) -> FloatArray:
         """The part of the distance that depends on query and list only (see `kernels.distances`)."""
         if not self.by_residual:
-            own = np.einsum("qd,qd->q", xq, xq) if self._is_l2 else np.zeros(len(xq), np.float32)
-            return np.repeat(np.asarray(own, np.float32)[:, None], coarse.shape[1], axis=1)
+            return np.repeat(self._own_terms(xq)[:, None], coarse.shape[1], axis=1)
         if self._is_l2 == (self.coarse_metric == "l2"):
-            return coarse
+            return coarse if self.metric != "cosine" else coarse + np.float32(self._least)
         centroids = self._trained()
         terms = np.empty_like(coarse)
         group = max(1, GATHERED // (coarse.shape[1] * xq.shape[1]))
         for first in range(0, len(xq), group):
             rows = slice(first, first + group)
             visited, queries = centroids[probes[rows]], xq[rows, None, :]
-            terms[rows] = np.square(visited - queries).sum(axis=2) if self._is_l2 else -(visited * queries).sum(axis=2)
+            products = None if self._is_l2 else (visited * queries).sum(axis=2)
+            terms[rows] = np.square(visited - queries).sum(axis=2) if products is None else self._least - products
         return terms

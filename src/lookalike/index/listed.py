@@ -105,9 +105,13 @@ class ListedIndex(Index):
     def _is_l2(self) -> bool:
         return self.metric == "l2"
 
-    def _inside(self, x: FloatArray) -> FloatArray:
+    def _inside(self, x: FloatArray, threads: int | None = None) -> FloatArray:
         """Vectors as the lists know them: rotated, if there is a rotation."""
-        return x if self._transform is None else self._transform.apply(x)
+        return x if self._transform is None else self._transform.apply(x, threads)
+
+    def _inside_cold(self, x: FloatArray) -> FloatArray:
+        """The same without the kernels."""
+        return x if self._transform is None else self._transform.apply_cold(x)
 
     def _check_request(
         self, xq: Any, nprobe: int | None, threads: int | None, allow: Any
@@ -120,12 +124,7 @@ class ListedIndex(Index):
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:
         """From "smaller is nearer" to what the metric promises."""
-        if self.metric == "ip":
-            return np.negative(distances, out=distances)
-        if self.metric == "cosine":
-            distances += 1
-            return np.clip(distances, 0, None, out=distances)
-        return distances
+        return np.negative(distances, out=distances) if self.metric == "ip" else distances
 
     # --- life of an index --------------------------------------------------------------------------------------------
 

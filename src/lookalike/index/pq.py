@@ -56,5 +56,4 @@ class PQIndex(CodedIndex):
         return np.zeros(len(x), np.int64)
 
     def _probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
-        own = np.einsum("qd,qd->q", xq, xq) if self._is_l2 else np.zeros(len(xq), np.float32)
-        return np.zeros((len(xq), 1), np.int64), own[:, None].astype(np.float32)
+        return np.zeros((len(xq), 1), np.int64), self._own_terms(xq)[:, None]

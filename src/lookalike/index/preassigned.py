@@ -10,22 +10,23 @@ from lookalike._threads import run_all, shares
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.invlists import Snapshot
 
-__all__ = ["CodeSpace", "range_preassigned", "search_preassigned", "split_filter"]
+__all__ = ["KERNEL_METRICS", "CodeSpace", "range_preassigned", "search_preassigned", "split_filter"]
 
 QUERIES = 64  # of a group that shares lists, and what is read of the codebook,
 TABLES = 640 << 10  # if the bytes of their tables are not more: these should stay near
 KEPT = 2_000_000  # candidates of a group at the most
+KERNEL_METRICS = {"ip": 0, "l2": 1, "cosine": 2}  # as in `kernels.distances`
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 
 
 class CodeSpace(NamedTuple):
-    """What codes mean."""
+    """What codes mean. Queries, centroids and codebook are given around one origin (`CodedIndex`)."""
 
     centroids: FloatArray  # (nlist, d)
     codebook: FloatArray  # (m, ksub, d / m)
     columns: FloatArray  # (m, d / m, width): the codebook by columns, padded
     by_residual: bool
-    is_l2: bool
+    metric: int  # as kernels number them: KERNEL_METRICS
 
 
 def search_preassigned(
@@ -48,7 +49,7 @@ def search_preassigned(
     probes : ndarray of int64, shape (nq, nprobe)
         Nearest first.
     coarse : ndarray of float32, shape (nq, nprobe)
-        The part of the distance that depends on query and list only (see `kernels.distances`).
+        The part of the distance that depends on query and list only (see `kernels.distances`); for cosine, 1 more.
     k : int
     permitted : ndarray, optional
         A filter of `base.allowed_ids`.
@@ -57,7 +58,7 @@ def search_preassigned(
     Returns
     -------
     distances : ndarray of float32, shape (nq, k)
-        Smaller is nearer; +inf where there are fewer.
+        As in the metric, inner products negated, so that smaller is nearer; +inf where there are fewer.
     ids : ndarray of int64, shape (nq, k)
     """
     from lookalike.kernels.ivf import search_lists, search_lists_wide

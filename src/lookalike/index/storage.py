@@ -82,9 +82,12 @@ def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
         tensors = {"coarse_centroids": index._coarse_space()}
         if isinstance(index, CodedIndex):
             tensors["pq_centroids"] = index.pq_centroids
-        tensors |= index._lists.flat()
+        lists = index._lists_to_store() if isinstance(index, CodedIndex) else index._lists
+        tensors |= lists.flat()
         if index._transform is not None:
             tensors |= {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
+            if index._transform.centre is not None:
+                tensors["rotation_centre"] = index._transform.centre
     metadata = {
         "format": FORMAT,
         "version": VERSION,
@@ -316,7 +319,7 @@ def _load_refined(
 def _rotation(tensors: dict[str, Array], d_out: int) -> LinearTransform | None:
     if "rotation" not in tensors:
         return None
-    transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"])
+    transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"], tensors.get("rotation_centre"))
     if transform.d_out != d_out:
         raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {d_out}")
     return transform
@@ -371,8 +374,8 @@ def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array],
     if look and index.nbits not in {8, 16} and codes.size and int(codes.max()) >= index.ksub:
         raise FormatError(f"code {int(codes.max())} of {index.ksub} centroids")
     index._transform = _rotation(tensors, index.pq.d)
-    index._lists = InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1)
     index._set_centroids(np.array(centroids))
+    index._take_lists(InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")

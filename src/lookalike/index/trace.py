@@ -93,7 +93,8 @@ class Trace:
     probed : tuple of ProbedList
         In the order of visit.
     lookup_table : ndarray of float32, shape (m, ksub)
-        −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code; empty where vectors are kept whole.
+        −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code; empty where vectors are kept whole. Far from
+        the origin, both as seen from among the vectors (`coded.Near`).
     ids, distances : ndarray, shape (k',)
         What was kept, best first.
     missed : tuple of Missed
@@ -209,7 +210,7 @@ def _decoded(index: CodedIndex, list_no: int, codes: CodeArray) -> FloatArray:
 def _table(index: Traced, q: FloatArray) -> FloatArray:
     if not isinstance(index, CodedIndex):
         return np.empty((0, 0), np.float32)
-    return (-2 if index.metric == "l2" else 1) * product_table(index, q)
+    return (-2 if index.metric == "l2" else 1) * product_table(index._seen_pq().pq_centroids, index._seen().moved(q))
 
 
 def _distances(index: Traced, q: FloatArray, x: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from lookalike.kernels._jit import inlined, kernel
 from lookalike.kernels.simd import available, fma_f32x8, load_u8, load_u16, loadu_f32x8, sum_f32x8, zero_f32x8
 
 ROUNDING = np.float32(4e-6)  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
+IP, L2, COSINE = 0, 1, 2  # metrics, in kernels: inner products are negated, so that smaller is nearer throughout
 
 
 @kernel(fast=True)
@@ -120,15 +121,22 @@ def direct_distance(query, centroid, codebook, codes, is_l2):
     return direct_distance_plain(query, centroid, codebook, codes, is_l2)
 
 
+@inlined
+def reported_distance(query, centroid, codebook, codes, metric):
+    """The distance that a search returns: ‖q − c − r̂‖², −⟨q, c + r̂⟩, or 1 − ⟨q, c + r̂⟩ and never below 0."""
+    distance = direct_distance(query, centroid, codebook, codes, metric == L2)
+    return max(np.float32(1) + distance, np.float32(0)) if metric == COSINE else distance
+
+
 @kernel(fast=True)
 def code_biases(codes, list_no, centroids, codebook, by_residual, biases):
     """bias of each vector: ‖r̂‖² + 2⟨c, r̂⟩, or ‖x̂‖² without residuals. codes: uint8 or uint16 (n, m), row by row."""
-    m, _, dsub = codebook.shape
+    m, ksub, dsub = codebook.shape
     for i in range(codes.shape[0]):
         total = np.float32(0)
         centroid = centroids[list_no[i]]
         for j in range(m):
-            p = codebook[j, codes[i, j]]
+            p = codebook[j, codes[i, j] & (ksub - 1)]
             c = centroid[j * dsub : (j + 1) * dsub]
             if by_residual:
                 for e in range(dsub):

@@ -7,7 +7,7 @@ rows before the next are read. Each query keeps its own buffer of candidates (`t
 import numpy as np
 
 from lookalike.kernels._jit import kernel
-from lookalike.kernels.distances import inner_product, squared_distance
+from lookalike.kernels.distances import COSINE, L2, inner_product, squared_distance
 from lookalike.kernels.ivf import is_allowed
 from lookalike.kernels.topk import quickselect, sort_candidates
 
@@ -16,17 +16,19 @@ INFINITY = np.float32(np.inf)
 
 
 @kernel
-def row_distances(query, rows, is_l2, out):
-    """out[r] = ‖q − x_r‖² or −⟨q, x_r⟩; query (d,), rows (n, d).
+def row_distances(query, rows, metric, out):
+    """out[r] = ‖q − x_r‖², −⟨q, x_r⟩, or 1 − ⟨q, x_r⟩ and never below 0; query (d,), rows (n, d).
 
     Row by row: memory is then read from end to end, and no result depends on which rows or queries stood beside it.
     """
     for r in range(rows.shape[0]):
-        out[r] = squared_distance(query, rows[r]) if is_l2 else -inner_product(query, rows[r])
+        out[r] = squared_distance(query, rows[r]) if metric == L2 else -inner_product(query, rows[r])
+        if metric == COSINE:
+            out[r] = max(np.float32(1) + out[r], np.float32(0))
 
 
 @kernel
-def scan_list(xq, visitors, vectors, ids, is_l2, mask, chosen, k, distances, numbers, places, counts, limits):
+def scan_list(xq, visitors, vectors, ids, metric, mask, chosen, k, distances, numbers, places, counts, limits):
     """Offer the vectors of one list to the queries `visitors`.
 
     xq (nq, d); visitors int64 (v,); vectors float32 (n, d); ids int64 (n,); mask and chosen as in `ivf.is_allowed`, both empty is
@@ -42,7 +44,7 @@ def scan_list(xq, visitors, vectors, ids, is_l2, mask, chosen, k, distances, num
         last = min(n, first + step)
         for at in range(visitors.shape[0]):
             i = visitors[at]
-            row_distances(xq[i], vectors[first:last], is_l2, row)
+            row_distances(xq[i], vectors[first:last], metric, row)
             count, limit = counts[i], limits[i]
             for r in range(last - first):
                 if row[r] <= limit:

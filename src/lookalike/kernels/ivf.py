@@ -8,18 +8,19 @@ import numpy as np
 
 from lookalike.kernels._jit import inlined, kernel
 from lookalike.kernels.coarse import probe_lists
-from lookalike.kernels.distances import code_product, direct_distance, inner_product, table_sum
+from lookalike.kernels.distances import COSINE, L2, code_product, inner_product, reported_distance, table_sum
 from lookalike.kernels.lut import build_tables, quantize_tables
 from lookalike.kernels.scan import BLOCK, lane_byte, masks_below, scan_estimates, scan_masks
 from lookalike.kernels.scratch import aligned_bytes, make_scratch
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
-from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, quickselect, sort_candidates
+from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, keep_near, quickselect, sort_candidates
 
 CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `lists`
 AHEAD = 4  # candidates between asking for a code and reading it
 SEEDED = 32  # up to this k, lane minima give the first threshold
 INFINITY = np.float32(np.inf)
 ROUNDING = np.float32(1e-6)  # of a sum of a few float32 numbers, relative to the largest
+LOWEST = np.float32(3e-7)  # and of one that is near 1, which cosine distances are taken from
 
 
 @inlined
@@ -66,11 +67,11 @@ def visiting_order(probes, first, last, starts, order):
 
 
 @kernel
-def first_masks(codes, biases, size, m, table, step, slack, k, estimates, minima, masks):
+def first_masks(codes, biases, size, m, table, step, slack, least, k, estimates, minima, masks):
     """Masks of the first list that a query visits, where no threshold is known: the k best estimates set it.
 
     estimates: aligned float32 (64 blocks,); minima: float32 (64,). True distances are within `slack` of the estimates, so what may
-    be among the k nearest lies below the k-th estimate plus twice the slack.
+    be among the k nearest lies below the k-th estimate plus twice the slack. Estimates below `least` are all the same distance.
     """
     blocks = (size + BLOCK - 1) // BLOCK
     scan_estimates(codes, blocks, m, table, biases, step, estimates.ctypes.data)
@@ -81,6 +82,7 @@ def first_masks(codes, biases, size, m, table, step, slack, k, estimates, minima
         bound = bound_of_kth(estimates, blocks * BLOCK, k, minima)
     elif k < size:
         bound = bound_by_bins(estimates, size, k, np.empty(BINS, np.int32))
+    bound = max(bound, least)
     bound += np.float32(2) * slack + ROUNDING * abs(bound)
     masks_below(estimates.ctypes.data, blocks, bound, masks)
 
@@ -92,15 +94,57 @@ def _tail(size):
 
 
 @inlined
+def near_ties(coarse, size):
+    """What two distances of one query may differ by and be equal, opened as they are: of terms as large as `coarse` and `size`."""
+    near = np.float32(2) * ROUNDING * (max(abs(coarse[0]), abs(coarse[-1])) + size) + LOWEST
+    return near if near < INFINITY else np.float32(0)  # of a damaged file
+
+
+@kernel
+def settle(query, lists, centroids, codebook, metric, by_residual, distances, places, count):
+    """Replace the distances of the first `count` candidates by those that a search reports, summed directly."""
+    m, ksub, _ = codebook.shape
+    width = BLOCK * (1 if ksub <= 256 else 2)
+    zero = np.zeros(query.shape[0], np.float32)
+    for c in range(-AHEAD, count):
+        if c + AHEAD < count:  # a code lies in m cache lines: they are asked for some candidates before they are read
+            code = code_address(lists, places[c + AHEAD], m, width)
+            for j in range(m):
+                prefetch(code + j * width)
+        if c >= 0:
+            origin = centroids[places[c] >> 32] if by_residual else zero
+            distances[c] = reported_distance(query, origin, codebook, code_address(lists, places[c], m, width), metric)
+
+
+@kernel
+def cut(query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled):
+    """Cut candidates back to the k nearest and what is within rounding of the k-th, among which reported distances will decide.
+
+    Where those are too many, they are `settled` at once, and so is every later candidate: then k are left. Returns how many
+    are left, the k-th distance, and whether they are settled.
+    """
+    limit = quickselect(distances, ids, places, count, k)
+    if settled:
+        return k, limit, True
+    kept = keep_near(distances, ids, places, count, k, limit + near)
+    if kept - k <= (distances.shape[0] - k) >> 1:
+        return kept, limit, False
+    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, kept)
+    return k, quickselect(distances, ids, places, kept, k), True
+
+
+@inlined
 def score_survivors(
     query,
     list_no,
     coarse,
     lists,
     size,
+    centroids,
     codebook,
     table,
-    scale,
+    metric,
+    by_residual,
     masks,
     wide_ids,
     mask,
@@ -110,10 +154,13 @@ def score_survivors(
     places,
     count,
     limit,
+    near,
+    settled,
     k,
 ):
-    """Score what the masks left, exactly; returns how many candidates there are and the k-th distance so far."""
+    """Score what the masks left by the float table; returns the state of the candidates: how many, the k-th distance, `settled`."""
     m, ksub, _ = codebook.shape
+    scale = np.float32(-2 if metric == L2 else -1)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
     blocks = (size + BLOCK - 1) // BLOCK
     width = BLOCK * (1 if ksub <= 256 else 2)
@@ -131,33 +178,51 @@ def score_survivors(
             code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
             product = table_sum(table, code) if table.shape[0] else scale * code_product(query, codebook, code)
             distance = load_f32(lists[list_no, BIASES] + 4 * position) + coarse + product
-            if distance <= limit:
-                distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
+            if metric == COSINE:
+                distance = max(distance, np.float32(0))
+            if distance <= limit + near:
+                place = (list_no << 32) | position
+                distances[count], ids[count], places[count] = distance, number, place
+                if settled:
+                    settle(query, lists, centroids, codebook, metric, by_residual, distances[count:], places[count:], 1)
+                    if not distances[count] <= limit:
+                        continue
                 count += 1
                 if count == distances.shape[0]:
-                    limit = quickselect(distances, ids, places, count, k)
-                    count = k
-    return count, limit
+                    count, limit, settled = cut(
+                        query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near,
+                        settled,
+                    )  # fmt: skip
+    return count, limit, settled
 
 
 @kernel
-def finish(query, lists, centroids, codebook, is_l2, by_residual, distances, ids, places, count, k, out_d, out_i):
-    """Cut to k, sum their distances directly, sort, write; the rest of the row is +inf and −1."""
-    m, ksub, _ = codebook.shape
-    width = BLOCK * (1 if ksub <= 256 else 2)
+def finish(
+    query,
+    lists,
+    centroids,
+    codebook,
+    metric,
+    by_residual,
+    distances,
+    ids,
+    places,
+    count,
+    k,
+    near,
+    settled,
+    out_d,
+    out_i,
+):
+    """Cut to k by the distances that are reported, sort, write; the rest of the row is +inf and −1."""
     if count > k:
-        quickselect(distances, ids, places, count, k)
-        count = k
-    zero = np.zeros(query.shape[0], np.float32)
-    for c in range(-AHEAD, count):
-        if c + AHEAD < count:  # a code lies in m cache lines: they are asked for some candidates before they are read
-            code = code_address(lists, places[c + AHEAD], m, width)
-            for j in range(m):
-                prefetch(code + j * width)
-        if c >= 0:
-            origin = centroids[places[c] >> 32] if by_residual else zero
-            distances[c] = direct_distance(query, origin, codebook, code_address(lists, places[c], m, width), is_l2)
+        count, _, settled = cut(
+            query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
+        )
+    if not settled:
+        settle(query, lists, centroids, codebook, metric, by_residual, distances, places, count)
     sort_candidates(distances, ids, places, count)
+    count = min(count, k)
     for c in range(count):
         out_d[c], out_i[c] = distances[c], ids[c]
     for c in range(count, k):
@@ -172,19 +237,21 @@ def prefetch_list(lists, list_no, m):
 
 
 @kernel
-def search_group(xq, probes, coarse, lists, codebook, columns, is_l2, wide_ids, mask, chosen, k, work):
+def search_group(
+    xq, probes, coarse, lists, centroids, codebook, columns, by_residual, metric, wide_ids, mask, chosen, k, work
+):
     """Candidates of each query of a group, left in `work`: at least the k nearest. Arguments as in `search_lists`."""
     nq, nprobe = probes.shape
     m = codebook.shape[0]
-    scale = np.float32(-2 if is_l2 else -1)
     largest = min(255, 65535 // m)
     tables, steps, floors, masks = work.tables, work.steps, work.floors, work.masks
-    counts, limits = work.counts, work.limits
+    counts, limits, near, settled = work.counts, work.limits, work.near, work.settled
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    counts[:nq], limits[:nq] = 0, INFINITY
-    build_tables(xq, columns, scale, work.exact)
+    counts[:nq], limits[:nq], settled[:nq] = 0, INFINITY, 0
+    build_tables(xq, columns, np.float32(-2 if metric == L2 else -1), work.exact)
     for i in range(nq):
         steps[i], floors[i] = quantize_tables(work.exact[i], largest, tables[i])
+        near[i] = near_ties(coarse[i], abs(floors[i]))
     for phase in range(2):
         first, last = (0, 1) if phase == 0 else (1, nprobe)
         pairs = visiting_order(probes, first, last, work.starts, work.order) if nq > 1 else last - first
@@ -200,18 +267,25 @@ def search_group(xq, probes, coarse, lists, codebook, columns, is_l2, wide_ids, 
             slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
             table = tables[i].ctypes.data
             if limits[i] == INFINITY and not filtered:
-                first_masks(codes, biases, size, m, table, steps[i], slack, k, work.estimates, work.minima, masks)
+                least = -coarse[i, p] - floors[i] if metric == COSINE else -INFINITY
+                slack += near[i]
+                first_masks(
+                    codes, biases, size, m, table, steps[i], slack, least, k, work.estimates, work.minima, masks
+                )
             else:
-                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i])
+                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i]) + near[i]
                 scan_masks(codes, blocks, m, table, biases, steps[i], threshold, masks)
-            count, limit = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, codebook, work.exact[i], scale, masks, wide_ids, mask, chosen,
-                work.distances[i], work.ids[i], work.places[i], counts[i], limits[i], k,
+            count, limit, done = score_survivors(
+                xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, work.exact[i], metric, by_residual, masks,
+                wide_ids, mask, chosen, work.distances[i], work.ids[i], work.places[i], counts[i], limits[i], near[i],
+                settled[i] != 0, k,
             )  # fmt: skip
             if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
-                limit = quickselect(work.distances[i], work.ids[i], work.places[i], count, k)
-                count = k
-            counts[i], limits[i] = count, limit
+                count, limit, done = cut(
+                    xq[i], lists, centroids, codebook, metric, by_residual, work.distances[i], work.ids[i],
+                    work.places[i], count, k, near[i], done,
+                )  # fmt: skip
+            counts[i], limits[i], settled[i] = count, limit, done
 
 
 @kernel
@@ -225,7 +299,7 @@ def search_lists(
     codebook,
     columns,
     by_residual,
-    is_l2,
+    metric,
     wide_ids,
     mask,
     chosen,
@@ -236,7 +310,8 @@ def search_lists(
 ):
     """The k nearest coded vectors of each query in the lists it probes; codes of up to 8 bits.
 
-    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`coarse.select_probes`); lists int64 (nlist, 4);
+    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`coarse.select_probes`), the part of the distance that
+    a list gives, and 1 more for COSINE; lists int64 (nlist, 4);
     codebook float32 (m, ksub, dsub) and columns (m, dsub, 256), the same by columns, padded; group: queries that share the reading
     of a list; out_d (nq, k), out_i (nq, k).
     A query's nearest list comes first and sets its threshold; then all other pairs, grouped by list.
@@ -247,14 +322,14 @@ def search_lists(
     for first in range(0, nq, group):
         last = min(first + group, nq)
         search_group(
-            xq[first:last], probes[first:last], coarse[first:last], lists, codebook, columns, is_l2, wide_ids, mask, chosen, k,
-            work,
+            xq[first:last], probes[first:last], coarse[first:last], lists, centroids, codebook, columns, by_residual, metric,
+            wide_ids, mask, chosen, k, work,
         )  # fmt: skip
         for i in range(first, last):
             w = i - first
             finish(
-                xq[i], lists, centroids, codebook, is_l2, by_residual,
-                work.distances[w], work.ids[w], work.places[w], work.counts[w], k, out_d[i], out_i[i],
+                xq[i], lists, centroids, codebook, metric, by_residual, work.distances[w], work.ids[w], work.places[w],
+                work.counts[w], k, work.near[w], work.settled[w] != 0, out_d[i], out_i[i],
             )  # fmt: skip
 
 
@@ -271,7 +346,7 @@ def search_one(
     codebook,
     columns,
     by_residual,
-    is_l2,
+    metric,
     wide_ids,
     k,
     out_d,
@@ -282,12 +357,12 @@ def search_one(
     Lists are chosen by the metric of the search. Returns ‖q‖²: what is written holds if that is neither NaN nor too large.
     """
     probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-    probe_lists(xq, tiles, offsets, centroids, largest, is_l2, probes, coarse)
+    probe_lists(xq, tiles, offsets, centroids, largest, metric == L2, probes, coarse)
     norm = inner_product(xq[0], xq[0])
     if not by_residual:
-        coarse[:] = norm if is_l2 else np.float32(0)
+        coarse[:] = norm if metric == L2 else np.float32(0)
     search_lists(
-        xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, is_l2, wide_ids,
+        xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, metric, wide_ids,
         np.empty(0, np.bool_), np.empty(0, np.int64), k, 1, out_d, out_i,
     )  # fmt: skip
     return norm
@@ -304,7 +379,7 @@ def search_lists_wide(
     codebook,
     columns,
     by_residual,
-    is_l2,
+    metric,
     wide_ids,
     mask,
     chosen,
@@ -316,22 +391,23 @@ def search_lists_wide(
     """The same for codes of 9 to 16 bits: every vector that is allowed is scored exactly, query by query."""
     nq, nprobe = probes.shape
     capacity = 2 * k + LANES
-    scale = np.float32(-2 if is_l2 else -1)
     masks = np.full((longest + BLOCK - 1) // BLOCK, ~np.uint64(0))
     no_table = np.empty((0, 0), np.float32)
     for i in range(nq):
         distances, ids = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-        places, count, limit = np.empty(capacity, np.int64), 0, INFINITY
+        places, count, limit, settled = np.empty(capacity, np.int64), 0, INFINITY, False
+        near = near_ties(coarse[i], inner_product(xq[i], xq[i]))
         for p in range(nprobe):
             list_no = probes[i, p]
             size = lists[list_no, SIZE]
-            count, limit = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, codebook, no_table, scale, masks, wide_ids, mask, chosen,
-                distances, ids, places, count, limit, k,
+            count, limit, settled = score_survivors(
+                xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, no_table, metric, by_residual, masks,
+                wide_ids, mask, chosen, distances, ids, places, count, limit, near, settled, k,
             )  # fmt: skip
         finish(
-            xq[i], lists, centroids, codebook, is_l2, by_residual, distances, ids, places, count, k, out_d[i], out_i[i]
-        )
+            xq[i], lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled,
+            out_d[i], out_i[i],
+        )  # fmt: skip
 
 
 @inlined
@@ -346,7 +422,20 @@ def _grown(array, count):
 
 @kernel
 def range_lists(
-    xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, is_l2, wide_ids, mask, chosen, radius
+    xq,
+    probes,
+    coarse,
+    lists,
+    longest,
+    centroids,
+    codebook,
+    columns,
+    by_residual,
+    metric,
+    wide_ids,
+    mask,
+    chosen,
+    radius,
 ):
     """Every coded vector that is nearer than `radius` in the lists that one query probes; xq (d,), probes and coarse (nprobe,).
 
@@ -355,7 +444,7 @@ def range_lists(
     m, ksub, _ = codebook.shape
     narrow = ksub <= 256
     width = BLOCK if narrow else 2 * BLOCK
-    scale = np.float32(-2 if is_l2 else -1)
+    scale = np.float32(-2 if metric == L2 else -1)
     blocks = (longest + BLOCK - 1) // BLOCK
     masks = np.full(blocks, ~np.uint64(0))
     table, quantized = np.empty((m, 256), np.float32), aligned_bytes(m * 256).reshape(m, 256)
@@ -373,7 +462,7 @@ def range_lists(
         used = (size + BLOCK - 1) // BLOCK
         origin = centroids[list_no] if by_residual else zero
         if narrow:
-            slack = 0.5005 * m * step + 1e-6 * (abs(coarse[p]) + abs(floor) + abs(radius))
+            slack = 0.5005 * m * step + 1e-6 * (abs(coarse[p]) + abs(floor) + abs(radius)) + LOWEST
             threshold = np.float32(radius - coarse[p] - floor + slack)
             scan_masks(
                 lists[list_no, CODES], used, m, quantized.ctypes.data, lists[list_no, BIASES], step, threshold, masks
@@ -387,7 +476,7 @@ def range_lists(
                 if filtered and not is_allowed(number, mask, chosen):
                     continue
                 code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
-                distance = direct_distance(xq, origin, codebook, code, is_l2)
+                distance = reported_distance(xq, origin, codebook, code, metric)
                 if distance < radius:
                     distances, ids, places = _grown(distances, count), _grown(ids, count), _grown(places, count)
                     distances[count], ids[count] = distance, number

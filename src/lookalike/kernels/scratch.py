@@ -29,6 +29,8 @@ class Scratch(NamedTuple):
     places: np.ndarray
     counts: np.ndarray  # int64 (group,)
     limits: np.ndarray  # float32 (group,): the k-th distance so far
+    near: np.ndarray  # float32 (group,): what may be rounded off it
+    settled: np.ndarray  # int64 (group,): whether candidates have the distances that are reported
     masks: np.ndarray  # uint64 (blocks of the longest list,)
     estimates: np.ndarray  # float32 (64 blocks,), aligned
     minima: np.ndarray  # float32 (64,)
@@ -53,7 +55,7 @@ def make_scratch(group, nprobe, nlist, m, k, longest):
     capacity, values = 2 * k + LANES, (longest + BLOCK - 1) // BLOCK * BLOCK
     pairs = group * nprobe if group > 1 else 0
     lists = nlist + 1 if group > 1 else 0
-    size = group * (m * 1280 + 20 * capacity + 20) + values * 5 + 8 * (pairs + lists) + 64 * 32
+    size = group * (m * 1280 + 20 * capacity + 32) + values * 5 + 8 * (pairs + lists) + 64 * 32
     memory = aligned_bytes(size, 4096)
     tables, at = _carve(memory, 0, group * m * 256, np.uint8)
     exact, at = _carve(memory, at, group * m * 256 * 4, np.float32)
@@ -67,9 +69,12 @@ def make_scratch(group, nprobe, nlist, m, k, longest):
     floors, at = _carve(memory, at, group * 4, np.float32)
     counts, at = _carve(memory, at, group * 8, np.int64)
     limits, at = _carve(memory, at, group * 4, np.float32)
+    near, at = _carve(memory, at, group * 4, np.float32)
+    settled, at = _carve(memory, at, group * 8, np.int64)
     starts, at = _carve(memory, at, lists * 8, np.int64)
     order, at = _carve(memory, at, pairs * 8, np.int64)
     return Scratch(
         tables.reshape(group, m, 256), exact.reshape(group, m, 256), steps, floors, distances.reshape(group, capacity),
-        ids.reshape(group, capacity), places.reshape(group, capacity), counts, limits, masks, estimates, minima, starts, order,
+        ids.reshape(group, capacity), places.reshape(group, capacity), counts, limits, near, settled, masks, estimates, minima,
+        starts, order,
     )  # fmt: skip

@@ -53,6 +53,17 @@ def quickselect(distances, ids, places, count, k):
 
 
 @kernel
+def keep_near(distances, ids, places, count, k, bound):
+    """Move candidates behind the first k that are within `bound` to directly behind them; returns how many stand there then."""
+    kept = k
+    for c in range(k, count):
+        if distances[c] <= bound:
+            _swap(distances, ids, places, c, kept)
+            kept += 1
+    return kept
+
+
+@kernel
 def sort_candidates(distances, ids, places, count):
     """Sort the first `count` candidates, nearest first (heapsort: no recursion, no worst case)."""
     for start in range(count // 2 - 1, -1, -1):

@@ -2,6 +2,9 @@
 
 ``"native"`` is ours, ``"k-means++"`` is ours with that seeding, ``"faiss"``, ``"sklearn"`` and ``"minibatch"`` call the
 libraries, and any function of the same form can be given instead of a name.
+
+Spherical k-means (Dhillon and Modha 2001) is for lists that are chosen by inner product: points are assigned by direction alone
+and centroids have length 1. Where lengths differ, plain k-means makes a few long centroids that nearly everything goes to.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import numpy as np
 
 from lookalike._threads import cores, run_all
 from lookalike._typing import FloatArray, IdArray
+from lookalike._validate import unit_rows
 from lookalike.errors import InputError, LookalikeWarning, MissingExtraError, TrainingError
+from lookalike.quantizers.origin import far_origin
 
 __all__ = [
     "KMEANS",
@@ -126,7 +131,14 @@ def _assign_short(x: FloatArray, centroids: FloatArray, threads: int) -> tuple[I
 
 
 def kmeans_native(
-    x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, init: str = "random", tolerance: float = 1e-4
+    x: FloatArray,
+    k: int,
+    seed: int = 0,
+    *,
+    iterations: int = 10,
+    init: str = "random",
+    tolerance: float = 1e-4,
+    spherical: bool = False,
 ) -> FloatArray:
     """Lloyd's algorithm.
 
@@ -139,6 +151,8 @@ def kmeans_native(
     iterations : int
         At most; it stops when the error falls by less than `tolerance` of itself.
     init : {"random", "k-means++"}
+    spherical : bool
+        Assign points by direction, and scale centroids to length 1; long points have more weight in their sum, as in FAISS.
 
     Returns
     -------
@@ -158,17 +172,22 @@ def kmeans_native(
 
     if len(x) < k:
         raise TrainingError(f"k-means: expected at least k={k} points, got {len(x)}")
-    rng = np.random.default_rng(seed)
-    centroids = _plus_plus(x, k, rng) if init == "k-means++" else x[rng.choice(len(x), k, replace=False)].copy()
+    rng, placed = np.random.default_rng(seed), unit_rows(x) if spherical else x
+    if init == "k-means++":
+        centroids = _plus_plus(placed, k, rng)
+    else:
+        centroids = placed[rng.choice(len(x), k, replace=False)].copy()
     previous = np.inf
     for _ in range(iterations):
-        assigned, distances = assign(x, centroids)
+        assigned, distances = assign(placed, centroids)
         sums, counts = np.zeros((k, x.shape[1])), np.zeros(k, np.int64)
         cluster_sums(x, assigned, sums, counts)
         filled = counts > 0
         centroids[filled] = sums[filled] / counts[filled, None]
         if not filled.all():
             _repair(centroids, counts, rng)
+        if spherical:
+            centroids = unit_rows(centroids)
         error = float(distances.sum(dtype=np.float64))
         if filled.all() and previous - error <= tolerance * error:
             break
@@ -203,19 +222,21 @@ def _plus_plus(x: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
     return centroids
 
 
-def kmeans_faiss(x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10) -> FloatArray:
+def kmeans_faiss(x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, spherical: bool = False) -> FloatArray:
     """`faiss.Kmeans`, as the experiment that this project grew out of used it."""
     try:
         import faiss
     except ImportError:
         raise MissingExtraError('kmeans="faiss" needs FAISS; pip install "lookalike[bench]"') from None
-    method = faiss.Kmeans(x.shape[1], k, niter=iterations, seed=seed, min_points_per_centroid=1, verbose=False)
+    method = faiss.Kmeans(
+        x.shape[1], k, niter=iterations, seed=seed, min_points_per_centroid=1, verbose=False, spherical=spherical
+    )
     method.train(x)
     return np.asarray(method.centroids, np.float32).reshape(k, x.shape[1])
 
 
 def kmeans_sklearn(
-    x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, minibatch: bool = False
+    x: FloatArray, k: int, seed: int = 0, *, iterations: int = 10, minibatch: bool = False, spherical: bool = False
 ) -> FloatArray:
     """`sklearn.cluster.KMeans`, or `MiniBatchKMeans`."""
     try:
@@ -229,12 +250,16 @@ def kmeans_sklearn(
             method = MiniBatchKMeans(k, random_state=seed, n_init=1, max_iter=iterations)
         else:
             method = Full(k, random_state=seed, n_init=1, max_iter=iterations)
-        return np.ascontiguousarray(method.fit(x).cluster_centers_, np.float32)
+        if not spherical:
+            return np.ascontiguousarray(method.fit(x).cluster_centers_, np.float32)
+        lengths = np.sqrt(np.einsum("nd,nd->n", x, x, dtype=np.float64))
+        found = method.fit(unit_rows(x), sample_weight=lengths / max(lengths.mean(), 1e-300))
+        return unit_rows(np.ascontiguousarray(found.cluster_centers_, np.float32))
 
 
-def kmeans_minibatch(x: FloatArray, k: int, seed: int = 0) -> FloatArray:
+def kmeans_minibatch(x: FloatArray, k: int, seed: int = 0, *, spherical: bool = False) -> FloatArray:
     """`sklearn.cluster.MiniBatchKMeans`."""
-    return kmeans_sklearn(x, k, seed, minibatch=True)
+    return kmeans_sklearn(x, k, seed, minibatch=True, spherical=spherical)
 
 
 KMEANS: dict[str, Callable[..., FloatArray]] = {
@@ -266,9 +291,11 @@ def advise_points(n: int, k: int, what: str, stacklevel: int) -> None:
 
 
 def train_centroids(
-    x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str, *, advise: bool = True
+    x: FloatArray, k: int, choice: KMeansChoice, seed: int, what: str, *, advise: bool = True, spherical: bool = False
 ) -> FloatArray:
     """Check the number of points (`advise`: warn of few), sample them, run the method, check what it returns.
+
+    `spherical` centroids have length 1 by every method; a function is given points of length 1 then.
 
     Raises
     ------
@@ -285,10 +312,20 @@ def train_centroids(
     if len(x) > POINTS_PER_CENTROID * k:
         rows = np.random.default_rng(seed).choice(len(x), POINTS_PER_CENTROID * k, replace=False)
         x = x[np.sort(rows)]
-    centroids = np.ascontiguousarray(method(np.ascontiguousarray(x, np.float32), k, seed), np.float32)
+    centroids = np.ascontiguousarray(_run(method, np.ascontiguousarray(x, np.float32), k, seed, spherical), np.float32)
     if centroids.shape != (k, x.shape[1]) or not np.isfinite(centroids).all():
         raise TrainingError(f"{what}: expected finite centroids ({k}, {x.shape[1]}), k-means gave {centroids.shape}")
-    return centroids
+    return unit_rows(centroids) if spherical else centroids
+
+
+def _run(method: Callable[..., FloatArray], x: FloatArray, k: int, seed: int, spherical: bool) -> FloatArray:
+    """Centroids by this method; by those with a name, of points that are moved to the origin where they are far from it."""
+    if method not in KMEANS.values():
+        return method(unit_rows(x) if spherical else x, k, seed)
+    if spherical:
+        return method(x, k, seed, spherical=True)
+    origin = far_origin(x)
+    return method(x, k, seed) if origin is None else method(x - origin, k, seed) + origin
 
 
 __all__ += ["train_centroids"]

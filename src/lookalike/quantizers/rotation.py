@@ -6,33 +6,43 @@ pieces, and makes them independent, costs nothing in the distance and lowers the
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_count
 from lookalike.errors import DimensionError, InputError, LookalikeWarning, TrainingError
+from lookalike.quantizers.origin import far_origin, without_outliers
 
 __all__ = ["LinearTransform", "parse_rotation", "train_opq", "train_pca"]
 
 OPQ_POINTS = 20_000  # of the training set; more change the rotation little
 OPQ_ITERATIONS = 12
 OPQ_EXACT = 512  # above this dimension an iteration's SVD takes seconds: the closed form is kept as it is
+FEW = 1 << 24  # products below which one thread is done before a second has begun
+ROWS = 4096  # vectors mapped by one call of the kernel
 
 
 class LinearTransform:
     """y = A x + b; ``inverse`` is A⁺ (y − b), where the pseudo-inverse A⁺ is Aᵀ if the rows of A are orthonormal.
 
+    Neither depends on the batch: a vector has the same image alone and among others, to the last bit.
+
     Parameters
     ----------
     matrix : ndarray, shape (d_out, d_in)
     offset : ndarray, shape (d_out,), optional
+    centre : ndarray, shape (d_in,), optional
+        Where the vectors lie; −A⁺ b by default, which is where y = 0 comes from. The map is computed as A (x − centre) +
+        (A centre + b), whose terms stay small far from the origin; what it means does not depend on it.
     """
 
-    def __init__(self, matrix: Any, offset: Any = None) -> None:
+    def __init__(self, matrix: Any, offset: Any = None, centre: Any = None) -> None:
         self.matrix: FloatArray = np.ascontiguousarray(matrix, np.float32)
         if self.matrix.ndim != 2 or not self.matrix.size:
             raise DimensionError(f"rotation: expected a matrix (d_out, d_in), got {self.matrix.shape}")
@@ -41,9 +51,13 @@ class LinearTransform:
         )
         if self.offset.shape != (len(self.matrix),):
             raise DimensionError(f"rotation: expected an offset of {len(self.matrix)}, got {self.offset.shape}")
+        self.centre: FloatArray | None = None if centre is None else np.ascontiguousarray(centre, np.float32)
+        if self.centre is not None and self.centre.shape != (self.d_in,):
+            raise DimensionError(f"rotation: expected a centre of {self.d_in}, got {self.centre.shape}")
         with np.errstate(over="ignore", invalid="ignore"):
             lengths = np.einsum("od,od->o", self.matrix, self.matrix)
-        if not (np.isfinite(lengths).all() and np.isfinite(self.offset).all()):
+        parts = lengths, self.offset, np.zeros(1) if self.centre is None else self.centre
+        if not all(np.isfinite(part).all() for part in parts):
             raise InputError("rotation: expected finite numbers whose squares fit float32, got NaN, infinity or more")
 
     @property
@@ -54,13 +68,46 @@ class LinearTransform:
     def d_out(self) -> int:
         return int(self.matrix.shape[0])
 
-    def apply(self, x: FloatArray) -> FloatArray:
+    def apply(self, x: FloatArray, threads: int | None = None) -> FloatArray:
         """Map vectors (n, d_in) to (n, d_out)."""
-        return np.ascontiguousarray(x @ self.matrix.T + self.offset, np.float32)
+        return self._forward.map(self._moved(x), threads)
 
-    def inverse(self, y: FloatArray) -> FloatArray:
+    def apply_cold(self, x: FloatArray) -> FloatArray:
+        """The same up to rounding, without the kernels (see `index.cold`)."""
+        return np.asarray(self._moved(x).astype(np.float64) @ self.matrix.T + self._constant, np.float32)
+
+    def inverse(self, y: FloatArray, threads: int | None = None) -> FloatArray:
         """Map (n, d_out) back to (n, d_in); what a reduction dropped stays dropped."""
-        return np.ascontiguousarray((y - self.offset) @ self._back, np.float32)
+        return self._backward.map(y - self._constant, threads)
+
+    def _moved(self, x: FloatArray) -> FloatArray:
+        return x if self._middle is None else x - self._middle
+
+    @cached_property
+    def _middle(self) -> FloatArray | None:
+        """What is subtracted first."""
+        if self.centre is not None or not self.offset.any():
+            return self.centre
+        return np.asarray(-(self._back.T.astype(np.float64) @ self.offset), np.float32)
+
+    @cached_property
+    def _constant(self) -> FloatArray:
+        """What is added behind the product: A middle + b."""
+        if self._middle is None:
+            return self.offset
+        return np.asarray(self.matrix.astype(np.float64) @ self._middle + self.offset, np.float32)
+
+    @cached_property
+    def _forward(self) -> _Product:
+        return _Product(self.matrix, self._constant)
+
+    @cached_property
+    def _backward(self) -> _Product:
+        """A⁺ y' for y' = y − constant, and A⁺ (constant − b) = A⁺ A middle behind it."""
+        back = self._back.T
+        if self._middle is None:
+            return _Product(back, np.zeros(self.d_in))
+        return _Product(back, back.astype(np.float64) @ (self.matrix.astype(np.float64) @ self._middle))
 
     @cached_property
     def _back(self) -> FloatArray:
@@ -69,6 +116,45 @@ class LinearTransform:
         if np.allclose(products, np.eye(self.d_out), atol=1e-3):
             return self.matrix
         return np.ascontiguousarray(np.linalg.pinv(self.matrix.astype(np.float64)).T, np.float32)
+
+
+class _Product:
+    """b + A x for many x, with A as `kernels.linear.map_rows` wants it."""
+
+    def __init__(self, matrix: Array, constant: Array) -> None:
+        self.d_out, d = matrix.shape
+        tiles = -(-self.d_out // 64)
+        padded = np.zeros((tiles * 64, d), np.float32)
+        padded[: self.d_out] = matrix
+        self.tiles, self.offsets = _aligned((tiles, d, 64)), _aligned((tiles * 64,))
+        self.tiles[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
+        self.offsets[:], self.offsets[: self.d_out] = 0, constant
+
+    def map(self, x: FloatArray, threads: int | None = None) -> FloatArray:
+        from lookalike.kernels.linear import map_rows
+
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty((len(x), self.d_out), np.float32)
+        if len(x) * self.tiles.size < FEW:
+            map_rows(x, self.tiles, self.offsets, out)
+            return out
+        threads = threads or cores()
+        step = max(1, min(ROWS, -(-len(x) // threads)))
+
+        def run(first: int) -> None:
+            rows = slice(first, first + step)
+            map_rows(x[rows], self.tiles, self.offsets, out[rows])
+
+        run_all(run, range(0, len(x), step), threads)
+        return out
+
+
+def _aligned(shape: tuple[int, ...]) -> FloatArray:
+    """float32 memory whose first byte is 64-byte aligned."""
+    count = math.prod(shape)
+    memory = np.empty(count + 16, np.float32)
+    start = -memory.ctypes.data % 64 // 4
+    return memory[start : start + count].reshape(shape)
 
 
 def parse_rotation(rotation: str | None) -> tuple[str, int | None]:
@@ -90,7 +176,7 @@ def train_pca(x: FloatArray, d_out: int, *, centre: bool = True) -> LinearTransf
         If d_out is larger than d.
     """
     vectors, _, mean = _principal(x, d_out, centre)
-    return LinearTransform(vectors.T, -(vectors.T @ mean))
+    return LinearTransform(vectors.T, -(vectors.T @ mean), far_origin(x) if centre else None)
 
 
 def _principal(x: FloatArray, d_out: int, centre: bool) -> tuple[Array, Array, Array]:
@@ -100,6 +186,7 @@ def _principal(x: FloatArray, d_out: int, centre: bool) -> tuple[Array, Array, A
         raise DimensionError(f"rotation: expected at most d={d} output dimensions, got {d_out}")
     if len(x) < 2:
         raise TrainingError(f"rotation: expected at least 2 training points, got {len(x)}")
+    x = without_outliers(x)
     mean = x.mean(axis=0, dtype=np.float64) if centre else np.zeros(d)
     centred = x - mean.astype(np.float32)
     covariance = (centred.T @ centred).astype(np.float64) / len(x)
@@ -114,7 +201,9 @@ def _signed(vectors: Array) -> Array:
     return vectors * np.where(largest < 0, -1.0, 1.0)
 
 
-def train_opq(x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8, seed: int = 0) -> LinearTransform:
+def train_opq(
+    x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8, seed: int = 0, centre: bool = False
+) -> LinearTransform:
     """A rotation for a product quantizer of m pieces.
 
     Starts from the closed form for Gaussian data (principal directions dealt to the pieces so that the products of
@@ -128,6 +217,8 @@ def train_opq(x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8
         Must divide d_out.
     d_out : int, optional
         d by default; fewer drop the directions of least variance.
+    centre : bool
+        Map points that lie far from the origin to around it, as distances allow and inner products do not.
 
     Notes
     -----
@@ -139,11 +230,14 @@ def train_opq(x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8
     d_out = x.shape[1] if d_out is None else d_out
     if d_out % m:
         raise DimensionError(f"rotation: expected output dimensions divisible by m={m}, got {d_out}")
+    origin = far_origin(x) if centre else None
+    if origin is not None:
+        x = x - origin
     vectors, values, _ = _principal(x, d_out, centre=False)
     rotation = vectors[:, _balanced(values, m)].T.astype(np.float32)  # (d_out, d)
     if x.shape[1] > OPQ_EXACT:
-        return LinearTransform(rotation)
-    rng = np.random.default_rng(seed)
+        return _around(rotation, origin)
+    rng, x = np.random.default_rng(seed), without_outliers(x)
     sample = x if len(x) <= OPQ_POINTS else x[np.sort(rng.choice(len(x), OPQ_POINTS, replace=False))]
     nbits = min(nbits, 8, int(np.log2(max(len(sample) // 4, 16))))
 
@@ -158,7 +252,14 @@ def train_opq(x: FloatArray, m: int, d_out: int | None = None, *, nbits: int = 8
         decoded = pq.decode(pq.encode(rotated))
         left, _, right = np.linalg.svd(decoded.T @ sample, full_matrices=False)
         rotation = (left @ right).astype(np.float32)
-    return LinearTransform(rotation)
+    return _around(rotation, origin)
+
+
+def _around(rotation: FloatArray, origin: FloatArray | None) -> LinearTransform:
+    """A rotation of what lies around `origin` to around 0."""
+    if origin is None:
+        return LinearTransform(rotation)
+    return LinearTransform(rotation, -(rotation.astype(np.float64) @ origin), origin)
 
 
 def _balanced(values: Array, m: int) -> Array:

@@ -1,0 +1,51 @@
+"""Points far from the origin, which float32 arithmetic has to be moved to.
+
+Squares opened into norms and products, ‖x‖² − 2⟨x, c⟩ + ‖c‖², lose every digit of a distance that is small beside the norms. The
+distance does not change when everything is moved by the same vector, so it is computed around the middle of what is there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lookalike._typing import FloatArray
+
+__all__ = ["far_origin", "without_outliers"]
+
+ROWS = 256  # that the middle is taken of
+FAR = 64.0  # ‖middle‖² beside the squared radius: below, two digits are lost at the most, and nothing is moved
+FEW = 1 / 128  # of the points may lie where moving harms them
+OUT = 1e8  # squared distance from the middle beside the squared radius
+
+
+def _middle(x: FloatArray) -> tuple[FloatArray, float]:
+    """Each component's median, of a sample, and the median squared distance from there: one point far out moves neither.
+
+    The medians are values of x, not means of two, so they are the same on every machine.
+    """
+    rows = np.asarray(x[:: max(1, len(x) // ROWS)][:ROWS], np.float32)
+    half = (len(rows) - 1) // 2
+    middle: FloatArray = np.ascontiguousarray(np.partition(rows, half, axis=0)[half])
+    return middle, float(np.partition(np.square(rows - middle.astype(np.float64)).sum(axis=1), half)[half])
+
+
+def far_origin(x: FloatArray) -> FloatArray | None:
+    """The middle of the points x, shape (n, d), where it is far from the origin beside their spread; None where it is near."""
+    if not len(x):
+        return None
+    middle, radius = _middle(x)
+    if not np.square(middle, dtype=np.float64).sum() > FAR * radius:
+        return None
+    moved = x - middle
+    with np.errstate(over="ignore"):
+        harmed = np.einsum("nd,nd->n", moved, moved) > 4 * np.einsum("nd,nd->n", x, x)
+    return None if harmed.mean() > FEW else middle
+
+
+def without_outliers(x: FloatArray) -> FloatArray:
+    """The points but for those thousands of times as far out as most: one of them would be all that a covariance sees."""
+    middle, radius = _middle(x)
+    moved = x - middle
+    with np.errstate(over="ignore"):
+        inside = np.einsum("nd,nd->n", moved, moved) <= OUT * radius
+    return x if radius == 0 or inside.all() else x[inside]
