@@ -34,7 +34,7 @@ __all__ = [
 AT_ONCE = 500  # ids in one question; SQLite takes 999, newer ones more
 
 _COLUMNS = """
-SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing
+SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing, e.device, e.inode
 FROM entries e JOIN features f ON f.id = e.feature LEFT JOIN roots r ON r.id = e.root
 """
 
@@ -143,7 +143,7 @@ def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    number, path, root, label, size, mtime_ns, width, height, kind, missing = row
+    number, path, root, label, size, mtime_ns, width, height, kind, missing, device, inode = row
     full = Path(os.fsdecode(path))
     if root is None:
         folder, relative = full.parent, full.name
@@ -153,9 +153,8 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         if parts[:depth] != folder.parts and not full.is_relative_to(folder):  # where case is no matter, it says so
             raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
         relative = "/".join(parts[depth:]) or "."
-    return Entry(
-        number, full, folder, relative, decode_label(label), size, mtime_ns, width, height, kind, bool(missing)
-    )
+    about = decode_label(label), size, mtime_ns, width, height, kind, bool(missing), device, inode
+    return Entry(number, full, folder, relative, *about)
 
 
 @functools.lru_cache(maxsize=256)

@@ -122,6 +122,10 @@ class Entry:
         For example ``"JPEG"``.
     missing : bool
         The file could not be found at the last `add`; hidden from results.
+    device, inode : int or None
+        Of the file when it was read; equal for two names of one file.
+    is_link : bool
+        The path is a symbolic link.
     """
 
     id: int
@@ -135,6 +139,9 @@ class Entry:
     height: int | None = None
     format: str | None = None
     missing: bool = False
+    device: int | None = None
+    inode: int | None = None
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
