@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads eac
     from lookalike.errors import NotTrainedError as NotTrainedError
     from lookalike.errors import ReadOnlyError as ReadOnlyError
     from lookalike.errors import TrainingError as TrainingError
+    from lookalike.errors import UnreadableNowError as UnreadableNowError
     from lookalike.errors import VersionError as VersionError
     from lookalike.index import FlatIndex as FlatIndex
     from lookalike.index import IVFFlatIndex as IVFFlatIndex
@@ -80,6 +81,7 @@ _HOME = {
             "NotTrainedError",
             "ReadOnlyError",
             "TrainingError",
+            "UnreadableNowError",
             "VersionError",
         ],
         "lookalike.errors",

@@ -13,6 +13,7 @@
     ├── FormatError                      a file that is not what it should be
     │   └── VersionError                 a file of a newer lookalike
     ├── ImageError                       a picture that cannot be decoded
+    │   └── UnreadableNowError           it could not be read this time; nothing is known about its contents
     ├── FetchError                       a URL that cannot or must not be fetched
     ├── ModelError                       an unknown or unusable model
     ├── DatasetError                     an unknown or unusable data set
@@ -45,6 +46,7 @@ __all__ = [
     "NotTrainedError",
     "ReadOnlyError",
     "TrainingError",
+    "UnreadableNowError",
     "VersionError",
 ]
 
@@ -94,6 +96,14 @@ class VersionError(FormatError):
 
 class ImageError(LookalikeError):
     """A picture that cannot be decoded; the message is the reason, in words for a person."""
+
+
+class UnreadableNowError(ImageError):
+    """A picture that could not be read this time: the system failed, or the file changed meanwhile.
+
+    It says nothing about the contents, which may be fine: the same file is tried again later. Every other `ImageError` of a
+    file means that it was read and is no picture that can be used.
+    """
 
 
 class FetchError(LookalikeError):

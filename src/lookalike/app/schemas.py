@@ -36,13 +36,14 @@ Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Result(BaseModel):
-    """One picture found. `path` is relative to the folder that was indexed."""
+    """One picture found. `path` is relative to the folder that was indexed; `missing` is there if the file is not."""
 
     path: str
     similarity: float
     cosine: float
     distance: float
     id: int
+    missing: Literal[True] | None = None
 
 
 class FoldedResult(Result):

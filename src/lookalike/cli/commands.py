@@ -308,7 +308,7 @@ def _print_hits(hits: list[Hit]) -> None:
 
 
 def _row(hit: Hit) -> tuple[str, ...]:
-    return (f"{hit.similarity:5.1f}", hit.word, str(hit.path))
+    return (f"{hit.similarity:5.1f}", hit.word, f"{hit.path}{'  (the file is gone)' if hit.missing else ''}")
 
 
 def _say_timing(collection: Collection, timing: dict[str, float]) -> None:

@@ -89,7 +89,26 @@ def find(
     shown = [at for group in groups for at in group]
     known = listing.results(connection, snapshot.card, ids[shown], distances[shown])
     each = {at: Found(*result) for at, result in zip(shown, known, strict=True)}
-    return [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups], missed, always
+    found = [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups]
+    return _files_first(found), missed, always
+
+
+def _files_first(found: list[Found]) -> list[Found]:
+    """Of results that are equally alike, those whose files are there before those whose files are gone."""
+    if not any(each.hit.missing for group in found for each in (group, *group.same)):
+        return found
+
+    def order(each: Found) -> tuple[float, bool]:
+        return each.hit.distance, each.hit.missing
+
+    groups = []
+    for first in found:
+        inside = [replace(first, same=()), *first.same]
+        equal = [each for each in inside if each.hit.distance == first.hit.distance]
+        others = [each for each in inside if each.hit.distance != first.hit.distance]
+        leader, *same = sorted(equal, key=order) + others
+        groups.append(replace(leader, same=tuple(same)))
+    return sorted(groups, key=order)
 
 
 def folded(snapshot: Snapshot, ids: IdArray, k: int) -> list[list[int]]:

@@ -41,7 +41,7 @@ def names(entries: Sequence[Entry]) -> list[Name]:
     Device and inode are those that the catalogue has; where it has none, those that the system gives now. Files of different
     sizes are never taken for one: a device's number can be another disk's after a restart.
     """
-    symbolic = [entry.is_link or os.path.islink(entry.path) for entry in entries]  # noqa: PTH114
+    symbolic = [entry.is_link for entry in entries]
     files: dict[tuple[int, int, int | None], list[int]] = {}
     for at, entry in enumerate(entries):
         if (key := _identity(entry)) is not None:

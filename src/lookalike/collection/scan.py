@@ -2,7 +2,8 @@
 
 Nothing is opened here: size and time of the last change decide what has to be looked into. The temporary tables are
 the writer's own: ``seen`` (files met), ``passed`` (files and folders passed over), ``todo`` (files to be looked into),
-``gone`` (entries whose files were not met) and ``single`` (files asked for by name).
+``gone`` (entries whose files were not met), ``away`` (those whose file system is not there) and ``single`` (files asked for
+by name).
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.collection.catalog import bump, transaction
+from lookalike.collection.elsewhere import forget_moved, hide_lost, keep_unplugged, look_elsewhere, note_numbers
 from lookalike.collection.entries import encode_label
 from lookalike.collection.pace import Pace
 from lookalike.data.walk import Found, Skipped, label_of, walk
@@ -27,12 +29,14 @@ UNREADABLE = frozenset({"missing", "folder", "file"})
 NOT_ENTERED = frozenset({"hidden", "link"})
 
 _TABLES = """
-CREATE TEMP TABLE seen (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE seen (
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE passed (path BLOB PRIMARY KEY, reason TEXT, kind TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE todo (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE single (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE gone (entry INTEGER PRIMARY KEY, path BLOB NOT NULL, feature INTEGER NOT NULL, root INTEGER);
 CREATE INDEX temp.gone_by_feature ON gone(feature);
+CREATE TEMP TABLE away (entry INTEGER PRIMARY KEY);
 """
 
 
@@ -42,7 +46,8 @@ class Scope:
 
     path: Path
     is_folder: bool
-    exists: bool
+    exists: bool  # or may exist: the system does not say
+    device: int | None = field(default=None, compare=False)  # that it lay on when the walk began
 
 
 def below(folder: bytes) -> tuple[str, tuple[bytes, ...]]:
@@ -75,8 +80,10 @@ class Scan:
         self.scopes: list[Scope] = []
         self.unchanged = 0
         self.known: dict[bytes, int] = {}  # protected folders, and how many entries each had
+        self.moved_from: set[int] = set()  # folders that a file was moved out of, into another one
         self.lost: set[bytes] = set()  # folders and files that were asked for and are not there
         self._roots_now: list[tuple[int, bytes]] = []
+        self._singles: set[bytes] = set()
         for statement in _TABLES.strip().split(";\n"):
             connection.execute(statement)
 
@@ -86,8 +93,8 @@ class Scan:
         """Take these folders and files; without any, all that were added before. Refuses what never existed."""
         scopes = [self._scope(path) for path in paths] if paths else list(self._all())
         self.scopes = sorted(set(scopes), key=lambda scope: (len(scope.path.parts), scope.path))
-        singles = [(os.fsencode(scope.path),) for scope in self.scopes if not scope.is_folder]
-        self.connection.executemany("INSERT INTO single VALUES (?)", singles)
+        self._singles = {os.fsencode(scope.path) for scope in self.scopes if not scope.is_folder}
+        self.connection.executemany("INSERT INTO single VALUES (?)", [(path,) for path in self._singles])
         with transaction(self.connection):
             for scope in self.scopes:
                 if scope.is_folder:
@@ -103,26 +110,24 @@ class Scan:
     def _scope(self, path: Path) -> Scope:
         try:
             status = path.stat()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             where, values = below(os.fsencode(path))
             entry = self.connection.execute(f"SELECT path FROM entries WHERE {where} LIMIT 1", values).fetchone()
             root = self.connection.execute("SELECT 1 FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if entry is None and root is None:
-                why = "there is no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
-                raise InputError(f"{path}: {why}") from None
-            return Scope(path, is_folder=root is not None or entry[0] != os.fsencode(path), exists=False)
+                why = "there is no such file or folder" if _says_gone(error) else getattr(error, "strerror", None)
+                raise InputError(f"{path}: {why or error}") from None
+            return Scope(path, root is not None or entry[0] != os.fsencode(path), exists=not _says_gone(error))
         if stat.S_ISDIR(status.st_mode):
-            return Scope(self._same_root(path), is_folder=True, exists=True)
-        return Scope(path, is_folder=False, exists=True)
+            return Scope(self._same_root(path), is_folder=True, exists=True, device=status.st_dev)
+        return Scope(path, is_folder=False, exists=True, device=status.st_dev)
 
     def _all(self) -> Iterator[Scope]:
         for (path,) in self.connection.execute("SELECT path FROM roots").fetchall():
-            folder = Path(os.fsdecode(path))
-            yield Scope(folder, is_folder=True, exists=folder.exists())
+            yield _scope_of(path, is_folder=True)
         singles = "SELECT path FROM entries WHERE root IS NULL AND is_file"
         for (path,) in self.connection.execute(singles).fetchall():
-            file = Path(os.fsdecode(path))
-            yield Scope(file, is_folder=False, exists=file.exists())
+            yield _scope_of(path, is_folder=False)
 
     def _same_root(self, path: Path) -> Path:
         """The name under which this folder was added before, if that was through a link."""
@@ -168,6 +173,9 @@ class Scan:
             self._count_known()
             self._note_passed()
             self._find_gone()
+            keep_unplugged(self.connection)
+            note_numbers(self.connection)
+            look_elsewhere(self.connection, self.covers)
             self._find_todo()
             bump(self.connection)
 
@@ -175,7 +183,7 @@ class Scan:
         from lookalike.features.images import SUFFIXES
 
         met = 0
-        found: list[tuple[bytes, int, int]] = []
+        found: list[tuple[bytes, int, int, int | None, int | None]] = []
         passed: list[tuple[bytes, str, str]] = []
         for scope in self.scopes:
             if not scope.exists or self._was_walked(scope):
@@ -186,7 +194,7 @@ class Scan:
                     continue
                 met += 1
                 if isinstance(item, Found):
-                    found.append((name, item.size, item.mtime_ns))
+                    found.append((name, item.size, item.mtime_ns, item.device, item.inode))
                 else:
                     passed.append((name, clean_text(item.reason), item.kind))
                     pace.skipped += 1
@@ -205,8 +213,10 @@ class Scan:
         passed = self.connection.execute("SELECT 1 FROM passed WHERE path = ?", (os.fsencode(scope.path),)).fetchone()
         return passed is None and bool(self.connection.execute(met.format("passed"), values).fetchone())
 
-    def _keep(self, found: list[tuple[bytes, int, int]], passed: list[tuple[bytes, str, str]]) -> None:
-        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", found)
+    def _keep(
+        self, found: list[tuple[bytes, int, int, int | None, int | None]], passed: list[tuple[bytes, str, str]]
+    ) -> None:
+        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", found)
         self.connection.executemany("INSERT OR REPLACE INTO passed VALUES (?, ?, ?)", passed)
         found.clear()
         passed.clear()
@@ -222,7 +232,14 @@ class Scan:
         self.connection.executemany("UPDATE roots SET missing = ? WHERE path = ?", self._root_states())
 
     def _root_states(self) -> Iterable[tuple[int, bytes]]:
-        return [(int(not scope.exists), os.fsencode(scope.path)) for scope in self.scopes if scope.is_folder]
+        """Folders are missing that are gone, and those that could not be examined when the walk came to them."""
+        unread = {
+            path for (path,) in self.connection.execute("SELECT path FROM passed WHERE kind IN ('missing', 'folder')")
+        }
+        for scope in self.scopes:
+            if scope.is_folder:
+                path = os.fsencode(scope.path)
+                yield int(not scope.exists or path in unread), path
 
     def _note_passed(self) -> None:
         """The files passed over in these folders are those met now, and earlier ones that have not changed."""
@@ -287,7 +304,12 @@ class Scan:
         A folder that is not there, or has lost more than a fifth of its files, loses no entry without `prune`.
         """
         with transaction(self.connection):
-            if not prune:
+            self._hide_lost()
+            if prune:
+                self.connection.execute(
+                    "INSERT INTO gone SELECT id, path, feature, root FROM entries WHERE id IN (SELECT entry FROM away)"
+                )
+            else:
                 for unit, known in self.known.items():
                     where, values = below(unit)
                     gone = int(
@@ -302,6 +324,32 @@ class Scan:
                 self._forget_roots()
             bump(self.connection)
         return removed
+
+    def _hide_lost(self) -> None:
+        """Hide the folders that went away since they were walked, and forget those that were moved as a whole."""
+        for scope in self.scopes:
+            if scope.is_folder and scope.exists and not self.is_there(scope):
+                hide_lost(self.connection, os.fsencode(scope.path), *below(os.fsencode(scope.path)))
+        for root in self.moved_from:
+            forget_moved(self.connection, root, below)
+
+    def is_there(self, scope: Scope) -> bool:
+        """Whether a folder or file is still where it was when it was chosen, on the same file system."""
+        try:
+            return scope.device in (None, scope.path.stat().st_dev)
+        except (OSError, ValueError, OverflowError):
+            return False
+
+    def scope_of(self, path: bytes) -> Scope | None:
+        """The outermost folder asked for that a file lies in; None for a file asked for by name."""
+        for scope in self.scopes:
+            if scope.is_folder and _contains(os.fsencode(scope.path), path):
+                return scope
+        return None
+
+    def covers(self, path: bytes) -> bool:
+        """Whether the path was asked for, so that the walk knows about it."""
+        return path in self._singles or self.scope_of(path) is not None
 
     def _forget_roots(self) -> None:
         for path in self.lost:
@@ -325,6 +373,19 @@ class Scan:
             found |= {path: Skipped(Path(os.fsdecode(path)), reason, kind) for path, reason, kind in rows}
         minor = ("other", "hidden")  # there can be many of these: last
         return tuple(found[path] for path in sorted(found, key=lambda path: (found[path].kind in minor, path)))
+
+
+def _says_gone(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError | NotADirectoryError)
+
+
+def _scope_of(path: bytes, *, is_folder: bool) -> Scope:
+    """What was added before."""
+    name = Path(os.fsdecode(path))
+    try:
+        return Scope(name, is_folder, exists=True, device=name.stat().st_dev)
+    except (OSError, ValueError, OverflowError) as error:
+        return Scope(name, is_folder, exists=not _says_gone(error))
 
 
 def _contains(folder: bytes, path: bytes) -> bool:

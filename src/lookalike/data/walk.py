@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lookalike._typing import PathLike
+from lookalike.data.stamp import stamp_of
 
 __all__ = ["SUFFIXES", "Found", "Kind", "Skipped", "label_of", "walk"]
 
@@ -49,12 +50,16 @@ class Found:
     size : int
         In bytes.
     mtime_ns : int
-        Time of the last change, in nanoseconds.
+        Time of the last change, in nanoseconds, as `Stamp` has it.
+    device, inode : int or None
+        The same for two paths of one file; None where the file system does not say.
     """
 
     path: Path
     size: int
     mtime_ns: int
+    device: int | None = field(default=None, compare=False)
+    inode: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def walk(folder: PathLike, suffixes: Collection[str]) -> Iterator[Found | Skippe
     except FileNotFoundError:
         yield Skipped(root, "there is no such file or folder", "missing")
         return
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: a NUL in the name
         yield Skipped(root, f"cannot be examined: {_why(error)}", "folder")
         return
     if stat.S_ISDIR(status.st_mode):
@@ -166,7 +171,7 @@ class _Walk:
         path = Path(entry.path)
         try:
             status = entry.stat()
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # a number that Python cannot hold costs this file
             return _unexamined(path, error)
         is_folder = stat.S_ISDIR(status.st_mode)
         if _is_hidden(entry.name, is_folder):
@@ -210,10 +215,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str] | Skipped]:
 def _file(path: Path, status: os.stat_result) -> Found | Skipped:
     if not stat.S_ISREG(status.st_mode):
         return Skipped(path, "not a file but a pipe, a socket or a device", "special")
-    return Found(path, status.st_size, status.st_mtime_ns)
+    return Found(path, *stamp_of(status))
 
 
-def _unexamined(path: Path, error: OSError) -> Skipped:
+def _unexamined(path: Path, error: OSError | ValueError | OverflowError) -> Skipped:
     """For an entry that was listed but has no status: a link to nowhere or to itself, or a file that just vanished."""
     if path.is_symlink():
         return Skipped(path, f"a link that leads nowhere: {_why(error)}", "link")
@@ -247,6 +252,6 @@ def _contains(folder: str, path: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: OSError | ValueError | OverflowError) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return reason[:1].lower() + reason[1:]

@@ -8,6 +8,7 @@ bytes choose one decoder from a short list, and the caps are lookalike's own.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -17,16 +18,16 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias
+from typing import IO, Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
 
 from lookalike._typing import Array
-from lookalike.errors import ImageError
+from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._formats import identify
 
-__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Source", "opened"]
+__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Handle", "Source", "check_length", "open_file", "opened"]
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array
 
@@ -35,6 +36,10 @@ MAX_PIXELS = 256_000_000
 
 MAX_FILE_BYTES = 512 << 20
 """Larger files are refused before they are opened."""
+
+# What damaged bytes make a decoder ask of the system, such as a seek to a place before the beginning. Every other number is
+# the system's own failure: a disk that is gone, a network that is down, no descriptor or memory left.
+_ASKED_FOR = frozenset({errno.EINVAL, errno.EDOM, errno.ERANGE, errno.EOVERFLOW})
 
 # What Pillow is known to raise on damaged and hostile bytes, beyond the OSError that it documents. Warning: a caller
 # may have turned warnings into errors.
@@ -52,6 +57,8 @@ def opened(source: Source) -> Iterator[Image.Image]:
     ------
     ImageError
         If it cannot be used, here or while it is decoded inside the ``with``.
+    UnreadableNowError
+        If it was the system that failed, so that nothing is known about the picture.
     """
     with _decoder_errors(), contextlib.ExitStack() as stack:
         if isinstance(source, Image.Image):
@@ -62,6 +69,8 @@ def opened(source: Source) -> Iterator[Image.Image]:
             yield _from_array(source)
             return
         file, size = _stream(source, stack)
+        if isinstance(file, Handle):
+            stack.push(file.pass_on_failure)
         picture = identify(file, size)
         _check_size(picture.size)
         yield picture
@@ -88,10 +97,12 @@ def _decoder_errors() -> Iterator[None]:
         except ImageError:
             raise
         except MemoryError:
-            raise ImageError("there is not enough memory to decode the picture") from None
+            raise UnreadableNowError("there is not enough memory to decode the picture") from None
         except Image.DecompressionBombError:
             raise ImageError("the picture is too large: parts of it claim to be larger than the whole") from None
         except DECODER_ERRORS as error:
+            if _is_system_failure(error):
+                raise UnreadableNowError(f"the file cannot be read: {error.strerror}") from error
             raise ImageError(_reason(error)) from error
 
 
@@ -126,19 +137,54 @@ class _Quiet:
 _quiet = _Quiet()
 
 
-class _Handle(io.BufferedReader):
-    """A file that hides its descriptor, and never reads more than it holds.
+def _is_system_failure(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _ASKED_FOR
+
+
+class _Raw(io.FileIO):
+    """Remembers that the system failed to read, as decoders go on without what they could not read."""
+
+    failure: OSError | None = None
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
+class Handle(io.BufferedReader):
+    """An open file that hides its descriptor, and never reads more than it holds.
 
     Without the descriptor libtiff cannot map the file: a disk that is unplugged then gives an error, not SIGBUS.
     With the limit, a hostile tag of four thousand million bytes cannot make a buffer of that size.
     """
 
-    def __init__(self, raw: io.FileIO, size: int) -> None:
+    raw: _Raw
+
+    def __init__(self, raw: _Raw, size: int) -> None:
         super().__init__(raw, 1 << 16)
+        self._descriptor = raw.fileno()
         self._size = size
+
+    def pass_on_failure(self, *_exception: object) -> None:
+        """At the end of decoding: raise if a read failed, whatever the decoder made of that."""
+        failure = self.raw.failure
+        if failure is not None and _is_system_failure(failure):
+            raise failure
+
+    def status(self) -> os.stat_result:
+        """Of the file that is open, whatever its path names by now."""
+        return os.fstat(self._descriptor)
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("the descriptor is not for decoders")
+
+    @property
+    def size(self) -> int:
+        """Bytes that it had when it was opened."""
+        return self._size
 
     def read(self, n: int | None = -1, /) -> bytes:
         left = max(self._size - self.tell(), 0)
@@ -148,7 +194,13 @@ class _Handle(io.BufferedReader):
 def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
     """A seekable stream of the source, and its length."""
     if isinstance(source, str | os.PathLike):
-        return _open_file(Path(source), stack)
+        handle = stack.enter_context(open_file(source))
+        check_length(handle.size)
+        return handle, handle.size
+    if isinstance(source, Handle):
+        check_length(source.size)
+        source.seek(0)
+        return source, source.size
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif hasattr(source, "read"):
@@ -157,28 +209,40 @@ def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
             raise ImageError(f"expected a file opened in binary mode, got one that gives {type(data).__name__}")
     else:
         raise ImageError(f"expected a path, bytes, an open file, an array or a picture, got {type(source).__name__}")
-    _check_length(len(data))
+    check_length(len(data))
     return io.BytesIO(data), len(data)
 
 
-def _open_file(path: Path, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
+def open_file(path: str | os.PathLike[str]) -> Handle:
+    """Open a regular file for reading; the caller closes it.
+
+    Raises
+    ------
+    UnreadableNowError
+        If the system does not open it.
+    ImageError
+        If it is no regular file.
+    """
     try:
         # Looked at before it is opened, as opening a device can do something; without blocking, as a pipe may have
         # taken the file's place since; and looked at again.
-        _check_regular(path.stat())
-        raw = stack.enter_context(io.FileIO(path, "rb", opener=_open_without_blocking))
-        status = os.fstat(raw.fileno())
-        _check_regular(status)
+        _check_regular(Path(path).stat())
+        raw = _Raw(path, "rb", opener=_open_without_blocking)
+        try:
+            status = os.fstat(raw.fileno())
+            _check_regular(status)
+            return Handle(raw, status.st_size)
+        except BaseException:
+            raw.close()
+            raise
     except FileNotFoundError:
-        raise ImageError("there is no such file") from None
+        raise UnreadableNowError("there is no such file") from None
     except PermissionError:
-        raise ImageError("the file may not be read: permission denied") from None
+        raise UnreadableNowError("the file may not be read: permission denied") from None
     except OSError as error:
-        raise ImageError(f"the file cannot be opened: {error.strerror or error}") from None
+        raise UnreadableNowError(f"the file cannot be opened: {error.strerror or error}") from None
     except ValueError:
         raise ImageError("the file name holds a character that no file name can hold") from None
-    _check_length(status.st_size)
-    return stack.enter_context(_Handle(raw, status.st_size)), status.st_size
 
 
 def _open_without_blocking(path: str, flags: int) -> int:
@@ -192,7 +256,8 @@ def _check_regular(status: os.stat_result) -> None:
         raise ImageError("a pipe, a socket or a device, not a picture")
 
 
-def _check_length(length: int) -> None:
+def check_length(length: int) -> None:
+    """Refuse a file that holds nothing, or more than is ever read."""
     if length == 0:
         raise ImageError("the file is empty")
     if length > MAX_FILE_BYTES:
@@ -211,8 +276,6 @@ def _from_array(source: Any) -> Image.Image:
 
 def _reason(error: BaseException) -> str:
     """What a decoder's error means to a person."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"the file cannot be read: {error.strerror}"
     detail = "".join(c if c.isprintable() else " " for c in str(error))[:100].strip()
     lowered = detail.lower()
     if isinstance(error, EOFError) or "truncated" in lowered or "unexpected end" in lowered:

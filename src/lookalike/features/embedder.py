@@ -113,48 +113,53 @@ class Embedder:
         if isinstance(pictures, str | bytes | os.PathLike):
             pictures = [pictures]
         vectors = np.empty((len(pictures), self.model_card.d), np.float32)
-        for i, (picture, result) in enumerate(self._results(pictures)):
+        for i, (picture, result) in enumerate(self._results((each, each) for each in pictures)):
             if isinstance(result, ImageError):
                 is_path = isinstance(picture, str | os.PathLike)
-                raise ImageError(f"{os.fspath(picture)}: {result}" if is_path else str(result)) from result
+                raise type(result)(f"{os.fspath(picture)}: {result}" if is_path else str(result)) from result
             vectors[i] = result.vector
         return vectors
 
-    def stream(self, paths: Iterable[PathLike]) -> Iterator[tuple[Path, Embedded | ImageError]]:
+    def stream(
+        self, paths: Iterable[PathLike | tuple[PathLike, Source]]
+    ) -> Iterator[tuple[Path, Embedded | ImageError]]:
         """Vectors of any number of files, in their order, in bounded memory.
 
         Parameters
         ----------
-        paths : iterable of path
-            Read as far ahead as the threads can use, no further.
+        paths : iterable of path, or of pairs (path, source)
+            Read as far ahead as the threads can use, no further. The source of a pair is what is decoded, such as the bytes
+            that were read from the path, or an open file of them, which the caller closes once it has the result.
 
         Yields
         ------
         path : Path
         result : Embedded or ImageError
-            The error, whose message is the reason, in place of a picture that cannot be decoded.
+            The error, whose message is the reason, in place of a picture that cannot be decoded. It is an
+            `UnreadableNowError` where the system failed, so that the file should be tried again.
 
         Notes
         -----
         Closing the iterator, or an exception such as KeyboardInterrupt while it waits, drops what has not begun, and
         returns when the pictures under way, one for each thread, are done.
         """
-        return self._results(Path(path) for path in paths)
+        return self._results(_pair(item) for item in paths)
 
-    def _results(self, pictures: Iterable[Any]) -> Iterator[tuple[Any, Embedded | ImageError]]:
+    def _results(self, pictures: Iterable[tuple[Any, Source]]) -> Iterator[tuple[Any, Embedded | ImageError]]:
+        """For pairs of a name and a picture: the names, each with its result."""
         source = iter(pictures)
         first = next(source, None)
         if first is None:
             return
         second = next(source, None)
         if second is None:  # a single query needs no threads
-            yield first, self._try_one(first)
+            yield first[0], self._try_one(first[1])
             return
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="lookalike-embed")
         waiting: deque[tuple[Any, Future[Embedded | ImageError]]] = deque()
         try:
-            for picture in itertools.chain((first, second), source):
-                waiting.append((picture, pool.submit(self._try_one, picture)))
+            for name, picture in itertools.chain((first, second), source):
+                waiting.append((name, pool.submit(self._try_one, picture)))
                 if len(waiting) > _AHEAD * self.threads:
                     done, future = waiting.popleft()
                     yield done, future.result()
@@ -174,6 +179,12 @@ class Embedder:
         if not 0 < norm < np.inf:
             return ImageError("the model finds nothing in the picture")
         return Embedded((vector / norm).astype(np.float32), norm, decoded.width, decoded.height, decoded.format)
+
+
+def _pair(item: PathLike | tuple[PathLike, Source]) -> tuple[Path, Source]:
+    if isinstance(item, tuple):
+        return Path(item[0]), item[1]
+    return Path(item), Path(item)
 
 
 def default_threads() -> int:
