@@ -34,8 +34,8 @@ SLACK: Final = 2e-5  # what rounding may take from a bound
 SPARE: Final = 1e-5  # what rounding may take from r²
 
 WIDTHS: Final = (32, 64, 96, 128, 192, 256)  # values of p
-SAMPLE: Final = 4096  # rows that Q is learnt from
-ASKED: Final = 512  # of them, compared with the others to see how much each p rules out
+SAMPLE: Final = 6144  # rows: Q is learnt from two thirds of them, the others say how much each p rules out
+ASKED: Final = 512  # rows of those that are compared with the rest of those
 FEW: Final = 8192  # rows, of which all pairs are compared sooner than Q is learnt
 LOOKED_AT: Final = 48  # to look at a score takes as long as so many terms of a product
 MEMORY: Final = 512 << 20  # bytes of all (y, r)
@@ -205,11 +205,12 @@ def _shortened(rows_of: RowsOf, n: int, least: float, width: int | None) -> Floa
     if width == 0 or (width is None and n <= FEW):
         return None
     rng = np.random.default_rng(0)
-    sample = rows_of(np.sort(rng.choice(n, min(n, SAMPLE), replace=False)))
-    axes = _axes(sample, width or max(WIDTHS), rng)
+    chosen = rng.permutation(n)[:SAMPLE]
+    learnt, tried = np.split(chosen, [len(chosen) * 2 // 3 + 1])
+    axes = _axes(rows_of(np.sort(learnt)), width or max(WIDTHS), rng)
     if width is None:
         widths = [p for p in WIDTHS if p <= axes.shape[1] and (p == WIDTHS[0] or n * 4 * (p + 1) <= MEMORY)]
-        width = _quickest(sample, axes, widths, least, rng)
+        width = _quickest(rows_of(tried), axes, widths, least)
         if width is None:
             return None
     axes = np.ascontiguousarray(axes[:, :width])
@@ -250,16 +251,12 @@ def _shorten(x: FloatArray, axes: FloatArray) -> FloatArray:
     return short
 
 
-def _quickest(
-    sample: FloatArray, axes: FloatArray, widths: list[int], least: float, rng: np.random.Generator
-) -> int | None:
-    """The p that takes least work by what the sample says; None to compare in full."""
-    asked = np.zeros(len(sample), np.bool_)
-    asked[rng.choice(len(sample), min(ASKED, len(sample) // 2), replace=False)] = True
-    d = sample.shape[1]
+def _quickest(tried: FloatArray, axes: FloatArray, widths: list[int], least: float) -> int | None:
+    """The p that takes least work by some rows that the axes were not learnt from; None to compare in full."""
+    d, asked = tried.shape[1], min(ASKED, len(tried) // 2)
     costs: dict[int | None, float] = {None: d + LOOKED_AT}
     for p in widths:
-        short = _shorten(sample, axes[:, :p])
-        passing = np.count_nonzero(short[asked] @ short[~asked].T >= least - SLACK)
-        costs[p] = p + LOOKED_AT + DENSE * d * passing / (asked.sum() * (~asked).sum())
+        short = _shorten(tried, axes[:, :p])
+        passing = float((short[:asked] @ short[asked:].T >= least - SLACK).mean()) if asked else 1.0
+        costs[p] = p + LOOKED_AT + DENSE * d * passing
     return min(costs, key=lambda p: costs[p])
