@@ -84,6 +84,7 @@ class Scan:
         self.lost: set[bytes] = set()  # folders and files that were asked for and are not there
         self._roots_now: list[tuple[int, bytes]] = []
         self._singles: set[bytes] = set()
+        self._folders: list[tuple[bytes, Scope]] = []  # outermost first
         for statement in _TABLES.strip().split(";\n"):
             connection.execute(statement)
 
@@ -93,6 +94,7 @@ class Scan:
         """Take these folders and files; without any, all that were added before. Refuses what never existed."""
         scopes = [self._scope(path) for path in paths] if paths else list(self._all())
         self.scopes = sorted(set(scopes), key=lambda scope: (len(scope.path.parts), scope.path))
+        self._folders = [(os.fsencode(scope.path), scope) for scope in self.scopes if scope.is_folder]
         self._singles = {os.fsencode(scope.path) for scope in self.scopes if not scope.is_folder}
         self.connection.executemany("INSERT INTO single VALUES (?)", [(path,) for path in self._singles])
         with transaction(self.connection):
@@ -342,10 +344,7 @@ class Scan:
 
     def scope_of(self, path: bytes) -> Scope | None:
         """The outermost folder asked for that a file lies in; None for a file asked for by name."""
-        for scope in self.scopes:
-            if scope.is_folder and _contains(os.fsencode(scope.path), path):
-                return scope
-        return None
+        return next((scope for folder, scope in self._folders if _contains(folder, path)), None)
 
     def covers(self, path: bytes) -> bool:
         """Whether the path was asked for, so that the walk knows about it."""
