@@ -2,8 +2,8 @@
 
 Nothing is opened here: size and time of the last change decide what has to be looked into. The temporary tables are
 the writer's own: ``seen`` (files met), ``passed`` (files and folders passed over), ``todo`` (files to be looked into),
-``gone`` (entries whose files were not met), ``away`` (those whose file system is not there) and ``single`` (files asked for
-by name).
+``gone`` (entries whose files were not met), ``away`` (those whose file system is not there), ``single`` (files asked for by
+name) and ``damaged`` (ranges of features that are to be made anew).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,8 @@ CREATE TEMP TABLE todo (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER) W
 CREATE TEMP TABLE single (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE gone (entry INTEGER PRIMARY KEY, path BLOB NOT NULL, feature INTEGER NOT NULL, root INTEGER);
 CREATE INDEX temp.gone_by_feature ON gone(feature);
+CREATE INDEX temp.gone_by_path ON gone(path);
+CREATE TEMP TABLE damaged (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TEMP TABLE away (entry INTEGER PRIMARY KEY);
 """
 
@@ -76,17 +78,18 @@ class Scan:
     def __init__(self, connection: sqlite3.Connection, folder: Path, damaged: list[tuple[int, int]]) -> None:
         self.connection = connection
         self.folder = folder
-        self.damaged = damaged  # ranges of features that are to be made anew
         self.scopes: list[Scope] = []
         self.unchanged = 0
         self.known: dict[bytes, int] = {}  # protected folders, and how many entries each had
         self.moved_from: set[int] = set()  # folders that a file was moved out of, into another one
         self.lost: set[bytes] = set()  # folders and files that were asked for and are not there
-        self._roots_now: list[tuple[int, bytes]] = []
+        self._roots_now: dict[bytes, int] = {}
+        self._real: dict[str, Path] | None = None
         self._singles: set[bytes] = set()
-        self._folders: list[tuple[bytes, Scope]] = []  # outermost first
+        self._folders: dict[bytes, Scope] = {}
         for statement in _TABLES.strip().split(";\n"):
             connection.execute(statement)
+        connection.executemany("INSERT INTO damaged VALUES (?, ?)", damaged)
 
     # --- which folders -----------------------------------------------------------------------------------------------
 
@@ -94,13 +97,14 @@ class Scan:
         """Take these folders and files; without any, all that were added before. Refuses what never existed."""
         scopes = [self._scope(path) for path in paths] if paths else list(self._all())
         self.scopes = sorted(set(scopes), key=lambda scope: (len(scope.path.parts), scope.path))
-        self._folders = [(os.fsencode(scope.path), scope) for scope in self.scopes if scope.is_folder]
         self._singles = {os.fsencode(scope.path) for scope in self.scopes if not scope.is_folder}
+        self._folders = {os.fsencode(scope.path): scope for scope in self.scopes if scope.is_folder}
         self.connection.executemany("INSERT INTO single VALUES (?)", [(path,) for path in self._singles])
         with transaction(self.connection):
+            roots = self._roots()
             for scope in self.scopes:
                 if scope.is_folder:
-                    self._add_root(scope)
+                    self._add_root(scope, roots)
 
     def _areas(self, *, existing: bool = False) -> Iterator[tuple[str, tuple[bytes, ...]]]:
         """SQL that selects the paths asked for: each folder, then all single files together."""
@@ -133,18 +137,20 @@ class Scan:
 
     def _same_root(self, path: Path) -> Path:
         """The name under which this folder was added before, if that was through a link."""
-        real = os.path.realpath(path)
-        for (root,) in self.connection.execute("SELECT path FROM roots").fetchall():
-            if os.path.realpath(os.fsdecode(root)) == real:
-                return Path(os.fsdecode(root))
-        return path
+        if self._real is None:
+            roots = [
+                os.fsdecode(root) for (root,) in self.connection.execute("SELECT path FROM roots ORDER BY id DESC")
+            ]
+            self._real = {os.path.realpath(root): Path(root) for root in roots}
+        return self._real.get(os.path.realpath(path), path)
 
-    def _add_root(self, scope: Scope) -> None:
+    def _add_root(self, scope: Scope, roots: dict[bytes, int]) -> None:
         """Record a folder, unless it lies in one that is recorded; take over the entries that lie in it."""
         name = os.fsencode(scope.path)
-        if any(_contains(root, name) for _, root in self._roots()):
+        if _outermost(name, roots) is not None:
             return
         root = self.connection.execute("INSERT INTO roots (path) VALUES (?)", (name,)).lastrowid
+        roots[name] = int(root or 0)
         where, values = below(name)
         inside = self.connection.execute(f"SELECT id, path FROM entries WHERE is_file AND {where}", values).fetchall()
         self.connection.executemany(
@@ -153,17 +159,16 @@ class Scan:
         )
         bump(self.connection)
 
-    def _roots(self) -> list[tuple[int, bytes]]:
-        """Folders recorded, outermost first."""
-        rows = self.connection.execute("SELECT id, path FROM roots ORDER BY length(path)")
-        return [(number, path) for number, path in rows]
+    def _roots(self) -> dict[bytes, int]:
+        """Ids of the folders recorded."""
+        return {path: number for number, path in self.connection.execute("SELECT id, path FROM roots")}
 
     def root_of(self, path: Path) -> tuple[int | None, str]:
         """The outermost recorded folder that a file lies in, and the file's label."""
-        for number, root in self._roots_now:
-            if _contains(root, os.fsencode(path)):
-                return number, label_of(path, os.fsdecode(root))
-        return None, path.parent.name
+        root = _outermost(os.fsencode(path), self._roots_now)
+        if root is None:
+            return None, path.parent.name
+        return self._roots_now[root], label_of(path, os.fsdecode(root))
 
     # --- walking and comparing ---------------------------------------------------------------------------------------
 
@@ -225,7 +230,7 @@ class Scan:
 
     def _count_known(self) -> None:
         """How many files each protected folder had: the recorded ones, and those that were asked for."""
-        units = {root for _, root in self._roots_now} | {os.fsencode(s.path) for s in self.scopes if s.is_folder}
+        units = set(self._roots_now) | {os.fsencode(s.path) for s in self.scopes if s.is_folder}
         for unit in units:
             where, values = below(unit)
             count = f"SELECT count(*) FROM entries WHERE is_file AND {where}"
@@ -267,19 +272,20 @@ class Scan:
                 self._shelter(path)
             elif kind in NOT_ENTERED and path not in asked:
                 # A hidden folder, or a link, that was added by itself is looked at when it is asked for.
-                where, values = below(path)
-                self.connection.execute(f"DELETE FROM gone WHERE {where} AND path <> ?", (*values, path))
-        self.connection.execute("UPDATE entries SET missing = 1 WHERE id IN (SELECT entry FROM gone)")
+                _, inside = below(path)
+                self.connection.execute("DELETE FROM gone WHERE path >= ? AND path < ?", inside[1:])
+        self.connection.execute("UPDATE entries SET missing = 1 WHERE NOT missing AND id IN (SELECT entry FROM gone)")
 
     def _shelter(self, path: bytes) -> None:
         """What could not be read is hidden, as it cannot be shown, but not gone: nothing is known about it."""
         where, values = below(path)
-        self.connection.execute(f"UPDATE entries SET missing = 1 WHERE is_file AND {where}", values)
+        self.connection.execute(f"UPDATE entries SET missing = 1 WHERE NOT missing AND is_file AND {where}", values)
         self.connection.execute(f"DELETE FROM gone WHERE {where}", values)
 
     def _find_todo(self) -> None:
-        damaged = " OR ".join(f"e.feature BETWEEN {first} AND {last}" for first, last in self.damaged) or "0"
-        same = f"e.is_file AND e.size = s.size AND e.mtime_ns = s.mtime_ns AND NOT ({damaged})"
+        # The ranges do not overlap: only the last one that begins before a feature can hold it.
+        damaged = "(SELECT last FROM damaged WHERE first <= e.feature ORDER BY first DESC LIMIT 1) >= e.feature"
+        same = f"e.is_file AND e.size = s.size AND e.mtime_ns = s.mtime_ns AND NOT coalesce({damaged}, 0)"
         known = f"SELECT e.id FROM entries e JOIN seen s ON s.path = e.path WHERE {same}"
         self.unchanged = int(self.connection.execute(f"SELECT count(*) FROM ({known})").fetchone()[0])
         self.connection.execute(f"UPDATE entries SET missing = 0 WHERE missing AND id IN ({known})")
@@ -292,11 +298,10 @@ class Scan:
             """,
             (reader_version(),),
         )
-        if self.damaged:  # of other folders too: their features are to be made anew as soon as possible
-            self.connection.execute(
-                "INSERT OR IGNORE INTO todo SELECT path, size, mtime_ns FROM entries e"
-                f" WHERE is_file AND NOT missing AND ({damaged})"
-            )
+        self.connection.execute(  # of other folders too: their features are to be made anew as soon as possible
+            "INSERT OR IGNORE INTO todo SELECT e.path, e.size, e.mtime_ns FROM damaged d"
+            " CROSS JOIN entries e ON e.feature BETWEEN d.first AND d.last WHERE e.is_file AND NOT e.missing"
+        )
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -344,7 +349,8 @@ class Scan:
 
     def scope_of(self, path: bytes) -> Scope | None:
         """The outermost folder asked for that a file lies in; None for a file asked for by name."""
-        return next((scope for folder, scope in self._folders if _contains(folder, path)), None)
+        folder = _outermost(path, self._folders)
+        return None if folder is None else self._folders[folder]
 
     def covers(self, path: bytes) -> bool:
         """Whether the path was asked for, so that the walk knows about it."""
@@ -390,6 +396,18 @@ def _scope_of(path: bytes, *, is_folder: bool) -> Scope:
 def _contains(folder: bytes, path: bytes) -> bool:
     separator = os.fsencode(os.sep)
     return path == folder or path.startswith(folder.rstrip(separator) + separator)
+
+
+def _outermost(path: bytes, folders: Container[bytes]) -> bytes | None:
+    """The outermost of some folders that a path lies in, or is; asked of each folder above it, however many there are."""
+    separator = os.fsencode(os.sep)
+    end = path.find(separator)
+    while end >= 0:
+        for folder in (path[:end], path[: end + 1]):  # a root, as in "/", ends with its separator
+            if folder in folders:
+                return folder
+        end = path.find(separator, end + 1)
+    return path if path in folders else None
 
 
 def clean_text(reason: str) -> str:
