@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from lookalike.app import pictures
+from lookalike.app import api, pictures
 from lookalike.app.pictures import Thumbnails
-from lookalike.collection.records import Entry
+from lookalike.collection.finding import Found
+from lookalike.collection.records import Entry, Hit
 
 
 def paint(path: Path, colour: str, mtime_ns: int) -> None:
@@ -66,3 +68,16 @@ def test_a_picture_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: py
         patch.setattr(os, "fstat", changing)
         first: Any = pictures.read_file(entry)
     assert first[1] not in {pictures.read_file(entry)[1], pictures._current_tag(entry)}
+
+
+def test_a_result_whose_file_is_gone_says_so_in_the_answers(tmp_path: Path) -> None:
+    entry = Entry(1, tmp_path / "a.png", tmp_path, "a.png", "")
+    here = Hit(1, entry.path, "a.png", tmp_path, 100.0, 1.0, 0.0, "same picture", "")
+    gone = Found(replace(here, missing=True), replace(entry, missing=True))
+    folded = Found(here, entry, (gone,))
+    answer = api._result(folded, fold=True).model_dump(exclude_none=True)
+    assert "missing" not in answer
+    assert [each["missing"] for each in answer["same"]] == [True]
+    shown = api._shown(folded)
+    assert "missing" not in shown
+    assert [each["missing"] for each in shown["same"]] == [True]

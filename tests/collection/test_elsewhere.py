@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lookalike.collection import Collection
 from lookalike.collection.finding import Wanted
+from lookalike.collection.ingest import Ingest
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
 
@@ -154,3 +157,72 @@ def test_vectors_without_files_are_not_gone(tmp_path: Path) -> None:
     with Collection.create(tmp_path / "mine") as collection:
         collection.add_vectors(np.eye(3), paths=["a.jpg", "b.jpg", "c.jpg"], model="mine")
         assert not any(hit.missing for hit in collection.search(np.ones(3), k=3))
+
+
+def test_many_equal_files_do_not_take_the_square_of_their_number(
+    tmp_path: Path, embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in SQLite's own steps: twice the files, about twice the steps."""
+
+    def steps(count: int) -> int:
+        folder = tmp_path / str(count)
+        data = picture(folder / "first.jpg", 1).read_bytes()
+        for number in range(count):
+            (folder / f"{number}.jpg").write_bytes(data)
+        taken = 0
+        begin = Ingest.__init__
+
+        def counted(self: Ingest, connection: sqlite3.Connection, *more: Any) -> None:
+            def step() -> int:
+                nonlocal taken
+                taken += 1
+                return 0
+
+            connection.set_progress_handler(step, 100)
+            begin(self, connection, *more)
+
+        with Collection.create(tmp_path / f"{count}.lookalike") as collection, monkeypatch.context() as patch:
+            patch.setattr(Ingest, "__init__", counted)
+            assert collection.add(folder).new == count + 1
+            folder.rename(tmp_path / f"{count}-moved")
+            assert collection.add(tmp_path / f"{count}-moved").moved == count + 1
+        return taken
+
+    assert steps(2000) < 2.6 * steps(1000)
+
+
+def test_hard_links_that_are_renamed_are_each_moved_once(collection: Collection, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    real = picture(old / "a.jpg", 1)
+    for number in range(3):
+        os.link(real, old / f"link{number}.jpg")
+    collection.add(old)
+    ids = set(collection.ids().tolist())
+    old.rename(new)
+    os.link(new / "a.jpg", new / "one-more.jpg")
+    report = collection.add(new)
+    assert (report.moved, report.new, len(collection)) == (4, 1, 5)
+    assert ids < set(collection.ids().tolist())
+
+
+def test_a_file_that_may_not_be_opened_is_not_shown_by_the_add_of_another_folder(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = pictures(tmp_path / "a", 4)
+    collection.add(tmp_path / "a")
+    os.utime(paths[1], ns=(1, 1))
+    opened = os.open
+
+    def refuse(path: Any, *more: Any, **named: Any) -> int:
+        if os.fsencode(path) == os.fsencode(paths[1]):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *more, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert collection.add(tmp_path / "a").missing == 1
+    os.utime(paths[1], ns=(collection.entry(2).mtime_ns or 0,) * 2)
+    pictures(tmp_path / "b", 1, first=20)
+    collection.add(tmp_path / "b")
+    assert collection.entry(2).missing
+    assert collection.add(tmp_path / "a").missing == 0

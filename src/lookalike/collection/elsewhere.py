@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from lookalike.collection.entries import decode_label
 from lookalike.data.stamp import Stamp, stamp_of
 
 __all__ = [
@@ -64,6 +63,8 @@ def keep_unplugged(connection: sqlite3.Connection) -> None:
     It is there if the walk met a file of it, under the number that it has now or had before, or if it is where the file's place
     is. Numbers can be others after a disk was unplugged, or the machine started again. The caller commits.
     """
+    if connection.execute("SELECT 1 FROM gone LIMIT 1").fetchone() is None:
+        return
     connection.execute(
         "INSERT INTO away SELECT g.entry FROM gone g JOIN entries e ON e.id = g.entry"
         " WHERE e.device NOT IN (SELECT device FROM seen WHERE device IS NOT NULL)"
@@ -97,6 +98,9 @@ def look_elsewhere(connection: sqlite3.Connection, was_walked: Callable[[bytes],
     At the price of one look at a file of each folder: only where that one is gone, and where files are hidden, at each of them.
     """
     roots = connection.execute("SELECT id, path, missing FROM roots").fetchall()
+    single = connection.execute("SELECT 1 FROM entries WHERE root IS NULL AND is_file LIMIT 1").fetchone()
+    if single is None and all(was_walked(root) for _, root, _ in roots):
+        return
     away = set()
     for number, root, missing in roots:
         if was_walked(root):
@@ -107,9 +111,8 @@ def look_elsewhere(connection: sqlite3.Connection, was_walked: Callable[[bytes],
             connection.execute("UPDATE entries SET missing = 1 WHERE root = ? AND is_file AND NOT missing", (number,))
         if is_away != bool(missing):
             connection.execute("UPDATE roots SET missing = ? WHERE id = ?", (int(is_away), number))
-    folders = {number: os.fsdecode(root) for number, root, _ in roots if number not in away}
     _hide_gone(connection, away, was_walked)
-    _show_what_is_back(connection, folders, was_walked)
+    _show_what_is_back(connection, away, was_walked)
 
 
 def _hide_gone(connection: sqlite3.Connection, away: Collection[int], was_walked: Callable[[bytes], bool]) -> None:
@@ -128,22 +131,25 @@ def _hide_gone(connection: sqlite3.Connection, away: Collection[int], was_walked
 
 
 def _show_what_is_back(
-    connection: sqlite3.Connection, folders: dict[int, str], was_walked: Callable[[bytes], bool]
+    connection: sqlite3.Connection, away: Collection[int], was_walked: Callable[[bytes], bool]
 ) -> None:
-    hidden = connection.execute("SELECT DISTINCT root, label FROM entries WHERE is_file AND missing").fetchall()
-    for root, label in hidden:
-        if root is not None and (root not in folders or _stamp(Path(folders[root], decode_label(label))) is None):
+    # What could not be opened when its folder was walked waits for the next walk.
+    hidden = connection.execute(
+        "SELECT id, path, root, size, mtime_ns FROM entries e WHERE is_file AND missing"
+        " AND NOT EXISTS (SELECT 1 FROM skipped s WHERE s.path = e.path)"
+    )
+    there: dict[bytes, bool] = {}
+    back = []
+    for number, path, root, size, mtime_ns in hidden.fetchall():
+        if root in away or was_walked(path):
             continue
-        files = connection.execute(
-            "SELECT id, path, size, mtime_ns FROM entries WHERE root IS ? AND label = ? AND is_file AND missing",
-            (root, label),
-        ).fetchall()
-        back = []
-        for number, path, size, mtime_ns in files:
-            stamp = None if was_walked(path) else _stamp(path)
-            if stamp is not None and (stamp.size, stamp.mtime_ns) == (size, mtime_ns):
-                back.append((number,))
-        connection.executemany("UPDATE entries SET missing = 0 WHERE id = ?", back)
+        folder = os.path.dirname(path)  # noqa: PTH120 (the name is bytes)
+        if folder not in there:
+            there[folder] = _stamp(folder) is not None
+        stamp = _stamp(path) if there[folder] else None
+        if stamp is not None and (stamp.size, stamp.mtime_ns) == (size, mtime_ns):
+            back.append((number,))
+    connection.executemany("UPDATE entries SET missing = 0 WHERE id = ?", back)
 
 
 def forget_moved(

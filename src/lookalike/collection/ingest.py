@@ -7,12 +7,13 @@ import errno
 import os
 import signal
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -36,7 +37,11 @@ __all__ = ["Feature", "Ingest", "append_features", "uninterrupted"]
 COMMIT_FILES = 512
 COMMIT_SECONDS = 2.0
 PAGE = 500
+MANY = 100  # files of the same contents, which are not looked through again for each new one
 _NOTHING_LEFT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+Files: TypeAlias = dict[tuple[int | None, int | None], list[tuple[int, bytes, int | None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ class Ingest:
         self._is_last = False  # whether this is the second pass
         self._lost: dict[bytes, Scope] = {}  # folders that went away
         self._places = Places()
+        self._files: dict[int, Files] = {}  # of features that have many
         self._looked_up: set[int] = set()  # features whose other files were looked for
         self._committed = time.monotonic()
         self._done = 0
@@ -355,16 +361,31 @@ class Ingest:
 
         Its old place has to belong to the same file system still: numbers are used again when another disk is plugged in.
         """
-        rows = self.connection.execute(
-            "SELECT id, path, root FROM entries WHERE feature = ? AND device = ? AND inode = ? AND is_file ORDER BY id",
-            (feature, stamp.device, stamp.inode),
-        ).fetchall()
-        for entry, path, before in rows:
+        execute = self.connection.execute
+        for entry, path, before in self._files_of(feature).get((stamp.device, stamp.inode), ()):
             if is_gone(path) and self._places.device(path) == stamp.device:
+                if execute("SELECT 1 FROM entries WHERE id = ? AND path = ?", (entry, path)).fetchone() is None:
+                    continue  # moved already in this run
                 if before is not None and before != root:
                     self.scan.moved_from.add(before)
                 return int(entry)
         return None
+
+    def _files_of(self, feature: int) -> Files:
+        """The files of a feature by device and inode; as they were before this run, where they are many."""
+        if feature not in self._files:
+            rows = self.connection.execute(
+                "SELECT id, path, root, device, inode FROM entries"
+                " WHERE feature = ? AND is_file AND inode IS NOT NULL ORDER BY id",
+                (feature,),
+            ).fetchall()
+            files: Files = {}
+            for entry, path, root, device, inode in rows:
+                files.setdefault((device, inode), []).append((entry, path, root))
+            if len(rows) < MANY:
+                return files
+            self._files[feature] = files
+        return self._files[feature]
 
     def _hide_others(self, feature: int) -> None:
         """Hide the other paths of these contents that have no file: they would come before the new one in every search."""
@@ -438,6 +459,8 @@ def uninterrupted() -> Iterator[None]:
 def _can_be_opened(path: bytes) -> bool:
     """Whether the file is there, as far as can be said: with nothing left to open it with, nothing is known against it."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (the name is bytes)
+            return False
         os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
     except OSError as error:
         return error.errno in _NOTHING_LEFT
