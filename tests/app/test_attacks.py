@@ -249,7 +249,8 @@ def test_a_head_without_end_is_refused(server: AppServer) -> None:
 
 
 def test_forms_without_end_are_refused(client: httpx.Client) -> None:
-    error(client.post("/api/search", data={"id": ["1"] * 2_000}), 400)
+    error(client.post("/api/search", data={"id": ["1"] * 20_001}), 400)
+    error(client.post("/api/search", data={"id": ["1"] * 2_000}), 422)
     many = [("image", (f"{n}.jpg", b"x", "image/jpeg")) for n in range(1_100)]
     error(client.post("/api/search", files=many), 400)
     error(client.post("/api/search", data={"id": ["1"] * 400}), 422)
@@ -258,8 +259,9 @@ def test_forms_without_end_are_refused(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"{" * 1000, b"\xff\xfe", b"1" * 10_000, b'{"ids": [1e999]}'])
-def test_json_that_is_none_is_refused(client: httpx.Client, body: bytes) -> None:
-    response = client.post("/api/duplicates", content=body, headers={"content-type": "application/json"})
+def test_json_that_is_none_is_refused(client: httpx.Client, server: AppServer, body: bytes) -> None:
+    headers = {"content-type": "application/json", "x-lookalike-token": server.token or ""}
+    response = client.post("/api/duplicates", content=body, headers=headers)
     assert response.status_code in (400, 422), response.text
     error(response, response.status_code)
 

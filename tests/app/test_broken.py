@@ -301,6 +301,7 @@ def test_a_home_that_cannot_be_read_names_nothing(people: list[httpx.Client], br
             "expected https://photos.example/a.jpg, 1/2, and/or a:b",
             "expected https://photos.example/a.jpg, 1/2, and/or a:b",
         ),
+        ("cannot be read:/home/ann/x/a, <b>", "cannot be read:x/a, <b>"),
         ("", ""),
     ],
 )

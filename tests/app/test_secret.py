@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from lookalike.app import AppServer
+from lookalike.app import AppServer, peer, serve
+from lookalike.app.peer import is_foreign, owners
 from lookalike.app.secret import Secret
 from tests.app.serving import build_home, owner, serving
 from tests.app.test_api import error
@@ -183,3 +187,50 @@ def test_a_server_that_other_machines_reach_has_no_secret(own_home: Path) -> Non
         with httpx.Client(base_url=server.url, auth=("ann", "secret"), trust_env=False) as client:
             error(client.get("/api/folders", headers={HEADER: "x"}), 403)
             assert client.get("/?token=x&in=photos").headers["location"] == "/?in=photos"
+
+
+def test_what_a_browser_is_started_with_is_good_for_one_visit(own_home: Path) -> None:
+    """Command lines can be read by everybody on the machine."""
+    with serving(own_home) as server:
+        assert server.token not in server.opening
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+            assert "set-cookie" in client.get(server.opening).headers
+            assert client.get("/api/folders").status_code == 200
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as late:
+            assert "set-cookie" not in late.get(server.opening).headers
+            error(late.get("/api/folders"), 403)
+            error(late.get("/api/folders", headers={HEADER: server.opening.partition("=")[2]}), 403)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the system does not tell whose a connection is")
+def test_another_account_cannot_use_what_a_browser_is_started_with(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as here:
+        client, port = here.getsockname()[1], listening.getsockname()[1]
+        assert owners(client, port) == {os.getuid()}
+        assert owners(port, client) <= {os.getuid()}
+        scope = {"client": ("127.0.0.1", client), "server": ("127.0.0.1", port)}
+        assert not is_foreign(scope)
+        assert not is_foreign({"client": None, "server": None})
+        monkeypatch.setattr(peer, "owners", lambda *ports: {owners(*ports).pop() + 54_321})
+        assert is_foreign(scope)
+        with serving(own_home) as server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as stranger:
+            assert "set-cookie" not in stranger.get(server.opening).headers
+            assert "set-cookie" in stranger.get(server.address).headers, "who was given the printed address has it"
+
+
+def test_serve_starts_the_browser_without_the_token(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    printed: list[str] = []
+
+    def stop(url: str) -> bool:
+        opened.append(url)
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+    monkeypatch.setenv("LOOKALIKE_HOME", str(own_home))
+    monkeypatch.setattr(webbrowser, "open", stop)
+    serve(own_home / "collections/photos", port=0, open_browser=True, on_ready=printed.append)
+    assert [url.partition("=")[0] for url in opened] == [url.partition("=")[0] for url in printed]
+    assert opened != printed

@@ -78,8 +78,9 @@ def test_a_name_cannot_steer_the_terminal(lookalike: Command, pictures: Path) ->
 def test_a_file_url_is_the_path_it_names(lookalike: Command, odd: Path) -> None:
     lookalike("index", odd.as_uri(), "--in", "odd")
     for path in odd.iterdir():
-        hits = lookalike("search", "--json", "-k", "1", path.as_uri()).json
-        assert [hit["path"] for hit in hits] == [str(path)]
+        found = lookalike("search", "--json", "-k", "1", path.as_uri())
+        assert found.code == 0, found
+        assert [hit["path"] for hit in found.json] == [str(path)]
     lookalike("search", "file://elsewhere/a.jpg").failed_with("'elsewhere' is another")
     first = odd / NAMES[0]
     page = lookalike("explain", first.as_uri(), "--out", odd.parent / "why.html")

@@ -180,7 +180,8 @@ class Guard:
             return
         token, rest = split_token(scope["query_string"].decode("latin-1")) if scope["path"] == "/" else (None, "")
         if token is not None and scope["method"] in ("GET", "HEAD"):
-            await _take_token(shielded, self._local, token, rest)
+            is_known = self._local is not None and self._local.is_exchanged(token, scope)
+            await _take_token(shielded, self._local if is_known else None, rest)
             return
         # A copy: the server itself still has to know that HEAD was asked, and sends no body.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -421,11 +422,11 @@ def _head_only(send: Send, scope: Scope) -> Send:
     return head
 
 
-async def _take_token(send: Send, secret: Secret | None, token: str, rest: str) -> None:
+async def _take_token(send: Send, secret: Secret | None, rest: str) -> None:
     """Exchange the address's token for a cookie; a wrong one, of an earlier server, just goes from the address."""
     location = f"/?{rest}" if rest else "/"
     headers = [(b"location", location.encode("latin-1")), (b"cache-control", b"no-store"), (b"content-length", b"0")]
-    if secret is not None and secret.is_token(token):
+    if secret is not None:
         headers.append((b"set-cookie", secret.cookie().encode()))
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

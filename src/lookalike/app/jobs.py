@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from lookalike.app.messages import public_error
 from lookalike.collection import AddReport, Progress
 from lookalike.collection.records import Skipped, printable
 from lookalike.errors import CollectionLockedError, IdError, LookalikeError
@@ -192,11 +193,11 @@ def _run(job: Job, work: Callable[[Callable[[Progress], None]], AddReport]) -> N
     try:
         job.report = work(job.tell)
     except LookalikeError as error:
-        job.error, job.state = str(error), "failed"
+        job.error, job.state = public_error(error, {}), "failed"
     except KeyboardInterrupt:
         job.state = "stopped"
     except OSError as error:
-        job.error, job.state = error.strerror or str(error), "failed"
+        job.error, job.state = error.strerror or public_error(error, {}), "failed"
     else:
         job.state = "stopped" if job.report.interrupted else "done"
     finally:

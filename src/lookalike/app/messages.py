@@ -12,13 +12,15 @@ from typing import Final
 
 __all__ = ["public_error", "public_text"]
 
+LONGEST: Final = 4000  # characters of a message
+
 # An absolute path ends at a quote, a bracket or a space; where it began with a quote or a bracket, at that one's partner.
 _ABSOLUTE: Final = r"(?:/|[A-Za-z]:[\\/]|\\\\)"
 _PATHS: Final = (
     re.compile(rf"(?<=')({_ABSOLUTE}[^']*)(?=')"),
     re.compile(rf'(?<=")({_ABSOLUTE}[^"]*)(?=")'),
     re.compile(rf"(?<=\()({_ABSOLUTE}[^()]*)(?=\))"),
-    re.compile(rf"(?:(?<=^)|(?<=[\s=,\['\"(]))({_ABSOLUTE}(?:[^\s'\"()\[\],;:]|:(?=\S))+)"),
+    re.compile(rf"(?:(?<=^)|(?<=[\s=,\['\"(<])|(?<=:)(?!//))({_ABSOLUTE}(?:[^\s'\"()\[\],;:]|:(?=\S))+)"),
 )
 _PROCESS: Final = re.compile(r"\s*\((?:process |number |pid )\d+\)|(?<=process) \d+", re.IGNORECASE)
 
@@ -39,6 +41,7 @@ def public_text(text: str, names: Mapping[str, str]) -> str:
     >>> public_text("a link to a folder (/home/ann/my pictures)", {})
     'a link to a folder (my pictures)'
     """
+    text = text[:LONGEST]
     for path in sorted(filter(None, names), key=len, reverse=True):
         end = r"(?![^\s/\\'\":;,.)\]])" if names[path] else r"[/\\]"
         text = re.sub(re.escape(path) + end, names[path].replace("\\", r"\\"), text)

@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, Final
 
+from lookalike.app.peer import is_foreign
+
 __all__ = ["HEADER", "PARAMETER", "Secret", "has_powers", "split_token"]
 
 HEADER: Final = "X-Lookalike-Token"
@@ -31,15 +33,29 @@ class Secret:
     Attributes
     ----------
     token : str
+    ticket : str
+        Exchanged once for the same cookie, and only by this account. It is what a browser is started with: everybody on a
+        machine can read the command lines of others.
     """
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(24)
+        self.ticket = secrets.token_urlsafe(24)
+        self._is_ticket_valid = True
         self._name = f"lookalike-{port}"
 
     def is_token(self, given: str) -> bool:
         """Whether it is the secret; takes equally long for every answer."""
         return hmac.compare_digest(_digest(given), _digest(self.token))
+
+    def is_exchanged(self, given: str, scope: Any) -> bool:
+        """Whether the token of an address is good for a cookie; a ticket is so once."""
+        if self.is_token(given):
+            return True
+        if not self._is_ticket_valid or not hmac.compare_digest(_digest(given), _digest(self.ticket)):
+            return False
+        self._is_ticket_valid = False
+        return not is_foreign(scope)
 
     def is_in(self, tokens: Iterable[str], cookies: Iterable[str], site: str | None) -> bool:
         """Whether a request has it.

@@ -79,7 +79,7 @@ def serve(
         if on_ready is not None:
             on_ready(url)
         if open_browser:
-            webbrowser.open(url)
+            webbrowser.open(server.opening)
 
     with AppServer(
         collection,
@@ -119,6 +119,8 @@ class AppServer:
         where nobody may, because other machines can reach the server.
     address : str
         What a person opens: `url` with the token.
+    opening : str
+        What a browser is started with: like `address`, but good for one visit of this account.
 
     Examples
     --------
@@ -191,7 +193,8 @@ class AppServer:
         self.url = f"http://{_shown(self._host)}:{port}/"
         secret = Secret(port) if local else None
         self.token = secret and secret.token
-        self.address = f"{self.url}?{PARAMETER}={self.token}" if local else self.url
+        self.address = f"{self.url}?{PARAMETER}={secret.token}" if secret else self.url
+        self.opening = f"{self.url}?{PARAMETER}={secret.ticket}" if secret else self.url
         stack.enter_context(_gradio_folder())
         app = Guard(create_app(service, simple=self._simple), port=port, secret=secret, **self._options)
         started = threading.Event()
