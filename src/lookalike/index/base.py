@@ -218,8 +218,8 @@ class Index(ABC):
     def _changing(self) -> Iterator[None]:
         """One change: other writers wait, and if it fails, everything is as before.
 
-        It can be put back by its attributes alone, since a change replaces what they hold and never writes to it, unless where
-        nobody looks: behind the end of a list.
+        To put the attributes back is enough, since a change replaces what they hold. It writes to it only behind the end of a
+        list, where nobody looks.
         """
         with self._writing:
             self._check_writable()
