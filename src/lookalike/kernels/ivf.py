@@ -101,17 +101,17 @@ def near_ties(coarse, size):
 
 
 @kernel
-def settle(query, lists, centroids, codebook, metric, by_residual, distances, places, count):
-    """Replace the distances of the first `count` candidates by those that a search reports, summed directly."""
+def settle(query, lists, centroids, codebook, metric, by_residual, distances, places, first, count):
+    """Replace the distances of the candidates from `first` on by those that a search reports, summed directly."""
     m, ksub, _ = codebook.shape
     width = BLOCK * (1 if ksub <= 256 else 2)
     zero = np.zeros(query.shape[0], np.float32)
-    for c in range(-AHEAD, count):
-        if c + AHEAD < count:  # a code lies in m cache lines: they are asked for some candidates before they are read
+    for c in range(first - AHEAD, count):
+        if first <= c + AHEAD < count:  # a code lies in m cache lines: they are asked for before they are read
             code = code_address(lists, places[c + AHEAD], m, width)
             for j in range(m):
                 prefetch(code + j * width)
-        if c >= 0:
+        if c >= first:
             origin = centroids[places[c] >> 32] if by_residual else zero
             distances[c] = reported_distance(query, origin, codebook, code_address(lists, places[c], m, width), metric)
 
@@ -120,17 +120,17 @@ def settle(query, lists, centroids, codebook, metric, by_residual, distances, pl
 def cut(query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled):
     """Cut candidates back to the k nearest and what is within rounding of the k-th, among which reported distances will decide.
 
-    Where those are too many, they are `settled` at once, and so is every later candidate: then k are left. Returns how many
-    are left, the k-th distance, and whether they are settled.
+    Where those are too many, all are settled at once, and from then on those that came in since the last time: then k are
+    left. `settled` is how many are, at the front: none, or k. Returns how many are left, the k-th distance, and `settled`.
     """
-    limit = quickselect(distances, ids, places, count, k)
-    if settled:
-        return k, limit, True
-    kept = keep_near(distances, ids, places, count, k, limit + near)
-    if kept - k <= (distances.shape[0] - k) >> 1:
-        return kept, limit, False
-    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, kept)
-    return k, quickselect(distances, ids, places, kept, k), True
+    if settled == 0:
+        limit = quickselect(distances, ids, places, count, k)
+        kept = keep_near(distances, ids, places, count, k, limit + near)
+        if kept - k <= (distances.shape[0] - k) >> 1:
+            return kept, limit, 0
+        count = kept
+    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
+    return k, quickselect(distances, ids, places, count, k), k
 
 
 @inlined
@@ -163,7 +163,7 @@ def score_survivors(
     scale = np.float32(-2 if metric == L2 else -1)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
     blocks = (size + BLOCK - 1) // BLOCK
-    width = BLOCK * (1 if ksub <= 256 else 2)
+    width, bound = BLOCK * (1 if ksub <= 256 else 2), limit + near
     for block in range(blocks):
         left = masks[block]
         if block == blocks - 1:
@@ -180,19 +180,15 @@ def score_survivors(
             distance = load_f32(lists[list_no, BIASES] + 4 * position) + coarse + product
             if metric == COSINE:
                 distance = max(distance, np.float32(0))
-            if distance <= limit + near:
-                place = (list_no << 32) | position
-                distances[count], ids[count], places[count] = distance, number, place
-                if settled:
-                    settle(query, lists, centroids, codebook, metric, by_residual, distances[count:], places[count:], 1)
-                    if not distances[count] <= limit:
-                        continue
+            if distance <= bound:
+                distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
                 count += 1
                 if count == distances.shape[0]:
                     count, limit, settled = cut(
                         query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near,
                         settled,
                     )  # fmt: skip
+                    bound = limit + near
     return count, limit, settled
 
 
@@ -219,8 +215,7 @@ def finish(
         count, _, settled = cut(
             query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
         )
-    if not settled:
-        settle(query, lists, centroids, codebook, metric, by_residual, distances, places, count)
+    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
     sort_candidates(distances, ids, places, count)
     count = min(count, k)
     for c in range(count):
@@ -278,7 +273,7 @@ def search_group(
             count, limit, done = score_survivors(
                 xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, work.exact[i], metric, by_residual, masks,
                 wide_ids, mask, chosen, work.distances[i], work.ids[i], work.places[i], counts[i], limits[i], near[i],
-                settled[i] != 0, k,
+                settled[i], k,
             )  # fmt: skip
             if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
                 count, limit, done = cut(
@@ -329,7 +324,7 @@ def search_lists(
             w = i - first
             finish(
                 xq[i], lists, centroids, codebook, metric, by_residual, work.distances[w], work.ids[w], work.places[w],
-                work.counts[w], k, work.near[w], work.settled[w] != 0, out_d[i], out_i[i],
+                work.counts[w], k, work.near[w], work.settled[w], out_d[i], out_i[i],
             )  # fmt: skip
 
 
@@ -395,7 +390,7 @@ def search_lists_wide(
     no_table = np.empty((0, 0), np.float32)
     for i in range(nq):
         distances, ids = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-        places, count, limit, settled = np.empty(capacity, np.int64), 0, INFINITY, False
+        places, count, limit, settled = np.empty(capacity, np.int64), 0, INFINITY, 0
         near = near_ties(coarse[i], inner_product(xq[i], xq[i]))
         for p in range(nprobe):
             list_no = probes[i, p]

@@ -30,7 +30,7 @@ class Scratch(NamedTuple):
     counts: np.ndarray  # int64 (group,)
     limits: np.ndarray  # float32 (group,): the k-th distance so far
     near: np.ndarray  # float32 (group,): what may be rounded off it
-    settled: np.ndarray  # int64 (group,): whether candidates have the distances that are reported
+    settled: np.ndarray  # int64 (group,): of how many candidates the distances are those that are reported
     masks: np.ndarray  # uint64 (blocks of the longest list,)
     estimates: np.ndarray  # float32 (64 blocks,), aligned
     minima: np.ndarray  # float32 (64,)
