@@ -33,9 +33,10 @@ class Levels(NamedTuple):
 def levels_of(picture: Image.Image, facts: Mapping[str, Any]) -> Levels | None:
     """For pictures of wide numbers, those that become black and white; None for 8-bit pictures.
 
-    Sixteen bits keep their upper eight, as in every viewer. Of a TIFF that uses only a small part of its range, and of 32-bit
-    integers and floats, which have no agreed range, the values decide: those that look like 8 bits, 16 bits or 0 to 1 are
-    taken as such, others from a low to a high percentile, or from end to end where no value lies far outside. Values that stand for "nothing measured" do not count.
+    Sixteen bits keep their upper eight, as in every viewer. Of a TIFF that uses only a small part of its range, and of
+    32-bit integers and floats, which have no agreed range, the values decide: those that look like 8 bits, 16 bits or
+    0 to 1 are taken as such, others from a low to a high percentile, or from end to end where no value lies far outside.
+    Values that stand for "nothing measured" do not count.
     """
     if picture.mode not in {"I", "F"} and not picture.mode.startswith("I;16"):
         return None

@@ -150,6 +150,8 @@ class Workers:
             self._changed.notify_all()
         for worker in idle:
             worker.kill()
+        if self._turns is not None:
+            self._turns.close()
 
     def pids(self) -> list[int]:
         """Process ids of the workers there are."""
@@ -167,7 +169,7 @@ class Workers:
         with self._changed:
             while True:
                 if self._closed:
-                    raise UnreadableNowError("the processes that decode are being ended")
+                    raise _ending()
                 while self._idle:
                     worker = self._idle.pop()
                     if worker.is_alive():
@@ -193,17 +195,20 @@ class Workers:
         with self._changed:
             self._has_started = True
             self._starting -= 1
-            self._mark_busy(worker)
-        return worker
+            if not self._closed:
+                self._mark_busy(worker)
+                return worker
+        worker.kill()
+        raise _ending()
 
     def _file_of_turns(self) -> int | None:
         """A file without a name, which the workers lock in turns."""
         if os.name != "posix":
             return None
-        with self._changed, contextlib.suppress(OSError):
-            if self._turns is None:
+        with self._changed, contextlib.suppress(OSError, ValueError):
+            if self._turns is None and not self._closed:
                 self._turns = tempfile.TemporaryFile()  # noqa: SIM115
-            return self._turns.fileno()
+            return None if self._turns is None else self._turns.fileno()
         return None
 
     def _mark_busy(self, worker: Worker) -> None:
@@ -278,6 +283,10 @@ class Workers:
                 worker.kill()
             if late:
                 time.sleep(0.01)  # until the thread that waits for it has noticed
+
+
+def _ending() -> UnreadableNowError:
+    return UnreadableNowError("the processes that decode are being ended")
 
 
 def _checked(answer: Answer) -> Answer:
