@@ -55,7 +55,7 @@ def prepared(data: bytes) -> Prepared:
     # In the picture's own bytes each 0xFF is followed by 0, so this is a marker.
     lacks_end = rest.rfind(_END) < 0
     # Files that were not wholly copied are often filled with zeros.
-    ending = [rest.rstrip(b"\0"), _END] if lacks_end else [rest]
+    ending = [rest.rstrip(b"\0\xff"), _END] if lacks_end else [rest]
     return Prepared(b"".join(header.kept + ending), header.turned or 1, facts={"lacks_end": lacks_end})
 
 
@@ -99,7 +99,8 @@ def is_whole(data: bytes) -> bool:
     box = ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
     block = 8 * max((layer[2] for layer in one.layer), default=1)
     height: int = one.size[1]
-    return box is None or height - box[1] <= max(block + height % block, height // 50)
+    # A difference reaches into the rows above it, where colours are interpolated.
+    return box is None or height - box[1] <= max(min(2 * block, height // 8), height // 50)
 
 
 def _is_needed(marker: int, body: bytes) -> bool:

@@ -35,7 +35,7 @@ class _Chunks:
         self.pixels: list[memoryview] = []
         self.later: list[memoryview] = []  # pixels of the first frame, where the picture itself is not shown
         self.others: dict[bytes, bytes] = {}
-        self.is_animated = self.is_hidden = False
+        self.is_animated = self.is_hidden = self.has_end = False
         self.frames = 0
         self.frame = b""
 
@@ -49,6 +49,8 @@ def prepared(data: bytes) -> Prepared:
         If it is damaged, of Apple's own kind, or has more chunks than any picture.
     """
     chunks = _read(data)
+    if not chunks.has_end and data.endswith(bytes(64)):  # as files are that were not wholly copied
+        raise ImageError("the picture is cut short: only a part of the file is there")
     header, pixels = chunks.header, chunks.pixels
     if chunks.is_hidden and chunks.later and chunks.frame[4:12] == header[8:16] and not any(chunks.frame[12:20]):
         pixels = chunks.later
@@ -81,6 +83,7 @@ def _read(data: bytes) -> _Chunks:
         end = at + 8 + length
         body = view[at + 8 : end]
         if name == b"IEND" or not name.isalpha():
+            chunks.has_end = name == b"IEND"
             return chunks
         if name == b"IDAT":
             chunks.pixels.append(body)
