@@ -26,6 +26,7 @@ _PROGRESSIVE: Final = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _TABLES: Final = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _SOS, _EOI, _JPEG_LS = 0xDA, 0xD9, 0xF7
+_SCAN: Final = re.compile(rb"\xff\xda(\0[\x08-\x0e][\x01-\x04])", re.DOTALL)
 _END: Final = b"\xff\xd9"
 _NOISE: Final = bytes((i * 37 + 11) % 251 for i in range(1024))  # entropy-coded by nobody; has no 0xFF
 
@@ -95,12 +96,30 @@ def is_whole(data: bytes) -> bool:
     A decoder fills what is missing, so the picture is decoded with two different ends: where it differs, something is missing.
     """
     one = JpegImageFile(io.BytesIO(data))
+    if not _has_all_scans(data, bytes(layer[0] for layer in one.layer)):
+        return False
     two = JpegImageFile(io.BytesIO(data[: -len(_END)] + _NOISE + _END))
     box = ImageChops.difference(one.convert("RGB"), two.convert("RGB")).getbbox()
     block = 8 * max((layer[2] for layer in one.layer), default=1)
     height: int = one.size[1]
     # A difference reaches into the rows above it, where colours are interpolated.
     return box is None or height - box[1] <= max(min(2 * block, height // 8), height // 50)
+
+
+def _has_all_scans(data: bytes, components: bytes) -> bool:
+    """Whether the last bit of each coefficient of each component comes in some scan, of which the last may be cut short."""
+    missing = dict.fromkeys(components, (1 << 64) - 1)
+    for found in _SCAN.finditer(data):
+        count = found[1][2]
+        scan = data[found.end() : found.end() + 2 * count + 3]
+        if int.from_bytes(found[1][:2], "big") != 6 + 2 * count or len(scan) < 2 * count + 3:
+            continue
+        first, last, bits = scan[2 * count :]
+        if not bits & 15 and first <= last < 64:
+            for component in scan[: 2 * count : 2]:
+                if component in missing:
+                    missing[component] &= ~((1 << last + 1) - (1 << first))
+    return not any(missing.values())
 
 
 def _is_needed(marker: int, body: bytes) -> bool:

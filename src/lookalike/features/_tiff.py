@@ -10,6 +10,7 @@ import struct
 from typing import Any, Final, NamedTuple
 
 from lookalike.errors import ImageError
+from lookalike.features._png import MAX_PROFILE
 from lookalike.features._prepared import Prepared, too_many
 
 __all__ = ["kind_of", "prepared"]
@@ -21,9 +22,9 @@ _MAX_VALUES: Final = 1024  # of any other tag
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
 _OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANAR, _FORMAT = 273, 277, 278, 279, 284, 339
-_TILE_OFFSETS, _TILE_COUNTS, _NODATA, _DNG = 324, 325, 42113, 50706
+_TILE_OFFSETS, _TILE_COUNTS, _PROFILE, _NODATA, _DNG = 324, 325, 34675, 42113, 50706
 _STRIPS: Final = frozenset({_OFFSETS, _COUNTS, _TILE_OFFSETS, _TILE_COUNTS})
-_ROOMY: Final = {320: 3 << 16, 347: 1 << 20, 519: 16, 520: 16, 521: 16, 34675: 4 << 20, 50674: 4096}
+_ROOMY: Final = {320: 3 << 16, 347: 1 << 20, 519: 16, 520: 16, 521: 16, _PROFILE: MAX_PROFILE, 50674: 4096}
 _KEPT: Final = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, 266, _ORIENTATION, _SAMPLES, _ROWS, _PLANAR, 292, 293, 317}
     | {322, 323, 332, 338, _FORMAT, 512, 513, 514, 515, 517, 529, 530, 531, 532, 0xBC01, *_STRIPS, *_ROOMY}
@@ -120,7 +121,7 @@ def prepared(data: bytes) -> Prepared:
     joined = _joined(found, *strips) if is_visited else None
     for entry in found.entries.values():
         limit = _limit(entry.tag, is_visited and joined is None)
-        if entry.tag in _KEPT and entry.number > limit:
+        if entry.tag in _KEPT and entry.tag != _PROFILE and entry.number > limit:
             raise too_many("strips" if entry.tag in _STRIPS else f"values of tag {entry.tag}", limit)
     bits, kinds = found.values(_BITS) or (1,), found.values(_FORMAT) or (1,)
     facts: dict[str, Any] = {
@@ -179,7 +180,7 @@ def _rewritten(found: _Directory, joined: tuple[int, int] | None) -> bytes:
     data, word = bytearray(found.data), found.order + found.word
     kept = []
     for entry in sorted(found.entries.values()):
-        if entry.tag not in _KEPT:
+        if entry.tag not in _KEPT or (entry.tag == _PROFILE and entry.number > MAX_PROFILE):
             continue
         raw = found.data[entry.at : entry.at + found.width]
         if joined is not None and entry.tag in (_OFFSETS, _COUNTS, _ROWS):
