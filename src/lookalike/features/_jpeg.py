@@ -18,6 +18,8 @@ __all__ = ["is_whole", "prepared"]
 
 _MAX_SEGMENTS: Final = 20_000
 _MAX_SCANS: Final = 100
+_LEAN_SEGMENTS: Final = 100
+_LEAN_BYTES: Final = 100_000  # of a header that Pillow may see as it is: cameras write an EXIF of up to 65,000
 
 # The next marker with a length of its own. What stands before it is filling, or standalone markers, which mean nothing here.
 _MARKER: Final = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
@@ -50,14 +52,16 @@ def prepared(data: bytes) -> Prepared:
         marker = found[1][0]
         header.take(marker, data[at + 2 : end], data[found.start() : end])
         at = end
-    rest = data[at:]
-    if header.has_scans and rest.count(b"\xff\xda") >= _MAX_SCANS:
+    if header.has_scans and data.count(b"\xff\xda", at) >= _MAX_SCANS:
         raise too_many("scans", _MAX_SCANS)
     # In the picture's own bytes each 0xFF is followed by 0, so this is a marker.
-    lacks_end = rest.rfind(_END) < 0
+    lacks_end = data.rfind(_END, at) < 0
+    facts = {"lacks_end": lacks_end}
+    if not lacks_end and at < _LEAN_BYTES and header.count < _LEAN_SEGMENTS:
+        return Prepared(data, header.turned or 1, facts=facts)  # nothing to gain, and a copy less
     # Files that were not wholly copied are often filled with zeros.
-    ending = [rest.rstrip(b"\0\xff"), _END] if lacks_end else [rest]
-    return Prepared(b"".join(header.kept + ending), header.turned or 1, facts={"lacks_end": lacks_end})
+    ending = [data[at:].rstrip(b"\0\xff"), _END] if lacks_end else [memoryview(data)[at:]]
+    return Prepared(b"".join([*header.kept, *ending]), header.turned or 1, facts=facts)
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ def read(source: Source, size: int, is_patient: bool = False) -> Decoded:
         if answer is not None:
             width, height, kind = answer.head["facts"]
             pixels = np.frombuffer(answer.body, np.uint8).reshape(size, size, 3)
-            return Decoded(pixels.copy(), width, height, kind)
+            return Decoded(pixels, width, height, kind)
         return _read(file, size)
 
 
@@ -205,7 +205,7 @@ def thumbnail(source: Source, side: int) -> bytes:
     side = check_count(side, "side", high=8192)
     with _elsewhere(source, {"do": "thumbnail", "side": side}) as (answer, file):
         if answer is not None:
-            return answer.body
+            return bytes(answer.body)
         target = io.BytesIO()
         _open_picture(file, side).save(target, "JPEG", quality=85)
         return target.getvalue()
