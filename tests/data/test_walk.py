@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lookalike.data.walk import SUFFIXES as REAL
 from lookalike.data.walk import Found, Skipped, label_of, walk
 
 SUFFIXES = {".jpg", ".png"}
@@ -221,3 +223,103 @@ def test_folders_nested_deeper_than_python_can_call(tmp_path: Path, monkeypatch:
 )
 def test_label_is_the_folder_below_the_root(path: str, root: str, label: str) -> None:
     assert label_of(path, root) == label
+
+
+HEADS = {
+    "JPEG": b"\xff\xd8\xff\xe0",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "WebP": b"RIFF\0\0\0\0WEBPVP8 ",
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1",
+    "AVIF": b"\0\0\0\x1cftypmif1\0\0\0\0avifmiaf",
+    "BMP": b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+    "PPM": b"P6\n# a comment\n640 480\n255\n",
+}
+
+
+def put(folder: Path, name: str, head: bytes) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(head + bytes(300))
+    return path
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize(
+    "name", ["IMG_1", "photo.jpg_large", "photo.jpg-orig", "photo.jxl", "x.unknown", "a.bak", "a.b c"]
+)
+def test_pictures_are_known_by_their_content_whatever_their_names(tmp_path: Path, name: str, head: bytes) -> None:
+    put(tmp_path, name, head)
+    assert outcome(tmp_path) == {name: "found"}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jfif", "a.jpe", "a.jif", "a.mpo", "a.avifs", "a.heics", "A.JPG ", "a.jpg. ", "a.PNG "]
+)
+def test_names_of_pictures(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    assert [type(item) for item in walk(tmp_path, REAL)] == [Found]
+
+
+def test_pictures_that_are_not_read_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "codestream.jxl", b"\xff\x0a")
+    put(tmp_path, "IMG_2", b"\0\0\0\x0cJXL \r\n\x87\n")
+    put(tmp_path, "scan.tga", b"\0\0\2")
+    put(tmp_path, "art", b"8BPS\0\1")
+    put(tmp_path, "raw", b"FUJIFILMCCD-RAW ")
+    reasons = {item.path.name: item.reason for item in walk(tmp_path, REAL) if isinstance(item, Skipped)}
+    assert all(item.kind == "format" for item in walk(tmp_path, REAL) if isinstance(item, Skipped))
+    assert reasons["codestream.jxl"].startswith("JPEG XL (.jxl): not read")
+    assert reasons["IMG_2"].startswith("JPEG XL: not read")
+    assert reasons["scan.tga"].startswith("Targa (.tga): not read")
+    assert reasons["art"].startswith("Photoshop: not read")
+    assert reasons["raw"].startswith("camera raw (Fujifilm): not read")
+
+
+def test_what_looks_a_little_like_a_picture_is_none(tmp_path: Path) -> None:
+    put(tmp_path, "letter", b"BM wrote to me")
+    put(tmp_path, "poem", b"P6 and other stories")
+    put(tmp_path, "two", b"\xff\x0a")
+    put(tmp_path, "film", b"\0\0\0\x18ftypisom\0\0\0\0mp42")
+    assert set(outcome(tmp_path).values()) == {"other"}
+
+
+def opened_by(walking: Iterator[Found | Skipped], monkeypatch: pytest.MonkeyPatch) -> tuple[list[str], dict[str, str]]:
+    """Names of the files that a walk opens, and kinds of what it yields."""
+    opened: list[str] = []
+    really = os.open
+
+    def spy(path: str | Path, flags: int, *rest: int) -> int:
+        opened.append(Path(path).name)
+        return really(path, flags, *rest)
+
+    monkeypatch.setattr(os, "open", spy)
+    found = {item.path.name: "found" if isinstance(item, Found) else item.kind for item in walking}
+    monkeypatch.undo()
+    return opened, found
+
+
+def test_only_files_whose_names_say_nothing_are_opened_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["lookalike.data.walk"], "_VAIN", 5)
+    fill(tmp_path, *(f"m/{i:02}" for i in range(20)), "a.jpg", "b.txt", "c.mp4", "d.cr2", "e.zip")
+    put(tmp_path, "n/00", HEADS["PNG"])
+    (tmp_path / "empty").touch()
+    for i in range(9):
+        put(tmp_path, f"n/{i + 1:02}", HEADS["PNG"] if i % 4 == 0 else b"text")
+    opened, found = opened_by(walk(tmp_path, REAL), monkeypatch)
+    assert opened == ["00", "01", "02", "03", "04", *(f"{i:02}" for i in range(10))]
+    assert [name for name, kind in found.items() if kind == "found" and "." not in name] == ["00", "01", "05", "09"]
+
+
+def test_a_file_that_cannot_be_looked_into_is_not_said_to_be_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "locked", HEADS["JPEG"])
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    (skipped,) = walk(tmp_path, REAL)
+    assert isinstance(skipped, Skipped) and skipped.kind == "file" and "permission denied" in skipped.reason

@@ -11,6 +11,7 @@ import threading
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,7 +172,7 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
     inside, most, lock = 0, 0, threading.Lock()
     reduced = images.reduced_rgb
 
-    def spy(picture: Image.Image, factor: int) -> Image.Image:
+    def spy(picture: Image.Image, *rest: Any) -> Image.Image:
         nonlocal inside, most
         with lock:
             inside += 1
@@ -179,7 +180,7 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
         threading.Event().wait(0.01)
         with lock:
             inside -= 1
-        return reduced(picture, factor)
+        return reduced(picture, *rest)
 
     monkeypatch.setattr(images, "reduced_rgb", spy)
     data = encoded(scene(), "PNG")

@@ -23,6 +23,7 @@ from lookalike.features.images import open_picture, probe, thumbnail
 __all__ = ["THUMBNAIL_SIDES", "Picture", "Thumbnails", "cache_folder", "original", "read_file"]
 
 MAX_FILE: Final = 200_000_000
+_LOOK: Final = 2  # to be raised when pictures are shown differently, so that no older thumbnail is
 THUMBNAIL_SIDES: Final = (96, 192, 320, 640)
 
 # What browsers draw themselves and cannot run. Everything else Pillow reads is sent as JPEG.
@@ -182,5 +183,5 @@ def _current_tag(entry: Entry) -> str:
 
 
 def _tag(entry: Entry, found: os.stat_result) -> str:
-    text = f"{entry.path!s}\0{found.st_size}\0{found.st_mtime_ns}"
+    text = f"{entry.path!s}\0{found.st_size}\0{found.st_mtime_ns}\0{_LOOK}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:24]

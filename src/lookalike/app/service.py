@@ -28,6 +28,7 @@ from lookalike.collection.filters import Filter
 from lookalike.collection.records import Entry, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
 from lookalike.errors import CollectionNotFoundError, InputError, LookalikeError
+from lookalike.features import workers
 
 if TYPE_CHECKING:
     from lookalike.viz.report import Page
@@ -53,6 +54,7 @@ class Service:
     ) -> None:
         self._fetch = fetch
         self.local = local
+        self._decoding = contextlib.ExitStack()
         self._guard = threading.Lock()
         self.comparing = threading.Lock()
         collection = Collection.open(Path(default))
@@ -62,9 +64,11 @@ class Service:
         self.thumbnails = Thumbnails(cache_folder())
         self.jobs = Jobs()
         self.searcher = Searcher(self.collection, self.query_pictures)
+        self._decoding.enter_context(workers.held())
 
     def close(self) -> None:
         """Stop what runs in the background and close every collection that was opened."""
+        self._decoding.close()
         self.jobs.close()
         with self._guard:
             for collection in self._open.values():

@@ -25,6 +25,7 @@ from lookalike.errors import InputError
 __all__ = ["Scan", "Scope", "below", "clean_text", "reader_version"]
 
 BATCH = 1000
+READER = 2  # to be raised when lookalike itself learns to read more
 UNREADABLE = frozenset({"missing", "folder", "file"})
 NOT_ENTERED = frozenset({"hidden", "link"})
 
@@ -69,7 +70,8 @@ def reader_version() -> str:
         except PackageNotFoundError:
             return "-"
 
-    return " ".join(f"{package}={of(package)}" for package in ("lookalike", "pillow", "pillow-heif"))
+    packages = " ".join(f"{package}={of(package)}" for package in ("lookalike", "pillow", "pillow-heif"))
+    return f"{packages} reader={READER}"
 
 
 class Scan:

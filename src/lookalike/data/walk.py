@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lookalike._typing import PathLike
+from lookalike.data.kinds import HEAD_BYTES, is_certain, unread_format
 from lookalike.data.stamp import stamp_of
+from lookalike.data.suffixes import OTHER, SUFFIXES, UNREAD, UNREAD_REASONS
 
 __all__ = ["SUFFIXES", "Found", "Kind", "Skipped", "label_of", "walk"]
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".dib"}
-    | {".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".pbm", ".pgm", ".pnm", ".ppm"}
-)
-"""Of files that are taken for pictures, in lower case."""
 
 Kind: TypeAlias = Literal["missing", "folder", "file", "link", "special", "format", "other", "hidden"]
 
@@ -28,14 +24,8 @@ _SYSTEM_FOLDERS = frozenset(
 )
 _SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 
-_RAW = (".arw", ".cr2", ".cr3", ".crw", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw")
-_VECTOR = (".ai", ".cdr", ".emf", ".eps", ".ps", ".svg", ".svgz", ".wmf")
-_EDITOR = (".clip", ".kra", ".pdn", ".psb", ".psd", ".xcf")
-_FORMAT_REASONS = (
-    (_RAW, "a camera raw file ({}); export it as JPEG to have it searched"),
-    (_VECTOR, "a vector drawing ({}); export it as PNG to have it searched"),
-    (_EDITOR, "a drawing program's own file ({}); export it as PNG to have it searched"),
-)
+_VAIN = 1000  # files of one kind of name in one folder that were looked into in vain, after which no more are
+_REMOTE = 0x0040_0000 | 0x1000  # Windows: what is in a cloud would be fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +67,7 @@ class Skipped:
         | ``"file"``: a file that could not be examined, or that vanished meanwhile.
         | ``"link"``: a link to nowhere, or to a folder that is met elsewhere.
         | ``"special"``: a pipe, socket or device.
-        | ``"format"``: a picture of a kind that is not read (camera raw, vector drawing).
+        | ``"format"``: a picture of a kind that is not read (camera raw, vector drawing, JPEG XL).
         | ``"other"``: not a picture. There can be many; count them rather than list them.
         | ``"hidden"``: a hidden file or folder, or a system's own, such as ``.git``, ``@eaDir``, ``Thumbs.db``.
     """
@@ -106,6 +96,8 @@ def walk(folder: PathLike, suffixes: Collection[str]) -> Iterator[Found | Skippe
     -----
     A link to a folder outside is followed once. A link to a folder inside, or to one that contains the folder
     being walked, is passed over, as its files are met at their own place: so a loop ends, and no file comes twice.
+    A file whose name says nothing is opened, and its first bytes tell what it is; one whose name says that it is no picture
+    is not. Where 1,000 files of a folder with the same suffix, or without, were no pictures, the rest of them are not opened.
     Nothing is raised for what is found on disk; memory is bounded by the entries of the folders on one path.
     """
     root = Path(folder)
@@ -148,6 +140,7 @@ class _Walk:
         self.suffixes = suffixes
         self.real_root = os.path.realpath(root)
         self.visited: set[tuple[int, int]] = set()
+        self.vain: dict[tuple[Path, str], int] = {}
 
     def run(self, status: os.stat_result) -> Iterator[Found | Skipped]:
         self.visited.add((status.st_dev, status.st_ino))
@@ -180,8 +173,43 @@ class _Walk:
             return self.enter(entry, path, status)
         found = _file(path, status)
         if isinstance(found, Found):
-            return _not_a_picture(path, self.suffixes) or found
+            return self.judged(found, status)
         return found
+
+    def judged(self, found: Found, status: os.stat_result) -> Found | Skipped:
+        """A file, or why it is passed over: by its name, and where that says nothing by its first bytes."""
+        suffix = _suffix(found.path)
+        if suffix in self.suffixes:
+            return found
+        for kinds, reason in UNREAD_REASONS:
+            if suffix in kinds:
+                return Skipped(found.path, reason.format(suffix), "format")
+        if suffix not in OTHER and found.size and not getattr(status, "st_file_attributes", 0) & _REMOTE:
+            seen = self.looked_into(found, suffix)
+            if seen is not None:
+                return seen
+        if suffix in UNREAD:
+            return _unread(found.path, f"{UNREAD[suffix]} ({suffix})")
+        reason = f"not a picture ({suffix})" if suffix else "not a picture (its name has no suffix)"
+        return Skipped(found.path, reason, "other")
+
+    def looked_into(self, found: Found, suffix: str) -> Found | Skipped | None:
+        """What the first bytes of a file say; None if they do not say that it is a picture."""
+        where = (found.path.parent, suffix)
+        if self.vain.get(where, 0) >= _VAIN:
+            return None
+        try:
+            head = _first_bytes(found.path)
+        except OSError as error:
+            return Skipped(found.path, f"cannot be read: {_why(error)}", "file")
+        if head is not None and is_certain(head):
+            self.vain.pop(where, None)
+            name = unread_format(head)
+            return found if name is None else _unread(found.path, name)
+        if len(self.vain) >= _VAIN and where not in self.vain:  # folders that are done with
+            self.vain = {each: count for each, count in self.vain.items() if each[0] in where[0].parents}
+        self.vain[where] = self.vain.get(where, 0) + 1
+        return None
 
     def enter(self, entry: os.DirEntry[str], path: Path, status: os.stat_result) -> Skipped | None:
         """Mark a folder as visited; a `Skipped` if it was, or is met elsewhere."""
@@ -227,14 +255,23 @@ def _unexamined(path: Path, error: OSError | ValueError | OverflowError) -> Skip
     return Skipped(path, f"cannot be examined: {_why(error)}", "file")
 
 
-def _not_a_picture(path: Path, suffixes: frozenset[str]) -> Skipped | None:
-    suffix = path.suffix.lower()
-    if suffix in suffixes:
-        return None
-    for kinds, reason in _FORMAT_REASONS:
-        if suffix in kinds:
-            return Skipped(path, reason.format(suffix), "format")
-    return Skipped(path, f"not a picture ({suffix})" if suffix else "not a picture (its name has no suffix)", "other")
+def _unread(path: Path, name: str) -> Skipped:
+    return Skipped(path, f"{name}: not read; save it as JPEG or PNG to have it searched", "format")
+
+
+def _suffix(path: Path) -> str:
+    """The end of a name that says what it is, in lower case; spaces and dots behind it are somebody's slip."""
+    return Path(path.name.rstrip(" .")).suffix.lower()
+
+
+def _first_bytes(path: Path) -> bytes | None:
+    """Enough to tell what a file is; None if it is no file any more."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        return os.read(descriptor, HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
 
 
 def _is_hidden(name: str, is_folder: bool) -> bool:

@@ -1,17 +1,24 @@
-"""From any of Pillow's modes to upright RGB over white, and to fewer pixels, in bounded memory."""
+"""From any of Pillow's modes to upright RGB as it is seen, and to fewer pixels, in bounded memory.
+
+What is transparent is laid over white, unless nothing of it can be seen there: a white drawing is laid over black.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from lookalike.errors import ImageError
-from lookalike.features._source import DECODER_ERRORS
+from lookalike.features._colour import Conversion, to_srgb
+from lookalike.features._numbers import Levels, from_numbers, levels_of
+from lookalike.features._source import orientation
 
-__all__ = ["LARGE", "check_memory", "memory_to_decode", "orientation", "reduced_rgb", "upright"]
+__all__ = ["LARGE", "Header", "check_memory", "memory_to_decode", "reduced_rgb", "upright"]
 
 MAX_DECODED_BYTES: Final = 512 << 20
 """What decoding one picture may use. Pictures that use more than `LARGE` are decoded one at a time."""
@@ -19,7 +26,8 @@ MAX_DECODED_BYTES: Final = 512 << 20
 LARGE: Final = 64 << 20
 
 _BAND_BYTES: Final = 8 << 20
-_ORIENTATION: Final = 0x0112
+_STANDS_OUT: Final = 40  # levels of 255 from white, in any channel
+_SEEN: Final = 0.01  # of what is not transparent has to stand out
 _TRANSPOSITIONS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,6 +42,14 @@ _TRANSPOSITIONS: Final = {
 # planes and the copies between it and Pillow, measured.
 _MODE_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 _CODEC_BYTES: Final = {"WEBP": 12, "AVIF": 6, "HEIF": 6, "JPEG2000": 16, "GIF": 1, "TIFF": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What is known of a picture beside its pixels: its ICC profile, and facts of its format (`Prepared.facts`)."""
+
+    profile: bytes = b""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def memory_to_decode(picture: Image.Image, full_size: tuple[int, int]) -> int:
@@ -63,97 +79,101 @@ def check_memory(need: int, full_size: tuple[int, int]) -> None:
         )
 
 
-def orientation(picture: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 where there is none, or where it is damaged."""
-    try:
-        value = picture.getexif().get(_ORIENTATION, 1)
-    except DECODER_ERRORS:
-        return 1  # a picture is not refused for its metadata
-    return value if isinstance(value, int) and value in _TRANSPOSITIONS else 1
-
-
 def upright(picture: Image.Image, turned: int) -> Image.Image:
     """The picture as its orientation means it to be seen."""
     return picture.transpose(_TRANSPOSITIONS[turned]) if turned in _TRANSPOSITIONS else picture
 
 
-def reduced_rgb(picture: Image.Image, factor: int) -> Image.Image:
-    """RGB over white; with a factor of 2 or more, each pixel the mean of factor × factor.
+def reduced_rgb(picture: Image.Image, factor: int, header: Header | None = None) -> Image.Image:
+    """RGB as it is seen; with a factor of 2 or more, each pixel the mean of factor × factor.
 
     Everything but RGB is converted in bands, so that a large picture is not held twice.
     """
-    levels = _levels(picture)
-    if picture.mode == "RGB" and not picture.has_transparency_data:
-        return picture.reduce(factor) if factor > 1 else picture
-    width, height = picture.size
-    rows = max(_BAND_BYTES // (8 * width) // factor, 1) * factor
-    if height <= rows:
-        whole = _to_rgb(picture, levels)
-        return whole.reduce(factor) if factor > 1 else whole
-    result = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    for top in range(0, height, rows):
-        band = _to_rgb(picture.crop((0, top, width, min(top + rows, height))), levels)
-        result.paste(band.reduce(factor) if factor > 1 else band, (0, top // factor))
-    return result
+    header = header or Header()
+    convert = to_srgb(header.profile, picture.mode) if header.profile else None
+    has_alpha = picture.has_transparency_data or picture.mode in {"La", "RGBa"}
+    if picture.mode == "RGB" and not has_alpha:
+        result = picture.reduce(factor) if factor > 1 else picture
+    else:
+        levels = levels_of(picture, header.facts)
+        render = _Renderer(picture, factor, levels, header.facts, convert)
+        result = render.over("white")
+        if has_alpha and not _is_seen(result, render.content()):
+            result = render.over("black")
+    if convert is None or convert.mode == "CMYK":
+        return result
+    return convert(result if convert.mode == "RGB" else result.convert("L"))
 
 
-def _to_rgb(picture: Image.Image, levels: tuple[float, float] | None) -> Image.Image:
-    if levels is not None:
-        return _from_numbers(picture, levels).convert("RGB")
-    if picture.has_transparency_data or picture.mode in {"La", "RGBa"}:
-        return _over_white(picture)
-    if picture.mode == "LAB":
-        return _from_lab(picture)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+class _Renderer:
+    """Makes RGB of a picture of any mode, in bands."""
+
+    def __init__(
+        self,
+        picture: Image.Image,
+        factor: int,
+        levels: Levels | None,
+        facts: Mapping[str, Any],
+        convert: Conversion | None,
+    ) -> None:
+        self._picture, self._factor, self._levels, self._facts = picture, factor, levels, facts
+        self._convert = convert if convert is not None and convert.mode == "CMYK" else None
+
+    def over(self, background: str) -> Image.Image:
+        """The picture laid over a background."""
+        return self._banded("RGB", lambda band: self._rgb(band, background))
+
+    def content(self) -> Image.Image:
+        """How much of each pixel is not transparent, 0 to 255."""
+        return self._banded("L", lambda band: self._rgba(band).getchannel("A"))
+
+    def _banded(self, mode: str, make: Callable[[Image.Image], Image.Image]) -> Image.Image:
+        width, height = self._picture.size
+        factor = self._factor
+        rows = max(_BAND_BYTES // (8 * width) // factor, 1) * factor
+        if height <= rows:
+            whole = make(self._picture)
+            return whole.reduce(factor) if factor > 1 else whole
+        result = Image.new(mode, (-(-width // factor), -(-height // factor)))
+        for top in range(0, height, rows):
+            band = make(self._picture.crop((0, top, width, min(top + rows, height))))
+            result.paste(band.reduce(factor) if factor > 1 else band, (0, top // factor))
+        return result
+
+    def _rgb(self, band: Image.Image, background: str) -> Image.Image:
+        if band.has_transparency_data or band.mode in {"La", "RGBa"}:
+            rgba = self._rgba(band)
+            result = Image.new("RGB", band.size, background)
+            result.paste(rgba, mask=rgba.getchannel("A"))
+            return result
+        if self._levels is not None:
+            return from_numbers(band, self._levels).convert("RGB")
+        if band.mode == "LAB":
+            return _from_lab(band)
+        if self._convert is not None:
+            return self._convert(band)
+        if self._facts.get("signed") and band.mode == "L":
+            band = band.point([(value + 128) % 256 for value in range(256)])
+        return band if band.mode == "RGB" else band.convert("RGB")
+
+    def _rgba(self, band: Image.Image) -> Image.Image:
+        if self._levels is not None:
+            result = from_numbers(band, self._levels).convert("RGBA")
+            clear = np.asarray(band) == band.info.get("transparency")
+            result.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+            return result
+        if band.mode == "1":  # Pillow compares the transparent value with 0 and 255
+            band = band.convert("L")
+        if band.mode == "La":
+            band = band.convert("LA")
+        return band if band.mode == "RGBA" else band.convert("RGBA")
 
 
-def _over_white(picture: Image.Image) -> Image.Image:
-    if picture.mode == "La":
-        picture = picture.convert("LA")
-    if picture.mode != "RGBA":
-        picture = picture.convert("RGBA")
-    result = Image.new("RGB", picture.size, "white")
-    result.paste(picture, mask=picture.getchannel("A"))
-    return result
-
-
-def _levels(picture: Image.Image) -> tuple[float, float] | None:
-    """For pictures of wide numbers, those that become black and white; None for 8-bit pictures.
-
-    Sixteen bits keep their upper eight, as in every viewer. 32-bit integers and floats have no agreed range: those
-    that look like 8 bits, 16 bits or 0 to 1 are taken as such, others from their least to their greatest.
-    """
-    if picture.mode.startswith("I;16"):
-        return 0.0, 65535.0
-    if picture.mode not in {"I", "F"}:
-        return None
-    low, high = _finite_extrema(picture)
-    usual = (255.0, 65535.0) if picture.mode == "I" else (1.0, 255.0, 65535.0)
-    for white in usual:
-        if low >= 0 and high <= white:
-            return 0.0, white
-    return low, high
-
-
-def _finite_extrema(picture: Image.Image) -> tuple[float, float]:
-    low, high = math.inf, -math.inf
-    width, height = picture.size
-    rows = max(_BAND_BYTES // (8 * width), 1)
-    for top in range(0, height, rows):
-        values = np.asarray(picture.crop((0, top, width, min(top + rows, height))))
-        values = values[np.isfinite(values)]
-        if values.size:
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
-    return (low, high) if low <= high else (0.0, 1.0)
-
-
-def _from_numbers(picture: Image.Image, levels: tuple[float, float]) -> Image.Image:
-    black, white = levels
-    values = np.asarray(picture).astype(np.float64)
-    values = np.nan_to_num(values, nan=black, posinf=white, neginf=black)
-    # The difference of two finite floats can be infinite; half of each cannot.
-    values = (values / 2 - black / 2) / max(white / 2 - black / 2, np.finfo(np.float64).tiny)
-    return Image.fromarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
+def _is_seen(picture: Image.Image, content: Image.Image) -> bool:
+    """Whether some of what is not transparent stands out from white, over which the picture was laid."""
+    stands_out = np.asarray(picture).min(axis=2) <= 255 - _STANDS_OUT
+    there = float(np.asarray(content, np.float32).sum()) / 255
+    return there == 0 or float(stands_out.sum()) >= _SEEN * there
 
 
 def _from_lab(picture: Image.Image) -> Image.Image:

@@ -18,16 +18,30 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image
 
 from lookalike._typing import Array
 from lookalike.errors import ImageError, UnreadableNowError
-from lookalike.features._formats import identify
+from lookalike.features._formats import identify, unsupported
+from lookalike.features._prepared import Prepared
 
-__all__ = ["DECODER_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "Handle", "Source", "open_file", "opened"]
+__all__ = [
+    "DECODER_ERRORS",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
+    "Handle",
+    "Opened",
+    "Source",
+    "TooLittleMemoryError",
+    "contents",
+    "is_file",
+    "open_file",
+    "opened",
+    "orientation",
+]
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array
 
@@ -36,6 +50,8 @@ MAX_PIXELS = 256_000_000
 
 MAX_FILE_BYTES = 512 << 20
 """Larger files are refused before they are opened."""
+
+_ORIENTATION = 0x0112
 
 # What damaged bytes make a decoder ask of the system, such as a seek to a place before the beginning. Every other number is
 # the system's own failure: a disk that is gone, a network that is down, no descriptor or memory left.
@@ -49,8 +65,35 @@ DECODER_ERRORS = (
 )  # fmt: skip
 
 
+class TooLittleMemoryError(UnreadableNowError):
+    """The system gave no memory. Where a limit was set for one picture, it is the picture's fault."""
+
+
+class Opened(NamedTuple):
+    """A picture whose header is read.
+
+    Attributes
+    ----------
+    picture : PIL.Image.Image
+    turned : int
+        EXIF's orientation.
+    profile : bytes
+        ICC profile; empty if there is none.
+    is_own : bool
+        Made here, so that it may be changed; else it is the caller's.
+    prepared : Prepared or None
+        What the decoder was given; None of a picture that did not come from a file.
+    """
+
+    picture: Image.Image
+    turned: int
+    profile: bytes
+    is_own: bool
+    prepared: Prepared | None
+
+
 @contextlib.contextmanager
-def opened(source: Source) -> Iterator[Image.Image]:
+def opened(source: Source) -> Iterator[Opened]:
     """A picture whose header is read and whose size is checked, but which is not decoded yet.
 
     Raises
@@ -60,20 +103,78 @@ def opened(source: Source) -> Iterator[Image.Image]:
     UnreadableNowError
         If it was the system that failed, so that nothing is known about the picture.
     """
-    with _decoder_errors(), contextlib.ExitStack() as stack:
-        if isinstance(source, Image.Image):
-            _check_size(source.size)
-            yield source
-            return
-        if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) and hasattr(source, "__array__"):
-            yield _from_array(source)
-            return
-        file, size = _stream(source, stack)
-        if isinstance(file, Handle):
-            stack.push(file.pass_on_failure)
-        picture = identify(file, size)
-        _check_size(picture.size)
-        yield picture
+    data = b""
+    try:
+        with _quiet:
+            if isinstance(source, Image.Image):
+                _check_size(source.size)
+                profile = source.info.get("icc_profile")
+                yield Opened(source, orientation(source), profile if isinstance(profile, bytes) else b"", False, None)
+                return
+            if not is_file(source):
+                yield Opened(_from_array(source), 1, b"", True, None)
+                return
+            data = _read(source)
+            picture, prepared = identify(data)
+            _check_size(picture.size)
+            yield Opened(picture, prepared.turned or 1, prepared.profile or b"", True, prepared)
+    except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
+        raise _meant(error, data) from error
+
+
+def orientation(picture: Image.Image) -> int:
+    """EXIF's orientation of a picture that Pillow has opened, 1 to 8; 1 where there is none, or where it is damaged."""
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except DECODER_ERRORS:
+        return 1  # a picture is not refused for its metadata
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def is_file(source: Any) -> bool:
+    """Whether a source is a path, bytes or an open file: something that is decoded."""
+    if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        return True
+    return not isinstance(source, Image.Image) and not hasattr(source, "__array__")
+
+
+@contextlib.contextmanager
+def contents(source: Source) -> Iterator[tuple[bytes | Handle, int]]:
+    """The bytes of a source, or an open file of them, and how many they are.
+
+    Raises
+    ------
+    ImageError, UnreadableNowError
+        If there are none, or too many, or they cannot be read, here or inside the ``with``.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            yield _stream(source, stack)
+    except OSError as error:
+        raise _meant(error, b"") from error
+
+
+def _meant(error: BaseException, data: bytes) -> ImageError:
+    """What a decoder's or the system's error means; `data` is what the decoder was given."""
+    if isinstance(error, MemoryError):
+        return TooLittleMemoryError("there is not enough memory to decode the picture")
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError("the picture is too large: parts of it claim to be larger than the whole")
+    if _is_system_failure(error):
+        return UnreadableNowError(f"the file cannot be read: {error.strerror}")
+    return ImageError(_reason(error, data))
+
+
+def _read(source: Any) -> bytes:
+    """All bytes of a source: what is decoded later cannot have changed meanwhile."""
+    with contextlib.ExitStack() as stack:
+        body, size = _stream(source, stack)
+        if isinstance(body, bytes):
+            return body
+        data = body.read()
+        if len(data) < size:
+            raise UnreadableNowError("the file became shorter while it was read")
+        return data
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -86,24 +187,6 @@ def _check_size(size: tuple[int, int]) -> None:
             f"the picture is too large: {width} × {height} is {width * height / 1e6:,.0f} megapixels, "
             f"at most {MAX_PIXELS / 1e6:,.0f} are decoded; save a smaller copy"
         )
-
-
-@contextlib.contextmanager
-def _decoder_errors() -> Iterator[None]:
-    """Turn whatever a decoder raises into an `ImageError`, and keep its warnings from the user."""
-    with _quiet:
-        try:
-            yield
-        except ImageError:
-            raise
-        except MemoryError:
-            raise UnreadableNowError("there is not enough memory to decode the picture") from None
-        except Image.DecompressionBombError:
-            raise ImageError("the picture is too large: parts of it claim to be larger than the whole") from None
-        except DECODER_ERRORS as error:
-            if _is_system_failure(error):
-                raise UnreadableNowError(f"the file cannot be read: {error.strerror}") from error
-            raise ImageError(_reason(error)) from error
 
 
 class _Quiet:
@@ -142,23 +225,14 @@ def _is_system_failure(error: BaseException) -> TypeGuard[OSError]:
 
 
 class _Raw(io.FileIO):
-    """Remembers that the system failed to read, as decoders go on without what they could not read."""
-
-    failure: OSError | None = None
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        try:
-            return super().readinto(buffer)
-        except OSError as error:
-            self.failure = error
-            raise
+    """A file without a buffer."""
 
 
 class Handle(io.BufferedReader):
     """An open file that hides its descriptor, and never reads more than it holds.
 
-    Without the descriptor libtiff cannot map the file: a disk that is unplugged then gives an error, not SIGBUS.
-    With the limit, a hostile tag of four thousand million bytes cannot make a buffer of that size.
+    Nothing can map it into memory then: a disk that is unplugged gives an error, not SIGBUS. And a file that grows meanwhile
+    is not followed.
     """
 
     raw: _Raw
@@ -167,12 +241,6 @@ class Handle(io.BufferedReader):
         super().__init__(raw, 1 << 16)
         self._descriptor = raw.fileno()
         self._size = size
-
-    def pass_on_failure(self, *_exception: object) -> None:
-        """At the end of decoding: raise if a read failed, whatever the decoder made of that."""
-        failure = self.raw.failure
-        if failure is not None and _is_system_failure(failure):
-            raise failure
 
     def status(self) -> os.stat_result:
         """Of the file that is open, whatever its path names by now."""
@@ -191,12 +259,10 @@ class Handle(io.BufferedReader):
         return super().read(left if n is None or n < 0 else min(n, left))
 
 
-def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
-    """A seekable stream of the source, and its length."""
+def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[bytes | Handle, int]:
+    """The bytes of a source, or an open file at its beginning, and how many they are."""
     if isinstance(source, str | os.PathLike):
-        handle = stack.enter_context(open_file(source))
-        _check_length(handle.size)
-        return handle, handle.size
+        source = stack.enter_context(open_file(source))
     if isinstance(source, Handle):
         _check_length(source.size)
         source.seek(0)
@@ -210,7 +276,7 @@ def _stream(source: Any, stack: contextlib.ExitStack) -> tuple[IO[bytes], int]:
     else:
         raise ImageError(f"expected a path, bytes, an open file, an array or a picture, got {type(source).__name__}")
     _check_length(len(data))
-    return io.BytesIO(data), len(data)
+    return data, len(data)
 
 
 def open_file(path: str | os.PathLike[str]) -> Handle:
@@ -273,10 +339,10 @@ def _from_array(source: Any) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, data: bytes) -> str:
     """What a decoder's error means to a person."""
     detail = "".join(c if c.isprintable() else " " for c in str(error))[:100].strip()
     lowered = detail.lower()
     if isinstance(error, EOFError) or "truncated" in lowered or "unexpected end" in lowered:
         return "the picture is cut short: only a part of the file is there"
-    return f"the picture is damaged ({detail})" if detail else "the picture is damaged"
+    return unsupported(data, detail) or f"the picture is damaged ({detail})" if detail else "the picture is damaged"

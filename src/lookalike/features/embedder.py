@@ -1,8 +1,9 @@
 """Pictures to vectors with ONNX Runtime, decoding and inference overlapped.
 
-Every worker thread decodes a picture and runs the model on it, one picture at a time and on one core; both release
-Python's lock. So while one thread decodes another infers, all cores are busy without ONNX Runtime's own threads
-competing for them, and a picture's vector does not depend, not even in the last bit, on what else is in its batch.
+Every worker thread has a picture decoded and runs the model on it, one picture at a time and on one core; both release
+Python's lock. The files of a folder are decoded by other processes (`workers`). So while one thread decodes another
+infers, all cores are busy without ONNX Runtime's own threads competing for them, and a picture's vector does not depend,
+not even in the last bit, on what else is in its batch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lookalike._threads import cores
 from lookalike._typing import FloatArray, PathLike
 from lookalike._validate import check_count
 from lookalike.errors import ImageError
-from lookalike.features import images
+from lookalike.features import images, workers
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model, load_model
 from lookalike.features.network import Network
 
@@ -143,9 +144,12 @@ class Embedder:
         Closing the iterator, or an exception such as KeyboardInterrupt while it waits, drops what has not begun, and
         returns when the pictures under way, one for each thread, are done.
         """
-        return self._results(_pair(item) for item in paths)
+        with workers.held():
+            yield from self._results((_pair(item) for item in paths), is_patient=True)
 
-    def _results(self, pictures: Iterable[tuple[Any, Source]]) -> Iterator[tuple[Any, Embedded | ImageError]]:
+    def _results(
+        self, pictures: Iterable[tuple[Any, Source]], is_patient: bool = False
+    ) -> Iterator[tuple[Any, Embedded | ImageError]]:
         """For pairs of a name and a picture: the names, each with its result."""
         source = iter(pictures)
         first = next(source, None)
@@ -153,13 +157,13 @@ class Embedder:
             return
         second = next(source, None)
         if second is None:  # a single query needs no threads
-            yield first[0], self._try_one(first[1])
+            yield first[0], self._try_one(first[1], is_patient)
             return
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="lookalike-embed")
         waiting: deque[tuple[Any, Future[Embedded | ImageError]]] = deque()
         try:
             for name, picture in itertools.chain((first, second), source):
-                waiting.append((name, pool.submit(self._try_one, picture)))
+                waiting.append((name, pool.submit(self._try_one, picture, is_patient)))
                 if len(waiting) > _AHEAD * self.threads:
                     done, future = waiting.popleft()
                     yield done, future.result()
@@ -169,9 +173,9 @@ class Embedder:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _try_one(self, picture: Source) -> Embedded | ImageError:
+    def _try_one(self, picture: Source, is_patient: bool) -> Embedded | ImageError:
         try:
-            decoded = images.read(picture, self.model_card.input_size)
+            decoded = images.read(picture, self.model_card.input_size, is_patient)
         except ImageError as error:
             return error.with_traceback(None)
         vector = self._network(decoded.pixels).astype(np.float64)
