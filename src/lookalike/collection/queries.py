@@ -25,7 +25,7 @@ from lookalike.features.models import ModelCard
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Query", "Resolver", "absolute", "check_allow"]
+__all__ = ["Query", "Resolver", "absolute", "check_allow", "named_path"]
 
 Query: TypeAlias = "str | os.PathLike[str] | bytes | Image | Array | int | Sequence[Query]"
 MAX_QUERIES = 1000
@@ -41,6 +41,11 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     if not text or "\0" in text:
         raise InputError(f"path: expected the name of a file or folder, got {text!r}")
     return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 (Path has no lexical `..`)
+
+
+def named_path(text: str) -> Path:
+    """The path that somebody typed, as it is; that of a ``file://`` URL in full."""
+    return absolute(text) if text[:7].lower() == "file://" else Path(text)
 
 
 def _path_of_url(url: str) -> str:
