@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 import lookalike
 from lookalike._threads import cores
+from lookalike.app.capacity import ServerBusyError
 from lookalike.app.forms import ID_LIMIT, Asked, FormIn, FormRoute
 from lookalike.app.guard import error_body
 from lookalike.app.keeping_api import add_keeping
@@ -50,7 +51,7 @@ from lookalike.errors import (
 from lookalike.features.images import thumbnail
 from lookalike.viz.report import Page as ReportPage
 
-__all__ = ["create_api"]
+__all__ = ["create_api", "handle_errors"]
 
 # With it a refusal is an answer: browsers report a failed request as an error of the page.
 PAGE_HEADER: Final = "x-lookalike-page"
@@ -106,7 +107,7 @@ def create_api(service: Service) -> FastAPI:
     )
     metrics = Metrics(service)
     api.add_middleware(Counting, metrics=metrics)
-    _handle_errors(api)
+    handle_errors(api)
     _add_search(api, service, metrics)
     _add_pictures(api, service)
     _add_collections(api, service, metrics)
@@ -310,13 +311,18 @@ def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
         return {"examples": service.examples(n, page, name)}
 
 
-def _handle_errors(api: FastAPI) -> None:
+def handle_errors(api: FastAPI) -> None:
+    """Answer what is raised in the one shape of errors."""
+
     @api.exception_handler(LookalikeError)
     def known(request: Request, error: LookalikeError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
         if PAGE_HEADER in request.headers:
             status = 200
-        return _error(status, type(error).__name__, str(error))
+        answer = _error(status, type(error).__name__, str(error))
+        if isinstance(error, ServerBusyError):
+            answer.headers["Retry-After"] = str(error.retry_after)
+        return answer
 
     @api.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

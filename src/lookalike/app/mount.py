@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lookalike.app.guard import MAX_UPLOAD
 from lookalike.app.service import Service
+from lookalike.app.uploads import Uploads
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -15,28 +16,33 @@ if TYPE_CHECKING:
 __all__ = ["mount_page"]
 
 
-def mount_page(app: FastAPI, service: Service, *, simple: bool = False) -> FastAPI:
+def mount_page(app: FastAPI, service: Service, uploads: Uploads, *, simple: bool = False) -> FastAPI:
     """Put the page at ``/`` of an application.
 
     gradio makes event loops that nobody closes, except where one runs: so it is given one.
     """
 
     async def mount() -> FastAPI:
-        return _mount(app, service, simple)
+        return _mount(app, service, uploads, simple)
 
     with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
         return elsewhere.submit(asyncio.run, mount()).result()
 
 
-def _mount(app: FastAPI, service: Service, simple: bool) -> FastAPI:
+def _mount(app: FastAPI, service: Service, uploads: Uploads, simple: bool) -> FastAPI:
     import gradio
 
+    from lookalike.app.filedata import CheckedFiles, add_files, guard_components
     from lookalike.app.simple import create_simple
     from lookalike.app.ui import HEAD, create_page, create_theme
 
+    page = create_simple(service, uploads) if simple else create_page(service)
+    guard_components(page, uploads)
+    app.add_middleware(CheckedFiles, uploads=uploads)
+    add_files(app, uploads)
     mounted: FastAPI = gradio.mount_gradio_app(
         app,
-        create_simple(service) if simple else create_page(service),
+        page,
         path="/",
         theme=create_theme(),
         head=None if simple else HEAD,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lookalike.app.queries import Part, Query
@@ -10,15 +9,15 @@ from lookalike.app.service import Service
 from lookalike.collection.records import printable
 from lookalike.errors import LookalikeError
 
-__all__ = ["add_remote_search", "take_as_it_is"]
+__all__ = ["add_remote_search"]
 
 
 def add_remote_search(service: Service) -> None:
     """Add the endpoint to the Blocks that is being made; nothing of it is seen."""
     import gradio
 
-    def search(image: str | None, url: str, k: float, collection: str) -> dict[str, Any]:
-        parts = [Part(image=Path(image).read_bytes())] if image else []
+    def search(image: bytes | None, url: str, k: float, collection: str) -> dict[str, Any]:
+        parts = [Part(image=image)] if image else []
         try:
             answer = service.search(Query((*parts, *([Part(url=url)] if url else [])), k=int(k)), collection or None)
         except LookalikeError as error:
@@ -29,7 +28,6 @@ def add_remote_search(service: Service) -> None:
 
     with gradio.Row(visible=False):
         image = gradio.File(label="image")
-        take_as_it_is(image)
         url = gradio.Textbox(label="url")
         k = gradio.Number(10, label="k", precision=0)
         collection = gradio.Textbox(label="collection")
@@ -39,22 +37,3 @@ def add_remote_search(service: Service) -> None:
 
 def _without_path(hit: dict[str, Any], file: str) -> dict[str, Any]:
     return {"file": file, **{key: value for key, value in hit.items() if key != "path"}}
-
-
-def take_as_it_is(component: Any) -> None:
-    """Keep gradio's hands off what is sent to an Image or a File: its path is passed on, and nothing else happens.
-
-    gradio would fetch a URL that is sent in place of a file, and open a picture with every decoder that Pillow has.
-    Both are done here by `lookalike._fetch` and `lookalike.features.images`, with their limits.
-    """
-    move = component.async_move_resource_to_block_cache
-
-    async def move_files_only(path: Any) -> Any:
-        if str(path).lower().startswith(("http:", "https:")):
-            import gradio
-
-            raise gradio.Error("expected a file; give an address as `url`", print_exception=False)
-        return await move(path)
-
-    component.async_move_resource_to_block_cache = move_files_only
-    component.preprocess = lambda payload: None if payload is None else payload.path

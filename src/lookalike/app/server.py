@@ -6,10 +6,8 @@ import contextlib
 import errno
 import importlib.util
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from lookalike.app.service import Service
+    from lookalike.app.uploads import Uploads
 
 __all__ = ["DEFAULT_PORT", "AppServer", "create_app", "serve"]
 
@@ -175,6 +174,7 @@ class AppServer:
         _check_extra()
         from lookalike.app.guard import Guard, is_loopback
         from lookalike.app.service import Service
+        from lookalike.app.uploads import Uploads
 
         Guard(_nothing, port=0, **self._options)  # says what is wrong before anything is opened
         local = is_loopback(self._host) and not self._options["trusted_hosts"]
@@ -183,8 +183,10 @@ class AppServer:
         self._socket = stack.enter_context(bind(self._host, self._port))
         port: int = self._socket.getsockname()[1]
         self.url = f"http://{_shown(self._host)}:{port}/"
-        stack.enter_context(_gradio_folder())
-        app = Guard(create_app(service, simple=self._simple), port=port, **self._options)
+        folder = stack.enter_context(_gradio_folder())
+        uploads = Uploads(folder / "uploads")
+        stack.enter_context(uploads.swept())
+        app = Guard(create_app(service, uploads, simple=self._simple), port=port, **self._options)
         started = threading.Event()
 
         def ready() -> None:
@@ -209,18 +211,19 @@ class AppServer:
             self._thread.join()
 
 
-def create_app(service: Service, *, simple: bool = False) -> Any:
+def create_app(service: Service, uploads: Uploads, *, simple: bool = False) -> Any:
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from lookalike.app.api import create_api
+    from lookalike.app.api import create_api, handle_errors
     from lookalike.app.mount import mount_page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    handle_errors(app)
     app.mount("/api", create_api(service))
     app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
-    return mount_page(app, service, simple=simple)
+    return mount_page(app, service, uploads, simple=simple)
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -302,20 +305,22 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvi
 
 
 @contextlib.contextmanager
-def _gradio_folder() -> Iterator[None]:
-    """Keep what gradio stores in a folder of this process, gone when the server stops, and its telemetry off."""
-    folder = tempfile.mkdtemp(prefix="lookalike-app-")
-    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
-            del os.environ["GRADIO_TEMP_DIR"]
-            if before is not None and Path(before).is_dir():
-                os.environ["GRADIO_TEMP_DIR"] = before
-        shutil.rmtree(folder, ignore_errors=True)
+def _gradio_folder() -> Iterator[Path]:
+    """Keep what gradio stores in a folder of this run, gone when the server stops, and its telemetry off."""
+    from lookalike.app.uploads import run_folder
+
+    with run_folder() as path:
+        folder = str(path)
+        wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ.update(wanted)
+        try:
+            yield path
+        finally:
+            if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
+                del os.environ["GRADIO_TEMP_DIR"]
+                if before is not None and Path(before).is_dir():
+                    os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def _check_extra() -> None:

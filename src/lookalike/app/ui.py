@@ -148,7 +148,7 @@ def create_page(service: Service) -> Blocks:
     def part(markup: str, **options: Any) -> None:
         gradio.HTML(markup, apply_default_css=False, **{"js_on_load": None, **options})
 
-    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
+    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True) as page:
         part(HEADER, elem_id="lk-head")
         with gradio.Row(elem_id="lk-body", equal_height=False):
             with gradio.Column(elem_id="lk-side", min_width=0):
