@@ -55,6 +55,10 @@ class QueryPictures:
         self._pictures.put(tag, image)
         return tag
 
+    def find(self, tag: str) -> bytes | None:
+        """The picture, if it is still here."""
+        return self._pictures.get(tag)
+
     def get(self, tag: str) -> bytes:
         """The picture.
 
@@ -63,7 +67,7 @@ class QueryPictures:
         IdError
             If it was never here, or is forgotten.
         """
-        image = self._pictures.get(tag)
+        image = self.find(tag)
         if image is None:
             raise IdError("the server no longer has the picture of this search; give it again")
         return image

@@ -139,13 +139,18 @@ class Service:
     # --- search ------------------------------------------------------------------------------------------------------
 
     def fetched(self, query: Query) -> Query:
-        """The query with pictures in place of their addresses, and every picture remembered by its tag."""
+        """The query with pictures in place of their addresses, and every picture remembered by its tag.
+
+        The query holds the bytes of its pictures from here on: what is remembered may be forgotten while it waits.
+        """
 
         def known(part: Part) -> Part:
+            if part.kept is not None:
+                return replace(part, image=part.image or self.query_pictures.find(part.kept))
             image = part.image if part.url is None else self._fetch(part.url)
             if image is None:
                 return part
-            return replace(part, url=None, image=None, kept=self.query_pictures.keep(image))
+            return replace(part, url=None, image=image, kept=self.query_pictures.keep(image))
 
         return replace(query, parts=tuple(known(part) for part in query.parts))
 
