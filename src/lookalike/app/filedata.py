@@ -12,6 +12,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from lookalike.app.capacity import busy_body
 from lookalike.app.guard import MAX_TEXT, error_body
 from lookalike.app.queries import MAX_PARTS
 from lookalike.app.uploads import NOT_UPLOADED, Uploads
@@ -72,7 +73,25 @@ class CheckedFiles:
             item for item in scope["headers"] if item[0].lower() not in (b"content-length", b"transfer-encoding")
         ]
         replaced = dict(scope) | {"headers": [*headers, (b"content-length", length)]}
-        await self._app(replaced, _again(new, receive), send)
+        await self._app(replaced, _again(new, receive), _in_our_form(send))
+
+
+def _in_our_form(send: Send) -> Send:
+    """gradio's word for a full queue, as all that is busy here says it."""
+    is_busy = False
+
+    async def said(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_busy
+        if message["type"] == "http.response.start" and message["status"] == 503:
+            is_busy = True
+            body = busy_body("the server is busy: gradio's queue is full; try again soon")
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+            await send({**message, "headers": [*headers, (b"retry-after", b"2")]})
+            await send({"type": "http.response.body", "body": body})
+        elif not is_busy:
+            await send(message)
+
+    return said
 
 
 async def _whole(receive: Receive) -> bytes | None:

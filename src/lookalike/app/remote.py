@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+from lookalike.app.capacity import Capacity
 from lookalike.app.queries import Part, Query
 from lookalike.app.service import Service
 from lookalike.collection.records import printable
 from lookalike.errors import LookalikeError
 
-__all__ = ["add_remote_search"]
+__all__ = ["AT_ONCE", "add_remote_search"]
+
+AT_ONCE: Final = 8  # that come out of gradio's queue and into the line of all searches
 
 
-def add_remote_search(service: Service) -> None:
+def add_remote_search(service: Service, capacity: Capacity) -> None:
     """Add the endpoint to the Blocks that is being made; nothing of it is seen."""
     import gradio
 
-    def search(image: bytes | None, url: str, k: float, collection: str) -> dict[str, Any]:
+    async def search(image: bytes | None, url: str, k: float, collection: str) -> dict[str, Any]:
         parts = [Part(image=image)] if image else []
         try:
-            answer = service.search(Query((*parts, *([Part(url=url)] if url else [])), k=int(k)), collection or None)
+            query = Query((*parts, *([Part(url=url)] if url else [])), k=int(k))
+            if url:
+                query = await capacity.addresses.run(service.fetched, query)
+            answer = await capacity.searches.run(service.search, query, collection or None)
         except LookalikeError as error:
             raise gradio.Error(str(error), print_exception=False) from None
         # Not "path": gradio's clients take what has one for a file to download.
@@ -32,7 +38,7 @@ def add_remote_search(service: Service) -> None:
         k = gradio.Number(10, label="k", precision=0)
         collection = gradio.Textbox(label="collection")
         button, answer = gradio.Button(), gradio.JSON(label="answer")
-    button.click(search, [image, url, k, collection], answer, api_name="search", concurrency_limit=2)
+    button.click(search, [image, url, k, collection], answer, api_name="search", concurrency_limit=AT_ONCE)
 
 
 def _without_path(hit: dict[str, Any], file: str) -> dict[str, Any]:

@@ -154,6 +154,7 @@ class AppServer:
         self._host, self._port = host, port
         self._cleanup = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -165,6 +166,7 @@ class AppServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cleanup.close()
+        self._ended.set()
 
     def run(self) -> None:
         """Answer requests until Ctrl-C."""
@@ -172,6 +174,7 @@ class AppServer:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
+        from lookalike.app.attempts import Attempts
         from lookalike.app.guard import Guard, is_loopback
         from lookalike.app.service import Service
         from lookalike.app.uploads import Uploads
@@ -186,7 +189,7 @@ class AppServer:
         folder = stack.enter_context(_gradio_folder())
         uploads = Uploads(folder / "uploads")
         stack.enter_context(uploads.swept())
-        app = Guard(create_app(service, uploads, simple=self._simple), port=port, **self._options)
+        app = Attempts(Guard(create_app(service, uploads, simple=self._simple), port=port, **self._options))
         started = threading.Event()
 
         def ready() -> None:
@@ -194,7 +197,7 @@ class AppServer:
             if self._on_ready is not None:
                 self._on_ready(self.url)
 
-        self._server = _uvicorn(app, ready, self._patience)
+        self._server = _uvicorn(app, ready, self._patience, self._ended)
         warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)
         warming.start()
         stack.callback(warming.join)
@@ -217,13 +220,17 @@ def create_app(service: Service, uploads: Uploads, *, simple: bool = False) -> A
     from starlette.staticfiles import StaticFiles
 
     from lookalike.app.api import create_api, handle_errors
+    from lookalike.app.capacity import Capacity
     from lookalike.app.mount import mount_page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     handle_errors(app)
-    app.mount("/api", create_api(service))
+    capacity = Capacity()
+    app.mount("/api", create_api(service, capacity))
     app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
-    return mount_page(app, service, uploads, simple=simple)
+    mounted = mount_page(app, service, uploads, capacity, simple=simple)
+    mounted.add_middleware(capacity.held.around)
+    return mounted
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -263,10 +270,11 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvicorn.Server:
+def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None, ended: threading.Event) -> uvicorn.Server:
     import uvicorn
 
-    from lookalike.app.connections import HEAD_SECONDS, MAX_CONNECTIONS, patient_protocol
+    from lookalike.app.connections import HEAD_SECONDS, patient_protocol
+    from lookalike.app.ending import end_in_any_case
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -288,6 +296,8 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvi
                     signal.signal(number, handler)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if not self.should_exit:
+                end_in_any_case(ended)
             self.should_exit = True
 
     config = uvicorn.Config(
@@ -298,7 +308,6 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvi
         proxy_headers=False,  # nobody's word is taken for where a request comes from
         ws="none",
         http=patient_protocol(HEAD_SECONDS if patience is None else patience),
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,  # open pages keep a stream each
     )
     return Server(config)

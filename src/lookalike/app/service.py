@@ -28,6 +28,7 @@ from lookalike.data.datasets import Attribution, starter_attribution, starter_fo
 from lookalike.errors import CollectionError, CollectionNotFoundError, InputError, LookalikeError
 
 if TYPE_CHECKING:
+    from lookalike.app.comparing import Comparisons
     from lookalike.viz.report import Page
 
 __all__ = ["MAX_K", "Answer", "Picture", "Query", "Service", "describe"]
@@ -52,7 +53,8 @@ class Service:
         self._fetch = fetch
         self.local = local
         self._guard = threading.Lock()
-        self.comparing = threading.Lock()
+        self._opening = [threading.Lock() for _ in range(8)]
+        self.comparisons: Comparisons | None = None
         collection = Collection.open(Path(default))
         self.default = collection.name
         self._open: dict[str, Collection] = {self.default: collection}
@@ -63,6 +65,8 @@ class Service:
 
     def close(self) -> None:
         """Stop what runs in the background and close every collection that was opened."""
+        if self.comparisons is not None:
+            self.comparisons.close()
         self.jobs.close()
         with self._guard:
             for collection in self._open.values():
@@ -101,10 +105,23 @@ class Service:
             If there is none; a path is never a name.
         """
         name = name or self.default
+        known = self._known(name)
+        if known is not None:
+            return known
+        with self._opening_of(name):  # who asks for others, or for an open one, does not wait for this
+            known = self._known(name)
+            if known is None:
+                known = self._opened(name)
+                with self._guard:
+                    self._open[name] = known
+            return known
+
+    def _known(self, name: str) -> Collection | None:
         with self._guard:
-            if name not in self._open:
-                self._open[name] = self._opened(name)
-            return self._open[name]
+            return self._open.get(name)
+
+    def _opening_of(self, name: str) -> threading.Lock:
+        return self._opening[hash(name) % len(self._opening)]
 
     def peek(self, name: str) -> dict[str, Any]:
         """The status of a collection, which is not kept open for that."""
@@ -116,7 +133,7 @@ class Service:
 
     def forget(self, name: str) -> None:
         """Close a collection, so that it can be deleted."""
-        with self._guard:
+        with self._opening_of(name), self._guard:
             collection = self._open.pop(name, None)
         if collection is not None:
             collection.close()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gradio import Blocks
     from gradio.themes import Base
 
+    from lookalike.app.capacity import Capacity
+
 __all__ = ["DEFAULT_K", "HEAD", "create_page", "create_theme"]
 
 DEFAULT_K: Final = 12
@@ -141,7 +143,7 @@ import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.
 """
 
 
-def create_page(service: Service) -> Blocks:
+def create_page(service: Service, capacity: Capacity) -> Blocks:
     """The Blocks of the page."""
     import gradio
 
@@ -156,7 +158,7 @@ def create_page(service: Service) -> Blocks:
                 part(COLLECTION, elem_id="lk-about")
             with gradio.Column(elem_id="lk-main", min_width=0):
                 part(TOOLS + RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START)
-        add_remote_search(service)
+        add_remote_search(service, capacity)
     return page
 
 
