@@ -58,6 +58,10 @@ class _Comparison:
             raise _Stop
         return collection.duplicates(similarity, self.tell)
 
+    def has_failed(self) -> bool:
+        task = self.task
+        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+
     def state(self) -> Comparing:
         told = self.progress
         if told is None:
@@ -96,7 +100,7 @@ class Comparisons:
         """
         key = (collection.name, similarity)
         comparison = self._known.get(key)
-        if comparison is None:
+        if comparison is None or comparison.has_failed():  # one that was stopped says nothing to who asks anew
             self._pool.check()
             comparison = self._begin(key, collection)
         comparison.asked = time.monotonic()
