@@ -43,7 +43,7 @@ def routes(server: AppServer) -> list[tuple[str, str]]:
                 found.extend((method, path) for method in route.methods or ())
             collect(getattr(route, "app", getattr(route, "original_router", None)), path.rstrip("/"))
 
-    collect(server._server.config.app._app, "")  # type: ignore[attr-defined]
+    collect(server._server.config.app._app._app, "")  # type: ignore[attr-defined]
     filled = [(method, path.replace("{", "").replace("}", "").replace(":path", "")) for method, path in found]
     assert {"/api/search", "/api/folders", "/gradio_api/upload", "/gradio_api/queue/join", "/login"} <= {
         path for _, path in filled

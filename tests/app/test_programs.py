@@ -253,6 +253,7 @@ VALID: dict[str, dict[str, Any]] = {
     "GET /collections": {"params": {"details": "true"}},
     "GET /skipped": {},
     "GET /duplicates": {"params": {"similarity": 60, "in": "drawings"}},
+    "DELETE /duplicates": {"params": {"in": "drawings"}},
     "POST /duplicates": {"json": {"ids": [1], "decision": "reset"}},
 }
 LOCAL_ONLY = {

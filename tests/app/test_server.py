@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from lookalike.app import AppServer, serve
+from lookalike.app.memory import QueryPictures
 from lookalike.app.server import DEFAULT_PORT, PORTS_TRIED, bind
 from lookalike.app.service import Service
 from lookalike.collection import Collection, segments
@@ -148,3 +152,35 @@ def test_gradio_keeps_nothing_behind(home: Path, monkeypatch: pytest.MonkeyPatch
         assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
     assert not folder.exists()
     assert "GRADIO_TEMP_DIR" not in os.environ
+
+
+def test_answers_are_sent_at_once(server: AppServer) -> None:
+    """Without TCP_NODELAY the second answer of a connection waits for the first to be acknowledged."""
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        for _ in range(2):
+            with client.stream("GET", "/api/health") as answer:
+                ours = answer.extensions["network_stream"].get_extra_info("client_addr")
+                answer.read()
+        found = [each.transport.get_extra_info("socket") for each in server._server.server_state.connections]
+        (accepted,) = [each for each in found if each.getpeername() == ours]
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+def test_a_search_owns_its_pictures_until_it_is_answered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many at once, and what the server remembers holds two of their pictures."""
+    monkeypatch.setattr(QueryPictures.__init__, "__defaults__", (4_000_000,))
+
+    def ask(number: int) -> httpx.Response:
+        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        out = io.BytesIO()
+        Image.fromarray(noise).resize((820, 820)).save(out, "BMP")
+        assert len(out.getvalue()) > 2_000_000
+        return client.post("/api/search", files={"image": out.getvalue()}, data={"k": "1", "region": "0,0,0.5,1"})
+
+    with (
+        serving(home) as server,
+        httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client,
+        ThreadPoolExecutor(30) as people,
+    ):
+        answers = list(people.map(ask, range(30)))
+    assert [answer.status_code for answer in answers] == [200] * 30, answers[0].text

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from fastapi import APIRouter, FastAPI, Form, Path, Request, Response
 from fastapi import Query as Parameter
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +11,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 import lookalike
-from lookalike._threads import cores
-from lookalike.app.forms import ID_LIMIT, Asked, FilledRoute, FormIn, FormRoute
+from lookalike.app.capacity import Capacity, ServerBusyError
+from lookalike.app.forms import ID_LIMIT, Asked, FormIn, FormRoute
 from lookalike.app.guard import error_body
 from lookalike.app.keeping_api import add_keeping
 from lookalike.app.metrics import CONTENT_TYPE, Counting, Metrics
@@ -49,15 +46,11 @@ from lookalike.errors import (
     LookalikeError,
 )
 from lookalike.features.images import thumbnail
-from lookalike.viz.report import Page as ReportPage
 
-__all__ = ["create_api"]
+__all__ = ["create_api", "handle_errors"]
 
 # With it a refusal is an answer: browsers report a failed request as an error of the page.
 PAGE_HEADER: Final = "x-lookalike-page"
-
-FETCHES: Final = 8  # addresses that are read at once
-REPORTS: Final = 1  # searches that are taken apart at once
 
 # The first class that fits decides. What is not listed is no fault of the request.
 STATUS: Final = (
@@ -74,6 +67,7 @@ HTTP_TYPES: Final = {
     403: "Forbidden",
     404: "NotFound",
     405: "MethodNotAllowed",
+    503: "ServerBusyError",
     413: "PayloadTooLarge",
     415: "UnsupportedMediaType",
 }
@@ -94,9 +88,10 @@ Id = Annotated[int, Path(ge=0, le=ID_LIMIT)]
 Pixels = Annotated[int | None, Parameter(ge=0, le=2**31 - 1, description="Pixels of the longer side.")]
 
 
-def create_api(service: Service) -> FastAPI:
+def create_api(service: Service, capacity: Capacity | None = None) -> FastAPI:
     """The API over a service; it neither opens nor closes it."""
-    codes = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 503)
+    capacity = capacity or Capacity()
+    codes = (400, 401, 403, 404, 408, 409, 413, 415, 421, 422, 429, 503)
     api = FastAPI(
         title="lookalike",
         version=lookalike.__version__,
@@ -105,73 +100,63 @@ def create_api(service: Service) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorResponse} for code in codes},
     )
-    api.router.route_class = FilledRoute
+    api.router.route_class = capacity.route_class()
     metrics = Metrics(service)
     api.add_middleware(Counting, metrics=metrics)
-    _handle_errors(api, service)
-    _add_search(api, service, metrics)
+    handle_errors(api, service)
+    _add_search(api, service, metrics, capacity)
     _add_pictures(api, service)
     _add_collections(api, service, metrics)
-    add_keeping(api, service)
+    add_keeping(api, service, capacity)
     return api
 
 
-class _Limits(NamedTuple):
-    """How many are at work at once; made in the event loop that they belong to."""
-
-    searches: CapacityLimiter
-    addresses: CapacityLimiter
-    reports: CapacityLimiter
-
-
 class _Line:
-    """Searches wait in the order in which they came, as many at work as there are cores; pictures go past them.
+    """Searches wait in the order in which they came, as many at work as there are cores; nothing else is in their way."""
 
-    Reports take seconds, so they wait for each other and no search waits for them.
-    """
-
-    def __init__(self, service: Service, metrics: Metrics) -> None:
-        self._service, self._metrics = service, metrics
-        self._made: _Limits | None = None
+    def __init__(self, service: Service, metrics: Metrics, capacity: Capacity) -> None:
+        self._service, self._metrics, self._capacity = service, metrics, capacity
 
     async def search(self, query: Query, name: str | None) -> tuple[Answer, Query]:
-        """The answer, and the query with tags in place of its pictures."""
-        query = await self._fetched(query)
-        answer: Answer = await self._wait(self._limits.searches, self._service.search, query, name)
+        """The answer, and the query with tags beside its pictures."""
+        searches = self._capacity.searches
+        if not _is_far(query):  # hold the place from the beginning: what cannot be searched need not be read
+            async with searches.place():
+                return await self._searched(query, name)
+        query = await self._capacity.addresses.run(self._service.fetched, query)
+        async with searches.place():
+            return await self._searched(query, name)
+
+    async def _searched(self, query: Query, name: str | None) -> tuple[Answer, Query]:
+        def work() -> tuple[Answer, Query]:
+            known = self._service.fetched(query)
+            return self._service.search(known, name), known
+
+        with self._metrics.waiting.track_inprogress():
+            answer, known = await self._capacity.searches.run_in_place(work)
         self._metrics.count_search(answer)
-        return answer, query
+        return answer, known
 
     async def why(self, query: Query, result: int, name: str | None) -> dict[str, Any]:
         """The reasons, which take about two searches."""
-        query = await self._fetched(query)
-        found: dict[str, Any] = await self._wait(self._limits.searches, self._service.why, query, result, name)
-        return found
+        if _is_far(query):
+            query = await self._capacity.addresses.run(self._service.fetched, query)
+        return await self._capacity.reasons.run(self._service.why, query, result, name)
 
     async def explain(self, query: Query, name: str | None) -> str:
         """The page of a search, which takes some seconds."""
-        query = await self._fetched(query)
-        page: ReportPage = await self._wait(self._limits.reports, self._service.explain, query, name)
-        return page.html
-
-    async def _fetched(self, query: Query) -> Query:
-        """Slow addresses wait for each other; nobody else waits for them."""
-        limiter = self._limits.addresses if any(part.url is not None for part in query.parts) else None
-        return await anyio.to_thread.run_sync(self._service.fetched, query, limiter=limiter)
-
-    async def _wait(self, limiter: CapacityLimiter, work: Callable[..., Any], *arguments: Any) -> Any:
-        with self._metrics.waiting.track_inprogress():
-            return await anyio.to_thread.run_sync(work, *arguments, limiter=limiter)
-
-    @property
-    def _limits(self) -> _Limits:
-        if self._made is None:
-            self._made = _Limits(CapacityLimiter(cores()), CapacityLimiter(FETCHES), CapacityLimiter(REPORTS))
-        return self._made
+        if _is_far(query):
+            query = await self._capacity.addresses.run(self._service.fetched, query)
+        return (await self._capacity.reports.run(self._service.explain, query, name)).html
 
 
-def _add_search(api: FastAPI, service: Service, metrics: Metrics) -> None:
+def _is_far(query: Query) -> bool:
+    return any(part.url is not None for part in query.parts)
+
+
+def _add_search(api: FastAPI, service: Service, metrics: Metrics, capacity: Capacity) -> None:
     forms = APIRouter(route_class=FormRoute)
-    line = _Line(service, metrics)
+    line = _Line(service, metrics, capacity)
 
     @forms.post("/search", tags=["search"], response_model_exclude_none=True)
     async def search(query: Asked, name: FormIn = None) -> SearchResponse:
@@ -313,7 +298,9 @@ def _add_collections(api: FastAPI, service: Service, metrics: Metrics) -> None:
         return {"examples": service.examples(n, page, name)}
 
 
-def _handle_errors(api: FastAPI, service: Service) -> None:
+def handle_errors(api: FastAPI, service: Service) -> None:
+    """Answer what is raised in the one shape of errors."""
+
     @api.exception_handler(LookalikeError)
     def known(request: Request, error: LookalikeError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
@@ -321,7 +308,10 @@ def _handle_errors(api: FastAPI, service: Service) -> None:
             status = 200
         # Whoever may look through this machine's folders typed the path that is wrong.
         is_own = isinstance(error, InputError) and has_powers(request.scope)
-        return _error(status, type(error).__name__, str(error) if is_own else service.told(error))
+        answer = _error(status, type(error).__name__, str(error) if is_own else service.told(error))
+        if isinstance(error, ServerBusyError):
+            answer.headers["Retry-After"] = str(error.retry_after)
+        return answer
 
     @api.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

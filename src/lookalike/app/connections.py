@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import socket
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lookalike.app.capacity import busy_body
+from lookalike.app.guard import HEADERS, error_body
 
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "patient_protocol"]
 
@@ -15,15 +21,50 @@ HEAD_SECONDS = 15.0
 MAX_CONNECTIONS = 400
 """More are answered with 503; a page keeps about two open, and systems allow a process 1,024 files or fewer."""
 
+SPARE_CONNECTIONS = 100
+"""So many more are answered at all; what comes then is closed."""
+
+
+async def _busy(scope: Any, receive: Any, send: Any) -> None:
+    body = busy_body("the server is busy: it has as many connections as it takes; try again soon")
+    headers = [*HEADERS.items(), (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"retry-after", b"2"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _lines() -> list[bytes]:
+    headers = {**HEADERS, b"content-type": b"application/json", b"connection": b"close"}
+    return [name + b": " + value for name, value in headers.items()]
+
+
+def _send_at_once(transport: asyncio.BaseTransport) -> None:
+    """Do not let the system hold back the last piece of an answer until the first is acknowledged, about 40 ms.
+
+    asyncio does this only for sockets that were made with TCP as their protocol, and a listening socket is made with 0.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):  # gone already
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
 
 def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
     """uvicorn's HTTP/1.1 over h11, which takes heads of 64 KiB at most, with an end to waiting for them."""
+
+    most = MAX_CONNECTIONS
 
     class Patient(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            _send_at_once(transport)
+            if len(self.connections) > most:
+                self.app = _busy
+            if len(self.connections) > most + SPARE_CONNECTIONS:
+                transport.abort()
+                return
             self._watch()
 
         def data_received(self, data: bytes) -> None:
@@ -37,6 +78,13 @@ def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self._forget()
             super().connection_lost(exc)
+
+        def send_400_response(self, msg: str) -> None:
+            """What is no HTTP gets an answer in our form too."""
+            body = json.dumps(error_body("BadRequest", msg)).encode()
+            head = [b"HTTP/1.1 400 Bad Request", b"content-length: %d" % len(body), *_lines(), b"", body]
+            self.transport.write(b"\r\n".join(head))
+            self.transport.close()
 
         def _is_waiting(self) -> bool:
             cycle: Any = self.cycle

@@ -6,7 +6,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lookalike.app import jobs
 from lookalike.app.jobs import Job
 from lookalike.app.service import Service, describe
 from lookalike.collection import AddReport, Collection, Progress, home
-from lookalike.collection.duplicates import SAME, Copy, Decision
+from lookalike.collection.duplicates import Copy, Decision, Group
 from lookalike.collection.queries import absolute
 from lookalike.collection.records import Skipped, printable
 from lookalike.data.walk import SUFFIXES
@@ -201,12 +201,8 @@ def _folder(text: str) -> Path:
     raise InputError(f"folder: there is no folder {shown!r} on this machine; check the path")
 
 
-def duplicate_groups(
-    service: Service, name: str | None, similarity: float = SAME, offset: int = 0, limit: int = 20, ignored: bool = True
-) -> dict[str, Any]:
+def duplicate_groups(groups: Sequence[Group], offset: int = 0, limit: int = 20, ignored: bool = True) -> dict[str, Any]:
     """A page of the groups of the same picture, largest first; `ignored` ones only if they are asked for."""
-    with service.comparing:  # one at a time: the next page, or the next person, is given what was found
-        groups = service.collection(name).duplicates(similarity)
     open_ones = [group for group in groups if not group.ignored]
     shown = groups if ignored else open_ones
     return {

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Request
 from fastapi import Query as Parameter
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from lookalike.app import keeping
-from lookalike.app.forms import ID_LIMIT, FilledRoute
+from lookalike.app.capacity import Capacity
+from lookalike.app.comparing import Comparing, Comparisons, StoppedComparing
+from lookalike.app.forms import ID_LIMIT
 from lookalike.app.schemas import (
     Collections,
     Decided,
@@ -40,8 +43,9 @@ NO_SECRET: Final = (
 )
 
 
-def add_keeping(api: FastAPI, service: Service) -> None:
+def add_keeping(api: FastAPI, service: Service, capacity: Capacity) -> None:
     """Add them to the API."""
+    comparisons = service.comparisons = Comparisons(capacity.comparisons)
 
     def on_this_machine(request: Request) -> None:
         if not service.local:
@@ -53,7 +57,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         if service.local and not has_powers(request.scope):
             raise HTTPException(403, NO_SECRET)
 
-    local = APIRouter(route_class=FilledRoute, dependencies=[Depends(on_this_machine)], tags=["collections"])
+    local = APIRouter(dependencies=[Depends(on_this_machine)], tags=["collections"], route_class=capacity.route_class())
 
     @local.get("/folders", response_model=Folders)
     def folders(path: Annotated[str, Parameter(max_length=4096)] = "") -> dict[str, Any]:
@@ -103,8 +107,13 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         """The files of a collection's folders that were passed over, by the reason."""
         return keeping.skipped(service, name)
 
-    @api.get("/duplicates", tags=["collections"], response_model=Duplicates)
-    def duplicates(
+    @api.get(
+        "/duplicates",
+        tags=["collections"],
+        response_model=Duplicates,
+        responses={202: {"model": Comparing, "description": "Not done yet: ask again."}},
+    )
+    async def duplicates(
         name: In = None,
         similarity: Annotated[
             float, Parameter(ge=1, le=100, description="How like another one a picture has to be.")
@@ -112,12 +121,25 @@ def add_keeping(api: FastAPI, service: Service) -> None:
         offset: Annotated[int, Parameter(ge=0, le=ID_LIMIT)] = 0,
         limit: Annotated[int, Parameter(ge=1, le=200)] = 20,
         ignored: Annotated[bool, Parameter(description="Groups that were ignored, too.")] = True,
-    ) -> dict[str, Any]:
-        """A page of the groups of the same picture, largest first."""
-        return keeping.duplicate_groups(service, name, similarity, offset, limit, ignored)
+    ) -> Any:
+        """A page of the groups of the same picture, largest first; 202 and how far it is while that takes long."""
+        collection = await capacity.lookups.run(service.collection, name)
+        groups = await comparisons.groups(collection, similarity)
+        if isinstance(groups, Comparing):
+            return JSONResponse(groups.model_dump(), 202, headers={"Retry-After": "1"})
+        return await capacity.lookups.run(keeping.duplicate_groups, groups, offset, limit, ignored)
+
+    @api.delete("/duplicates", tags=["collections"], response_model=StoppedComparing)
+    async def stop_comparing(
+        name: In = None,
+        similarity: Annotated[float | None, Parameter(ge=1, le=100, description="Only the comparison with it.")] = None,
+    ) -> StoppedComparing:
+        """Stop comparing the pictures of a collection, for all who wait for it; nothing is lost."""
+        return StoppedComparing(stopped=comparisons.stop(name or service.default, similarity))
 
     @api.post("/duplicates", tags=["collections"], response_model=Marked, dependencies=[Depends(may_change)])
-    def decide(decided: Decided, name: In = None) -> dict[str, Any]:
+    async def decide(decided: Decided, name: In = None) -> dict[str, Any]:
         """Remember what was decided about pictures of a group."""
-        keeping.mark(service, name, decided.ids, decided.decision)
+        await capacity.lookups.run(keeping.mark, service, name, decided.ids, decided.decision)
+        comparisons.forget_done(name or service.default)
         return {"marked": len(decided.ids)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import threading
 from collections import OrderedDict
@@ -10,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from lookalike.errors import IdError
 
-__all__ = ["Bounded", "QueryPictures"]
+__all__ = ["Bounded", "QueryPictures", "return_memory"]
 
 T = TypeVar("T")
 MAX_BYTES: Final = 128_000_000
@@ -55,6 +56,10 @@ class QueryPictures:
         self._pictures.put(tag, image)
         return tag
 
+    def find(self, tag: str) -> bytes | None:
+        """The picture, if it is still here."""
+        return self._pictures.get(tag)
+
     def get(self, tag: str) -> bytes:
         """The picture.
 
@@ -63,7 +68,19 @@ class QueryPictures:
         IdError
             If it was never here, or is forgotten.
         """
-        image = self._pictures.get(tag)
+        image = self.find(tag)
         if image is None:
             raise IdError("the server no longer has the picture of this search; give it again")
         return image
+
+
+def return_memory() -> bool:
+    """Give memory that is free, but still held by the C library, back to the system; False where it has no such call.
+
+    Threads that decode many pictures at once leave arenas full of holes, which glibc keeps: several times what is in use.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return False
+    return bool(trim(0))

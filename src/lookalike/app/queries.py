@@ -64,14 +64,14 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing to search with: exactly one of the first five.
+    """One thing to search with: exactly one of the first five, but for a picture with its tag.
 
     Attributes
     ----------
     image : bytes or None
         A picture file's contents.
     kept : str or None
-        The tag of a picture that the server has seen and still has.
+        The tag of a picture that the server has seen; once a search has begun, its bytes are in `image` too.
     url : str or None
     id : int or None
         A picture of the collection, or of the one named `source`.

@@ -6,10 +6,8 @@ import contextlib
 import errno
 import importlib.util
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from lookalike.app.service import Service
+    from lookalike.app.uploads import Uploads
 
 __all__ = ["DEFAULT_PORT", "AppServer", "create_app", "serve"]
 
@@ -162,6 +161,7 @@ class AppServer:
         self._host, self._port = host, port
         self._cleanup = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -173,6 +173,7 @@ class AppServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._cleanup.close()
+        self._ended.set()
 
     def run(self) -> None:
         """Answer requests until Ctrl-C."""
@@ -180,9 +181,11 @@ class AppServer:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
+        from lookalike.app.attempts import Attempts
         from lookalike.app.guard import Guard, is_loopback
         from lookalike.app.secret import PARAMETER, Secret
         from lookalike.app.service import Service
+        from lookalike.app.uploads import Uploads
 
         Guard(_nothing, port=0, **self._options)  # says what is wrong before anything is opened
         local = is_loopback(self._host) and not self._options["trusted_hosts"]
@@ -195,8 +198,11 @@ class AppServer:
         self.token = secret and secret.token
         self.address = f"{self.url}?{PARAMETER}={secret.token}" if secret else self.url
         self.opening = f"{self.url}?{PARAMETER}={secret.ticket}" if secret else self.url
-        stack.enter_context(_gradio_folder())
-        app = Guard(create_app(service, simple=self._simple), port=port, secret=secret, **self._options)
+        folder = stack.enter_context(_gradio_folder())
+        uploads = Uploads(folder / "uploads")
+        stack.enter_context(uploads.swept())
+        guarded = Guard(create_app(service, uploads, simple=self._simple), port=port, secret=secret, **self._options)
+        app = Attempts(guarded)
         started = threading.Event()
 
         def ready() -> None:
@@ -204,7 +210,7 @@ class AppServer:
             if self._on_ready is not None:
                 self._on_ready(self.address)
 
-        self._server = _uvicorn(app, ready, self._patience)
+        self._server = _uvicorn(app, ready, self._patience, self._ended)
         warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)
         warming.start()
         stack.callback(warming.join)
@@ -221,18 +227,23 @@ class AppServer:
             self._thread.join()
 
 
-def create_app(service: Service, *, simple: bool = False) -> Any:
+def create_app(service: Service, uploads: Uploads, *, simple: bool = False) -> Any:
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
-    from lookalike.app.api import create_api
+    from lookalike.app.api import create_api, handle_errors
+    from lookalike.app.capacity import Capacity
     from lookalike.app.mount import mount_page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.mount("/api", create_api(service))
+    handle_errors(app, service)
+    capacity = Capacity()
+    app.mount("/api", create_api(service, capacity))
     app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
-    return mount_page(app, service, simple=simple)
+    mounted = mount_page(app, service, uploads, capacity, simple=simple)
+    mounted.add_middleware(capacity.held.around)
+    return mounted
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -272,10 +283,11 @@ def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvicorn.Server:
+def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None, ended: threading.Event) -> uvicorn.Server:
     import uvicorn
 
-    from lookalike.app.connections import HEAD_SECONDS, MAX_CONNECTIONS, patient_protocol
+    from lookalike.app.connections import HEAD_SECONDS, patient_protocol
+    from lookalike.app.ending import end_in_any_case
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -297,6 +309,8 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvi
                     signal.signal(number, handler)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if not self.should_exit:
+                end_in_any_case(ended)
             self.should_exit = True
 
     config = uvicorn.Config(
@@ -307,27 +321,28 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None) -> uvi
         proxy_headers=False,  # nobody's word is taken for where a request comes from
         ws="none",
         http=patient_protocol(HEAD_SECONDS if patience is None else patience),
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,  # open pages keep a stream each
     )
     return Server(config)
 
 
 @contextlib.contextmanager
-def _gradio_folder() -> Iterator[None]:
-    """Keep what gradio stores in a folder of this process, gone when the server stops, and its telemetry off."""
-    folder = tempfile.mkdtemp(prefix="lookalike-app-")
-    wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
-            del os.environ["GRADIO_TEMP_DIR"]
-            if before is not None and Path(before).is_dir():
-                os.environ["GRADIO_TEMP_DIR"] = before
-        shutil.rmtree(folder, ignore_errors=True)
+def _gradio_folder() -> Iterator[Path]:
+    """Keep what gradio stores in a folder of this run, gone when the server stops, and its telemetry off."""
+    from lookalike.app.uploads import run_folder
+
+    with run_folder() as path:
+        folder = str(path)
+        wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ.update(wanted)
+        try:
+            yield path
+        finally:
+            if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
+                del os.environ["GRADIO_TEMP_DIR"]
+                if before is not None and Path(before).is_dir():
+                    os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def _check_extra() -> None:

@@ -31,6 +31,7 @@ from lookalike.errors import CollectionNotFoundError, InputError, LookalikeError
 from lookalike.features import workers
 
 if TYPE_CHECKING:
+    from lookalike.app.comparing import Comparisons
     from lookalike.viz.report import Page
 
 __all__ = ["MAX_K", "Answer", "Picture", "Query", "Service", "describe"]
@@ -56,7 +57,8 @@ class Service:
         self.local = local
         self._decoding = contextlib.ExitStack()
         self._guard = threading.Lock()
-        self.comparing = threading.Lock()
+        self._opening = [threading.Lock() for _ in range(8)]
+        self.comparisons: Comparisons | None = None
         collection = Collection.open(Path(default))
         self.default = collection.name
         self._open: dict[str, Collection] = {self.default: collection}
@@ -68,6 +70,8 @@ class Service:
 
     def close(self) -> None:
         """Stop what runs in the background and close every collection that was opened."""
+        if self.comparisons is not None:
+            self.comparisons.close()
         self._decoding.close()
         self.jobs.close()
         with self._guard:
@@ -107,10 +111,23 @@ class Service:
             If there is none; a path is never a name.
         """
         name = self.spelled(name or self.default)
+        known = self._known(name)
+        if known is not None:
+            return known
+        with self._opening_of(name):  # who asks for others, or for an open one, does not wait for this
+            known = self._known(name)
+            if known is None:
+                known = self._opened(name)
+                with self._guard:
+                    self._open[name] = known
+            return known
+
+    def _known(self, name: str) -> Collection | None:
         with self._guard:
-            if name not in self._open:
-                self._open[name] = self._opened(name)
-            return self._open[name]
+            return self._open.get(name)
+
+    def _opening_of(self, name: str) -> threading.Lock:
+        return self._opening[hash(name) % len(self._opening)]
 
     def spelled(self, name: str) -> str:
         """A collection's name as it is on disk: é may be one character there, or two."""
@@ -134,7 +151,7 @@ class Service:
 
     def forget(self, name: str) -> None:
         """Close a collection, so that it can be deleted."""
-        with self._guard:
+        with self._opening_of(name), self._guard:
             collection = self._open.pop(name, None)
         if collection is not None:
             collection.close()
@@ -179,13 +196,18 @@ class Service:
     # --- search ------------------------------------------------------------------------------------------------------
 
     def fetched(self, query: Query) -> Query:
-        """The query with pictures in place of their addresses, and every picture remembered by its tag."""
+        """The query with pictures in place of their addresses, and every picture remembered by its tag.
+
+        The query holds the bytes of its pictures from here on: what is remembered may be forgotten while it waits.
+        """
 
         def known(part: Part) -> Part:
+            if part.kept is not None:
+                return replace(part, image=part.image or self.query_pictures.find(part.kept))
             image = part.image if part.url is None else self._fetch(part.url)
             if image is None:
                 return part
-            return replace(part, url=None, image=None, kept=self.query_pictures.keep(image))
+            return replace(part, url=None, image=image, kept=self.query_pictures.keep(image))
 
         return replace(query, parts=tuple(known(part) for part in query.parts))
 

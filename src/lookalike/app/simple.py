@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from PIL import Image
-
+from lookalike.app.capacity import Capacity
 from lookalike.app.queries import Part, Query
-from lookalike.app.remote import take_as_it_is
+from lookalike.app.remote import AT_ONCE
 from lookalike.app.service import MAX_K, Service
+from lookalike.app.uploads import Uploads
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
@@ -19,27 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["create_simple"]
 
 
-def create_simple(service: Service) -> Interface:
+SHOWN_SECONDS: Final = 60.0  # in which a browser asks for the pictures of an answer
+
+
+def create_simple(service: Service, uploads: Uploads, capacity: Capacity) -> Interface:
     """A picture, a collection and a number go in; the pictures that look most alike come out."""
     import gradio
 
-    def search(picture: str | None, collection: str, k: float) -> list[tuple[Image.Image, str]]:
+    async def search(picture: bytes | None, collection: str, k: float) -> list[tuple[str, str]]:
         if picture is None:
             raise gradio.Error("Give a picture first.", print_exception=False)
         try:
-            answer = service.search(Query((Part(image=Path(picture).read_bytes()),), k=int(k)), collection)
-            return [
-                (
-                    Image.open(io.BytesIO(service.thumbnail(found.hit.id, 320, collection).body)),
-                    f"{found.hit.similarity:.0f}% {found.entry.path.name}",
-                )
-                for found in answer.found
-            ]
+            return await capacity.searches.run(found, Query((Part(image=picture),), k=int(k)), collection)
         except LookalikeError as error:
             raise gradio.Error(service.told(error), print_exception=False) from None
 
+    def found(query: Query, collection: str) -> list[tuple[str, str]]:
+        answer = service.search(query, collection)
+        return [
+            (
+                uploads.keep("result.jpg", service.thumbnail(each.hit.id, 320, collection).body, SHOWN_SECONDS),
+                f"{each.hit.similarity:.0f}% {each.entry.path.name}",
+            )
+            for each in answer.found
+        ]
+
     picture = gradio.Image(type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture")
-    take_as_it_is(picture)
     interface: Any = gradio.Interface(
         search,
         inputs=[
@@ -51,6 +54,6 @@ def create_simple(service: Service) -> Interface:
         title="lookalike",
         analytics_enabled=False,
         flagging_mode="never",
-        delete_cache=(600, 3600),
+        concurrency_limit=AT_ONCE,
     )
     return interface

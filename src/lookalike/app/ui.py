@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gradio import Blocks
     from gradio.themes import Base
 
+    from lookalike.app.capacity import Capacity
+
 __all__ = ["DEFAULT_K", "HEAD", "create_page", "create_theme"]
 
 DEFAULT_K: Final = 12
@@ -141,14 +143,14 @@ import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.
 """
 
 
-def create_page(service: Service) -> Blocks:
+def create_page(service: Service, capacity: Capacity) -> Blocks:
     """The Blocks of the page."""
     import gradio
 
     def part(markup: str, **options: Any) -> None:
         gradio.HTML(markup, apply_default_css=False, **{"js_on_load": None, **options})
 
-    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as page:
+    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True) as page:
         part(HEADER, elem_id="lk-head")
         with gradio.Row(elem_id="lk-body", equal_height=False):
             with gradio.Column(elem_id="lk-side", min_width=0):
@@ -156,7 +158,7 @@ def create_page(service: Service) -> Blocks:
                 part(COLLECTION, elem_id="lk-about")
             with gradio.Column(elem_id="lk-main", min_width=0):
                 part(TOOLS + RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START)
-        add_remote_search(service)
+        add_remote_search(service, capacity)
     return page
 
 

@@ -2,7 +2,7 @@
 
 import { ApiError, thumbnailUrl } from "./api.js";
 import { el } from "./dom.js";
-import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
+import { alertBox, ask, button, duration, many, openSheet, size } from "./sheet.js";
 
 const PAGE = 10;
 const SHOWN = 12; // copies of a group, until more are asked for
@@ -16,6 +16,9 @@ export function openDuplicates({ collection, searchWith }) {
   const state = { similarity: SAME, offset: 0, ignored: false, turn: 0 };
   const summary = el("p", { class: "lk-lead", role: "status" });
   const groups = el("ol", { class: "lk-groups" });
+  const bar = el("progress", { "aria-label": "Pictures compared" });
+  const pace = el("p", { class: "lk-pace" });
+  const work = el("div", { class: "lk-job lk-comparing", hidden: true }, bar, pace, button("Cancel", cancel));
   const pages = el("nav", { class: "lk-pager", "aria-label": "Pages of groups" });
   const ignored = el("input", { type: "checkbox", id: "lk-ignored", onchange: () => load({ ignored: ignored.checked, offset: 0 }) });
   const ignoredText = el("label", { htmlFor: "lk-ignored" }, "Show ignored");
@@ -48,7 +51,7 @@ export function openDuplicates({ collection, searchWith }) {
     output,
     el("span", { class: "lk-check" }, ignored, ignoredText),
   );
-  sheet.show(`Duplicates in ${collection}`, tools, summary, groups, pages);
+  sheet.show(`Duplicates in ${collection}`, tools, summary, work, groups, pages);
   sayAlike();
 
   const inside = `in=${encodeURIComponent(collection)}`;
@@ -60,8 +63,13 @@ export function openDuplicates({ collection, searchWith }) {
     const waiting = setTimeout(() => (summary.textContent = "Comparing every picture with every other…"), 300);
     try {
       const wanted = `similarity=${state.similarity}&offset=${state.offset}&limit=${PAGE}&ignored=${state.ignored}`;
-      const answer = await ask(`duplicates?${inside}&${wanted}`);
-      if (mine !== state.turn || !groups.isConnected) return;
+      let answer = null;
+      do {
+        // What takes long is answered with how far it is; the next question waits for the rest.
+        if (answer) drawWork(answer);
+        answer = await ask(`duplicates?${inside}&${wanted}`);
+        if (mine !== state.turn || !groups.isConnected) return;
+      } while (!answer.groups);
       clearTimeout(waiting);
       if (!answer.groups.length && state.offset) return void load({ offset: Math.max(0, state.offset - PAGE) });
       draw(answer);
@@ -70,7 +78,38 @@ export function openDuplicates({ collection, searchWith }) {
       if (!(error instanceof ApiError)) throw error;
       if (mine === state.turn) tell(error);
     } finally {
-      if (mine === state.turn) groups.removeAttribute("aria-busy");
+      if (mine === state.turn) {
+        groups.removeAttribute("aria-busy");
+        work.hidden = true;
+      }
+    }
+  }
+
+  function drawWork({ state: stage, progress }) {
+    const { done = 0, total = 0, seconds_left: left = null } = progress ?? {};
+    if (total) Object.assign(bar, { max: total, value: done });
+    else bar.removeAttribute("value");
+    const facts = [
+      stage === "waiting" ? "Another comparison comes first" : null,
+      total ? `${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : null,
+      left !== null && total > done ? `about ${duration(left)} left` : null,
+    ];
+    pace.textContent = facts.filter(Boolean).join(" · ") || "\u00a0";
+    groups.replaceChildren();
+    pages.replaceChildren();
+    work.hidden = false;
+  }
+
+  async function cancel() {
+    state.turn += 1; // whatever is still answered is of no interest
+    work.hidden = true;
+    groups.removeAttribute("aria-busy");
+    summary.textContent = "Cancelled. Move the slider to compare again.";
+    sheet.heading.focus();
+    try {
+      await ask(`duplicates?${inside}&similarity=${state.similarity}`, { method: "DELETE" });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error; // it ends by itself, since nobody asks about it
     }
   }
 
