@@ -46,6 +46,21 @@ def test_verify(lookalike: Command, pictures: Path) -> None:
     assert lookalike("verify", "--json").json["problems"]
 
 
+def test_what_only_reads_needs_no_home_to_write_to(indexed: Indexed, tmp_path: Path) -> None:
+    collection = next((indexed.lookalike.home / "collections").iterdir())
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = Command(tmp_path / "file" / "home")  # no folder can be made there, by nobody
+    picture = indexed.pictures / "photos/fish"
+    query = sorted(picture.iterdir())[0]
+    asked = nowhere("search", query, "-k", "1", "--json", "--in", str(collection))
+    assert [Path(hit["path"]).name for hit in asked.json] == [query.name]
+    assert nowhere("status", "--json", "--in", str(collection)).json["pictures"] == 24
+    assert nowhere("verify", "--json", "--in", str(collection)).json == {"problems": []}
+    assert nowhere("eval", "--json", "--in", str(collection)).code == 0
+    assert nowhere("explain", query, "--json", "--in", str(collection)).code == 0
+    nowhere("status").failed_with("no collection was used yet", "--in")
+
+
 def test_remove(lookalike: Command, pictures: Path) -> None:
     lookalike("index", pictures, "--in", "mine")
     fish = sorted((pictures / "photos/fish").iterdir())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.collection.catalog import get_meta
+from lookalike.collection.catalog import Version, read_version
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
@@ -97,7 +97,15 @@ class LoadedIndex:
             self._index = load_index(self._path, mmap=self._path.stat().st_size > MAPPED)
         except FileNotFoundError:
             raise
-        except (FormatError, OSError) as error:
+        except OSError as error:  # tried again at the next search
+            warnings.warn(
+                f"the index file {self._path.name} cannot be read now, so search is exact and slower "
+                f"({error.strerror or error})",
+                LookalikeWarning,
+                stacklevel=2,
+            )
+            return
+        except FormatError as error:
             warnings.warn(
                 f"the index file {self._path.name} is damaged, so search is exact and slower; "
                 f"the next `lookalike index` makes a new one ({error})",
@@ -123,7 +131,7 @@ class Snapshot:
 
     def __init__(
         self,
-        changes: int,
+        version: Version,
         card: ModelCard,
         store: FeatureStore,
         pairs: IdArray,
@@ -131,7 +139,7 @@ class Snapshot:
         transform: tuple[str, Transform] | None = None,
     ) -> None:
         readable = store.holds(pairs[:, 1])
-        self.changes = changes
+        self.version = version
         self.card = card
         self.store = store
         self.transform = transform  # with its SHA-256
@@ -323,7 +331,7 @@ def load_snapshot(
     With `strict`, a file that is not there is an error (the caller's view may be old, and the file deleted since);
     without, its pictures are hidden, with a warning.
     """
-    changes = int(get_meta(connection, "changes") or 0)
+    version = read_version(connection)
     card = read_card(connection)
     known = read_transform(connection, folder, previous.transform if previous is not None else None)
     transform = None if known is None else known[1]
@@ -344,7 +352,7 @@ def load_snapshot(
     if generation is not None and generation.file is not None:
         before = previous.loaded if previous is not None else None
         loaded = before if before is not None and before.generation == generation else LoadedIndex(folder, generation)
-    snapshot = Snapshot(changes, card, store, pairs, loaded, known)
+    snapshot = Snapshot(version, card, store, pairs, loaded, known)
     if snapshot.hidden:
         warnings.warn(
             f"{snapshot.hidden:,} pictures are hidden, because their features on disk are damaged; "
