@@ -44,6 +44,8 @@ def test_verify(lookalike: Command, pictures: Path) -> None:
     assert outcome.code == 1
     assert segment.name in outcome.out
     assert lookalike("verify", "--json").json["problems"]
+    assert lookalike("verify", "--repair", "--json").json == {"problems": []}
+    assert lookalike("verify").code == 0
 
 
 def test_what_only_reads_needs_no_home_to_write_to(indexed: Indexed, tmp_path: Path) -> None:

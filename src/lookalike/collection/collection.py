@@ -736,6 +736,28 @@ class Collection:
         with self._writer() as writer:
             writer.compact()
 
+    def repair(self, progress: Callable[[Progress], None] | None = None) -> list[str]:
+        """Mend what `verify` finds: read again just the pictures that are hurt, and make a damaged index anew.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+
+        Returns
+        -------
+        left : list of str
+            What is still wrong or cannot be mended, one line each.
+
+        Raises
+        ------
+        CollectionLockedError, ReadOnlyError
+            If somebody else is writing, or nothing can be written.
+        """
+        with self._writer() as writer:
+            left = writer.repair(progress)
+        return left + self.verify()
+
     @contextlib.contextmanager
     def _writer(self) -> Iterator[Writer]:
         with self._lock.held(), self._catalog.write() as connection:

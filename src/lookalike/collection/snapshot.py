@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.collection.catalog import Version, read_version
+from lookalike.collection.catalog import Version, as_number, read_version
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
-from lookalike.errors import FormatError, LookalikeWarning
+from lookalike.errors import CollectionError, FormatError, LookalikeWarning
 from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_gene
 
 INDEX_FOLDER = "index"
 MAPPED = 64 << 20  # bytes of an index file from which on it is mapped
+MOST_ROWS = 2**40
 FEW = 1024  # so many vectors are compared one by one sooner than an index finds them among others
 
 
@@ -64,7 +65,14 @@ def read_generation(connection: sqlite3.Connection) -> Generation | None:
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """All segments, in the order of their features."""
     rows = connection.execute("SELECT id, file, first, rows, sha256 FROM segments ORDER BY first")
-    return [Segment(*row) for row in rows]
+    return [_segment(*row) for row in rows]
+
+
+def _segment(id: int, file: str, first: object, rows: object, sha256: str) -> Segment:
+    first, rows = as_number(first, "segments.first"), as_number(rows, "segments.rows", MOST_ROWS)
+    if rows == 0:
+        raise CollectionError("the catalogue is damaged: it has a segment of no rows")
+    return Segment(id, Path(str(file)).name, first, rows, str(sha256))
 
 
 class LoadedIndex:
