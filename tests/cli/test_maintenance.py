@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lookalike.collection import Collection
 from tests.cli.conftest import Command, Indexed, Outcome
 
 
@@ -52,8 +53,8 @@ def test_what_only_reads_needs_no_home_to_write_to(indexed: Indexed, tmp_path: P
     collection = next((indexed.lookalike.home / "collections").iterdir())
     (tmp_path / "file").write_bytes(b"")
     nowhere = Command(tmp_path / "file" / "home")  # no folder can be made there, by nobody
-    picture = indexed.pictures / "photos/fish"
-    query = sorted(picture.iterdir())[0]
+    with Collection.open(collection) as opened:
+        query = opened.entries(limit=1)[0].path
     asked = nowhere("search", query, "-k", "1", "--json", "--in", str(collection))
     assert [Path(hit["path"]).name for hit in asked.json] == [query.name]
     assert nowhere("status", "--json", "--in", str(collection)).json["pictures"] == 24
