@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lookalike.collection import Collection
 from tests.cli.conftest import Command, Indexed, Outcome
 
 
@@ -44,6 +45,23 @@ def test_verify(lookalike: Command, pictures: Path) -> None:
     assert outcome.code == 1
     assert segment.name in outcome.out
     assert lookalike("verify", "--json").json["problems"]
+    assert lookalike("verify", "--repair", "--json").json == {"problems": []}
+    assert lookalike("verify").code == 0
+
+
+def test_what_only_reads_needs_no_home_to_write_to(indexed: Indexed, tmp_path: Path) -> None:
+    collection = next((indexed.lookalike.home / "collections").iterdir())
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = Command(tmp_path / "file" / "home")  # no folder can be made there, by nobody
+    with Collection.open(collection) as opened:
+        query = opened.entries(limit=1)[0].path
+    asked = nowhere("search", query, "-k", "1", "--json", "--in", str(collection))
+    assert [Path(hit["path"]).name for hit in asked.json] == [query.name]
+    assert nowhere("status", "--json", "--in", str(collection)).json["pictures"] == 24
+    assert nowhere("verify", "--json", "--in", str(collection)).json == {"problems": []}
+    assert nowhere("eval", "--json", "--in", str(collection)).code == 0
+    assert nowhere("explain", query, "--json", "--in", str(collection)).code == 0
+    nowhere("status").failed_with("no collection was used yet", "--in")
 
 
 def test_remove(lookalike: Command, pictures: Path) -> None:

@@ -224,13 +224,19 @@ def status(into: In = None, json: Json = False) -> None:
 
 
 @app.command()
-def verify(into: In = None, json: Json = False) -> None:
+def verify(
+    into: In = None,
+    json: Json = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Read again just what is hurt, and say what cannot be mended.")
+    ] = False,
+) -> None:
     """Check a collection's files against their checksums.
 
     Exits with 1 if something is wrong.
     """
     with open_collection(into) as collection:
-        problems = collection.verify()
+        problems = collection.repair() if repair else collection.verify()
         if json:
             emit_json({"problems": problems})
         else:

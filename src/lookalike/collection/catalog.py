@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,20 @@ from lookalike.collection.schema import (
 )
 from lookalike.errors import CollectionError, CollectionLockedError
 
-__all__ = ["CATALOG", "Catalog", "bump", "check_folder", "create_catalog", "get_meta", "set_meta", "transaction"]
+__all__ = [
+    "CATALOG",
+    "Catalog",
+    "Version",
+    "as_number",
+    "bump",
+    "check_folder",
+    "create_catalog",
+    "get_meta",
+    "meta_number",
+    "read_version",
+    "set_meta",
+    "transaction",
+]
 
 
 def create_catalog(folder: Path, meta: dict[str, str]) -> None:
@@ -168,6 +183,54 @@ def set_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Which collection a catalogue is of, and which of its states it holds."""
+
+    collection: str
+    """The collection's UUID; the time it was made at, where it has none yet."""
+
+    changes: int
+    state: str
+    """Random, new with each change: a catalogue that was put back from a copy may count to the same number again."""
+
+
+def read_version(connection: sqlite3.Connection) -> Version:
+    """The state that this connection's transaction sees.
+
+    Raises
+    ------
+    CollectionError
+        If what the catalogue says of it cannot be.
+    """
+    found = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('uuid', 'created', 'changes', 'state')"))
+    changes = as_number(found.get("changes", 0), "meta.changes")
+    return Version(str(found.get("uuid") or found.get("created")), changes, str(found.get("state")))
+
+
+def as_number(value: object, name: str, most: int = 2**62) -> int:
+    """A whole number that the catalogue holds, from 0.
+
+    Raises
+    ------
+    CollectionError
+        If it is something else: the catalogue is damaged.
+    """
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise CollectionError(
+            f"the catalogue is damaged: expected a whole number from 0 as {name}, got {text[:50]!r}; "
+            "`lookalike verify --repair` mends what can be mended"
+        )
+    return int(text)
+
+
+def meta_number(connection: sqlite3.Connection, key: str) -> int:
+    """A whole number of the collection as a whole; 0 where it is not there."""
+    return as_number(get_meta(connection, key) or 0, f"meta.{key}")
+
+
 def bump(connection: sqlite3.Connection) -> None:
     """Count a change that readers must notice."""
-    connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'changes'")
+    set_meta(connection, "changes", meta_number(connection, "changes") + 1)
+    set_meta(connection, "state", secrets.token_hex(8))

@@ -18,7 +18,7 @@ import numpy as np
 from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_ids, check_vectors, unit_rows
 from lookalike.collection import entries as listing
-from lookalike.collection.catalog import CATALOG, Catalog, create_catalog, get_meta
+from lookalike.collection.catalog import CATALOG, Catalog, Version, create_catalog, read_version
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
 from lookalike.collection.filters import Filter, matching_ids
 from lookalike.collection.finding import Found, Wanted, find, folded
@@ -32,7 +32,7 @@ from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
 from lookalike.collection.why import Met, how_met
 from lookalike.collection.writer import Writer
-from lookalike.errors import CollectionError, IdError
+from lookalike.errors import CollectionError, CollectionUnavailableError, IdError
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 
 if TYPE_CHECKING:
@@ -207,12 +207,14 @@ class Collection:
         with self._view() as (connection, snapshot):
             resolver = Resolver(connection, snapshot.card, snapshot.store)
             resolver.collect(query)
+            made_with = snapshot.version
         xq = resolver.vector()
         embedded = time.perf_counter()
         with self._view() as (connection, snapshot):
-            if snapshot.store.d != len(xq) or snapshot.store.transform is not resolver.transform:
+            is_same = snapshot.version.collection == made_with.collection  # else it was made again
+            if not is_same or snapshot.store.d != len(xq) or snapshot.store.transform is not resolver.transform:
                 raise CollectionError(
-                    f"{self._path}: the collection's model or transform changed meanwhile; search again"
+                    f"{self._path}: the collection, its model or its transform changed meanwhile; search again"
                 )
             mask = snapshot.select(allowed)
             ids, distances = snapshot.rank(xq, k, mask=mask, exclude=resolver.exclude, exact=exact)
@@ -419,28 +421,32 @@ class Collection:
         while True:
             with contextlib.ExitStack() as attempt:
                 connection = attempt.enter_context(self._catalog.read())
-                changes = int(get_meta(connection, "changes") or 0)
+                version = read_version(connection)
                 try:
                     # A writer may just have replaced a file that this view names: look again, and only when nothing
                     # has changed since is the file really gone.
-                    snapshot = self._current(connection, changes, strict=changes != seen)
+                    snapshot = self._current(connection, version, strict=version != seen)
                 except FileNotFoundError:
-                    seen = changes
+                    seen = version
                     continue
+                except OSError as error:
+                    raise CollectionUnavailableError(
+                        f"{self._path} cannot be read now: {error.strerror or error}; try again"
+                    ) from error
                 stack.push(attempt.pop_all())
                 return connection, snapshot
 
-    def _current(self, connection: sqlite3.Connection, changes: int, *, strict: bool) -> Snapshot:
+    def _current(self, connection: sqlite3.Connection, version: Version, *, strict: bool) -> Snapshot:
         latest = self._snapshot
-        if latest is not None and latest.changes == changes:
+        if latest is not None and latest.version == version:
             return latest
         with self._loading:
             latest = self._snapshot
-            if latest is not None and latest.changes == changes:
+            if latest is not None and latest.version == version:
                 return latest
-            snapshot = load_snapshot(connection, self._path, latest, strict=strict)
-            if latest is None or latest.changes < changes:
-                self._snapshot = snapshot
+            same = latest is not None and latest.version.collection == version.collection  # else it was made again
+            snapshot = load_snapshot(connection, self._path, latest if same else None, strict=strict)
+            self._snapshot = snapshot
             return snapshot
 
     # --- contents ----------------------------------------------------------------------------------------------------
@@ -740,6 +746,28 @@ class Collection:
         """Give back the disk space of removed pictures, and train the index anew."""
         with self._writer() as writer:
             writer.compact()
+
+    def repair(self, progress: Callable[[Progress], None] | None = None) -> list[str]:
+        """Mend what `verify` finds: read again just the pictures that are hurt, and make a damaged index anew.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with a `Progress` a few times per second.
+
+        Returns
+        -------
+        left : list of str
+            What is still wrong or cannot be mended, one line each.
+
+        Raises
+        ------
+        CollectionLockedError, ReadOnlyError
+            If somebody else is writing, or nothing can be written.
+        """
+        with self._writer() as writer:
+            left = writer.repair(progress)
+        return left + self.verify()
 
     @contextlib.contextmanager
     def _writer(self) -> Iterator[Writer]:

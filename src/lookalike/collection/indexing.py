@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike._typing import IdArray
-from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
+from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
 from lookalike.collection.models import read_card
 from lookalike.collection.pace import Pace
 from lookalike.collection.segments import FeatureStore
 from lookalike.collection.snapshot import INDEX_FOLDER, Generation, read_generation, read_segments
 from lookalike.collection.transforms import read_transform
 from lookalike.collection.tune import Measured, Spec, choose_nprobe, choose_spec
-from lookalike.errors import FormatError, LookalikeWarning
+from lookalike.errors import CollectionUnavailableError, FormatError, LookalikeWarning
 
 if TYPE_CHECKING:
     from lookalike.index.ivfpq import IVFPQIndex
@@ -84,8 +84,12 @@ def check_index_file(folder: Path, generation: Generation) -> str | None:
     try:
         with (folder / INDEX_FOLDER / generation.file).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    except FileNotFoundError as error:
         return f"{generation.file}: {error.strerror or error}"
+    except OSError as error:
+        raise CollectionUnavailableError(
+            f"{folder / INDEX_FOLDER / generation.file} cannot be read now: {error.strerror or error}; try again"
+        ) from None
     return None if digest == generation.sha256 else f"{generation.file}: the checksum is not the one recorded"
 
 
@@ -106,7 +110,7 @@ def _extend(
         return False
     try:
         index = load_index(folder / INDEX_FOLDER / generation.file)
-    except (FormatError, OSError):
+    except (FormatError, FileNotFoundError):
         return False
     if not isinstance(index, IVFPQIndex):
         return False
@@ -169,7 +173,7 @@ def _add(index: IVFPQIndex, store: FeatureStore, ids: IdArray, pace: Pace) -> No
 def _save(
     connection: sqlite3.Connection, folder: Path, index: IVFPQIndex, spec: str, measured: Measured, trained: int
 ) -> None:
-    number = int(get_meta(connection, "next_file") or 0)
+    number = meta_number(connection, "next_file")
     file = f"{number:06d}.lka"
     path = folder / INDEX_FOLDER / file
     index.save(path)

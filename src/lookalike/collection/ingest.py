@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from lookalike._typing import Array
-from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
+from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
 from lookalike.collection.elsewhere import Places, is_gone
 from lookalike.collection.entries import encode_label
 from lookalike.collection.pace import Pace
 from lookalike.collection.scan import Scan, Scope, clean_text, reader_version
 from lookalike.collection.segments import FOLDER, write_segment
+from lookalike.collection.upkeep import merge_recent
 from lookalike.data.stamp import Stamp
 from lookalike.errors import ImageError, UnreadableNowError
 
@@ -307,6 +308,7 @@ class Ingest:
                 removed = sum(self._write_failure(failed) for failed in batch.failed)
                 bump(self.connection)
             self._batch = Batch()
+            merge_recent(self.connection, self.folder)
             self._committed = time.monotonic()
             for name in ("new", "changed", "unchanged", "moved"):
                 setattr(self, name, getattr(self, name) + counts.count(name))
@@ -419,11 +421,11 @@ class Ingest:
 
 def append_features(connection: sqlite3.Connection, folder: Path, features: list[Feature]) -> range:
     """Write features to a new segment and name it in the catalogue; their ids. The caller commits."""
-    first = int(get_meta(connection, "next_feature") or 0)
+    first = meta_number(connection, "next_feature")
     ids = range(first, first + len(features))
     if not features:
         return ids
-    number = int(get_meta(connection, "next_file") or 0)
+    number = meta_number(connection, "next_file")
     file = f"{number:06d}.safetensors"
     rows = np.stack([feature.row for feature in features])
     sha256 = write_segment(folder / FOLDER / file, [rows], *rows.shape)

@@ -9,27 +9,29 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
 from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import unit_rows
-from lookalike.errors import FormatError
+from lookalike.collection.mapping import map_rows
+from lookalike.errors import CollectionUnavailableError, FormatError
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
 
-__all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "write_segment"]
+__all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "read_segment", "write_segment"]
 
 FOLDER = "features"
 ALIGNMENT = 64
 MAX_HEADER = 4096
 BLOCK = 1 << 20
+READ_UP_TO = 2 << 20  # bytes of a segment: read, and checked at once; a larger one is mapped
 CACHED_ELEMENTS = 16_000_000  # of float32: 64 MB
 CACHED_FROM = 512  # rows asked for at once
 FILLED_AT_ONCE = 8192
@@ -44,6 +46,11 @@ class Segment:
     first: int
     rows: int
     sha256: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells its contents from those of any other: names are given again in a collection that is made again."""
+        return self.file, self.sha256
 
     @property
     def end(self) -> int:
@@ -77,52 +84,101 @@ def _header(rows: int, d: int, sha256: str) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def open_segment(path: Path, rows: int, d: int) -> np.memmap[Any, Any]:
+def open_segment(path: Path, rows: int, d: int) -> Array:
     """Map the rows of a segment, after checking its header and length against what the catalogue expects.
 
     Raises
     ------
     FormatError
         If the file is not such a segment.
-    FileNotFoundError
-        If it is not there.
+    OSError
+        If it is not there, or cannot be read now.
     """
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= MAX_HEADER:
-            raise FormatError(f"{path.name}: not a feature segment; its header is damaged")
-        text = file.read(length)
-        size = file.seek(0, 2)
+        return map_rows(file, _check_header(file, path.name, rows, d), rows, d)
+
+
+def _check_header(file: BinaryIO, name: str, rows: int, d: int) -> int:
+    """Where the rows begin."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= MAX_HEADER:
+        raise FormatError(f"{name}: not a feature segment; its header is damaged")
+    text = file.read(length)
+    size = file.seek(0, 2)
     try:
         tensor = json.loads(text)["features"]
         shape, dtype = tensor["shape"], tensor["dtype"]
-    except (ValueError, KeyError, TypeError):
-        raise FormatError(f"{path.name}: not a feature segment; its header is damaged") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise FormatError(f"{name}: not a feature segment; its header is damaged") from None
     if dtype != "F16" or shape != [rows, d]:
-        raise FormatError(f"{path.name}: expected F16 of shape [{rows}, {d}], got {dtype} of shape {shape}")
+        raise FormatError(f"{name}: expected F16 of shape [{rows}, {d}], got {dtype} of shape {shape}")
     if size != 8 + length + rows * d * 2:
-        raise FormatError(
-            f"{path.name}: expected {8 + length + rows * d * 2:,} bytes, got {size:,}; it was cut or grew"
-        )
-    return np.memmap(path, dtype="<f2", mode="r", offset=8 + length, shape=(rows, d))
+        raise FormatError(f"{name}: expected {8 + length + rows * d * 2:,} bytes, got {size:,}; it was cut or grew")
+    return 8 + length
+
+
+def read_segment(folder: Path, segment: Segment, d: int, *, keep: bool = True) -> Array:
+    """All rows of a segment, read and compared with their checksum; none, if they are not to be kept.
+
+    Raises
+    ------
+    FormatError
+        If they are not what was written.
+    FileNotFoundError
+        If the file is gone.
+    CollectionUnavailableError
+        If it cannot be read now.
+    """
+    digest, parts = hashlib.sha256(), []
+    try:
+        with (folder / FOLDER / segment.file).open("rb") as file:
+            file.seek(_check_header(file, segment.file, segment.rows, d))
+            while block := file.read(BLOCK):
+                digest.update(block)
+                if keep:
+                    parts.append(block)
+    except OSError as error:
+        raise _refused(folder, segment, error) from None
+    if digest.hexdigest() != segment.sha256:
+        raise FormatError(f"{segment.file}: the checksum of its {segment.rows:,} rows is not the one recorded")
+    return np.frombuffer(b"".join(parts), "<f2").reshape(-1, d)
+
+
+def _refused(folder: Path, segment: Segment, error: OSError) -> Exception:
+    """A file that is gone, where its folder is there, is lost; anything else may be well again."""
+    if isinstance(error, FileNotFoundError) and (folder / FOLDER).is_dir():
+        return FileNotFoundError(error.errno, error.strerror, segment.file)
+    return CollectionUnavailableError(
+        f"{folder / FOLDER / segment.file} cannot be read now: {error.strerror or error}; "
+        "nothing is known to be wrong with it, so try again"
+    )
 
 
 def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
-    """Read a whole segment; what is wrong with it, or None."""
-    path = folder / FOLDER / segment.file
+    """Read a whole segment; what is wrong with it, or None.
+
+    Raises
+    ------
+    CollectionUnavailableError
+        If it cannot be read now, which says nothing about it.
+    """
     try:
-        rows = open_segment(path, segment.rows, d)
+        read_segment(folder, segment, d, keep=False)
     except FormatError as error:
         return str(error)
-    except OSError as error:
+    except FileNotFoundError as error:
         return f"{segment.file}: {error.strerror or error}"
-    digest = hashlib.sha256()
-    step = max(1, BLOCK // (2 * d))
-    for first in range(0, segment.rows, step):
-        digest.update(np.ascontiguousarray(rows[first : first + step]).data)
-    if digest.hexdigest() != segment.sha256:
-        return f"{segment.file}: the checksum of its {segment.rows:,} rows is not the one recorded"
     return None
+
+
+def _opened(folder: Path, segment: Segment, d: int) -> Array:
+    """The rows of a segment: a small one is read and checked, a large one mapped."""
+    if segment.rows * d * 2 <= READ_UP_TO:
+        return read_segment(folder, segment, d)
+    try:
+        return open_segment(folder / FOLDER / segment.file, segment.rows, d)
+    except OSError as error:
+        raise _refused(folder, segment, error) from None
 
 
 class FeatureStore:
@@ -141,24 +197,27 @@ class FeatureStore:
         *,
         strict: bool = True,
         transform: Transform | None = None,
+        damaged: Collection[tuple[str, str]] = (),
     ) -> None:
         self._stored_d = d
         self.transform = transform
         self.broken: list[str] = []
-        self._maps: dict[str, Array] = {}
+        self._maps: dict[tuple[str, str], Array] = {}
         self._segments: list[Segment] = []
         known = previous._maps if previous is not None else {}
         for segment in sorted(segments, key=lambda segment: segment.first):
             try:
-                rows = known.get(segment.file)
+                if segment.key in damaged:
+                    raise FormatError(f"{segment.file}: the checksum of its rows is not the one recorded")
+                rows = known.get(segment.key)
                 if rows is None:
-                    rows = open_segment(folder / FOLDER / segment.file, segment.rows, d)
-            except (FormatError, OSError) as error:
+                    rows = _opened(folder, segment, d)
+            except (FormatError, FileNotFoundError) as error:
                 if strict and isinstance(error, FileNotFoundError):
                     raise
-                self.broken.append(str(error))
+                self.broken.append(_one_line(error))
                 continue
-            self._maps[segment.file] = rows
+            self._maps[segment.key] = rows
             self._segments.append(segment)
         self._firsts = np.array([segment.first for segment in self._segments], np.int64)
         self._ends = np.array([segment.end for segment in self._segments], np.int64)
@@ -236,24 +295,28 @@ class FeatureStore:
         """The rows of ids that it holds, as they are stored, float16, shape (n, d)."""
         if len(self._segments) == 1:
             segment = self._segments[0]
-            return self._maps[segment.file][_as_slice(ids - segment.first)]
+            return self._maps[segment.key][_as_slice(ids - segment.first)]
         out = np.empty((len(ids), self._stored_d), np.float16)
         at = np.searchsorted(self._firsts, ids, side="right") - 1
         for number in np.unique(at):
             segment = self._segments[number]
             here = np.flatnonzero(at == number)
-            out[_as_slice(here)] = self._maps[segment.file][_as_slice(ids[here] - segment.first)]
+            out[_as_slice(here)] = self._maps[segment.key][_as_slice(ids[here] - segment.first)]
         return out
 
     def _filled(self, base: int) -> FloatArray:
         cache = np.zeros((len(self) - base, self.d), np.float32)
         for segment in self._segments:
-            rows = self._maps[segment.file]
+            rows = self._maps[segment.key]
             for at in range(0, len(rows), FILLED_AT_ONCE):
                 first = segment.first - base + at
                 part = self.transformed(_unit(rows[at : at + FILLED_AT_ONCE]))
                 cache[first : first + len(part)] = part
         return cache
+
+
+def _one_line(error: Exception) -> str:
+    return f"{error.filename}: {error.strerror}" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _unit(rows: Array) -> FloatArray:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.collection.catalog import get_meta
+from lookalike.collection.catalog import Version, as_number, read_version
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
-from lookalike.errors import FormatError, LookalikeWarning
+from lookalike.errors import CollectionError, FormatError, LookalikeWarning
 from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_gene
 
 INDEX_FOLDER = "index"
 MAPPED = 64 << 20  # bytes of an index file from which on it is mapped
+MOST_ROWS = 2**40
 FEW = 1024  # so many vectors are compared one by one sooner than an index finds them among others
 
 
@@ -64,7 +65,14 @@ def read_generation(connection: sqlite3.Connection) -> Generation | None:
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
     """All segments, in the order of their features."""
     rows = connection.execute("SELECT id, file, first, rows, sha256 FROM segments ORDER BY first")
-    return [Segment(*row) for row in rows]
+    return [_segment(*row) for row in rows]
+
+
+def _segment(id: int, file: str, first: object, rows: object, sha256: str) -> Segment:
+    first, rows = as_number(first, "segments.first"), as_number(rows, "segments.rows", MOST_ROWS)
+    if rows == 0:
+        raise CollectionError("the catalogue is damaged: it has a segment of no rows")
+    return Segment(id, Path(str(file)).name, first, rows, str(sha256))
 
 
 class LoadedIndex:
@@ -97,7 +105,15 @@ class LoadedIndex:
             self._index = load_index(self._path, mmap=self._path.stat().st_size > MAPPED)
         except FileNotFoundError:
             raise
-        except (FormatError, OSError) as error:
+        except OSError as error:  # tried again at the next search
+            warnings.warn(
+                f"the index file {self._path.name} cannot be read now, so search is exact and slower "
+                f"({error.strerror or error})",
+                LookalikeWarning,
+                stacklevel=2,
+            )
+            return
+        except FormatError as error:
             warnings.warn(
                 f"the index file {self._path.name} is damaged, so search is exact and slower; "
                 f"the next `lookalike index` makes a new one ({error})",
@@ -123,7 +139,7 @@ class Snapshot:
 
     def __init__(
         self,
-        changes: int,
+        version: Version,
         card: ModelCard,
         store: FeatureStore,
         pairs: IdArray,
@@ -131,7 +147,7 @@ class Snapshot:
         transform: tuple[str, Transform] | None = None,
     ) -> None:
         readable = store.holds(pairs[:, 1])
-        self.changes = changes
+        self.version = version
         self.card = card
         self.store = store
         self.transform = transform  # with its SHA-256
@@ -323,7 +339,7 @@ def load_snapshot(
     With `strict`, a file that is not there is an error (the caller's view may be old, and the file deleted since);
     without, its pictures are hidden, with a warning.
     """
-    changes = int(get_meta(connection, "changes") or 0)
+    version = read_version(connection)
     card = read_card(connection)
     known = read_transform(connection, folder, previous.transform if previous is not None else None)
     transform = None if known is None else known[1]
@@ -344,7 +360,7 @@ def load_snapshot(
     if generation is not None and generation.file is not None:
         before = previous.loaded if previous is not None else None
         loaded = before if before is not None and before.generation == generation else LoadedIndex(folder, generation)
-    snapshot = Snapshot(changes, card, store, pairs, loaded, known)
+    snapshot = Snapshot(version, card, store, pairs, loaded, known)
     if snapshot.hidden:
         warnings.warn(
             f"{snapshot.hidden:,} pictures are hidden, because their features on disk are damaged; "

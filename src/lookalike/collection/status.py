@@ -66,7 +66,7 @@ def _bytes(folder: Path) -> int:
     total = 0
     for pattern in (f"{CATALOG}*", f"{FOLDER}/*", f"{INDEX_FOLDER}/*"):
         for file in folder.glob(pattern):
-            with contextlib.suppress(FileNotFoundError):  # a writer may be replacing it
+            with contextlib.suppress(OSError):  # a writer may be replacing it
                 total += file.stat().st_size
     return total
 

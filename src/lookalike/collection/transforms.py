@@ -11,10 +11,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
+from lookalike.collection.catalog import bump, get_meta, meta_number, set_meta, transaction
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER
-from lookalike.errors import CollectionError, DimensionError, FormatError, ModelError
+from lookalike.errors import CollectionError, CollectionUnavailableError, DimensionError, FormatError, ModelError
 from lookalike.features.transforms import Transform, load_transform, save_transform
 
 __all__ = ["describe_transform", "forget_transform", "read_transform", "transform_file", "write_transform"]
@@ -66,8 +66,13 @@ def read_transform(
     if known is not None and known[0] == sha256:
         return known
     path = folder / FOLDER / file
-    if not path.exists():
-        raise FileNotFoundError(path)
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CollectionUnavailableError(f"{path} cannot be read now: {error.strerror or error}; try again") from None
     try:
         return sha256, load_transform(path, sha256)
     except (FormatError, DimensionError) as error:
@@ -90,7 +95,7 @@ def write_transform(connection: sqlite3.Connection, folder: Path, transform: Tra
     if transform.d != card.d:
         raise DimensionError(f"transform: expected one of d={card.d}, got {transform.d}")
     with transaction(connection):
-        number = int(get_meta(connection, "next_file") or 0)
+        number = meta_number(connection, "next_file")
         file = f"{number:06d}.safetensors"
         sha256 = save_transform(transform, folder / FOLDER / file)
         record = {

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from lookalike._typing import Array, IdArray
-from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
+from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
+from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
 from lookalike.collection.transforms import forget_transform, transform_file
 from lookalike.errors import CollectionError
 
-__all__ = ["OUR_FILES", "compact", "damaged_features", "delete_orphans", "forget_features", "tidy"]
+__all__ = ["OUR_FILES", "compact", "damaged_features", "delete_orphans", "forget_features", "merge_recent", "tidy"]
 
 MERGED = 8  # neighbouring segments of a size become one
 SIZES = (512, 4096, 32768)
@@ -99,6 +100,33 @@ def _drop_unused(connection: sqlite3.Connection) -> None:
             bump(connection)
 
 
+def merge_recent(connection: sqlite3.Connection, folder: Path) -> None:
+    """Merge segments at the end while more come in, so that a long first `add` leaves few; outside a transaction.
+
+    A merge at least doubles the segment that a row lies in, so no row is written often.
+    """
+    run = _recent_run(read_segments(connection))
+    if run is None or not _merge(connection, folder, run, read_card(connection).d):
+        return
+    for segment in run:
+        with contextlib.suppress(OSError):  # `delete_orphans` comes back to it
+            (folder / FOLDER / segment.file).unlink()
+
+
+def _recent_run(segments: list[Segment]) -> list[Segment] | None:
+    """The longest run at the end of which none is larger than the others together, if it is long enough."""
+    run: list[Segment] = []
+    found, total, largest = 0, 0, 0
+    for segment in reversed(segments):
+        if segment.rows >= SIZES[-1] or (run and run[-1].first != segment.end):
+            break
+        run.append(segment)
+        total, largest = total + segment.rows, max(largest, segment.rows)
+        if len(run) >= MERGED and 2 * largest <= total:
+            found = len(run)
+    return run[:found][::-1] if found else None
+
+
 def _small_run(segments: list[Segment], size: int) -> list[Segment] | None:
     """The first run of segments that follow each other and have fewer rows than `size`, if it is long enough."""
     run: list[Segment] = []
@@ -129,7 +157,7 @@ def _merge(connection: sqlite3.Connection, folder: Path, run: list[Segment], d: 
 def _write(
     connection: sqlite3.Connection, folder: Path, blocks: Iterator[Array], first: int, rows: int, d: int
 ) -> None:
-    number = int(get_meta(connection, "next_file") or 0)
+    number = meta_number(connection, "next_file")
     file = f"{number:06d}.safetensors"
     sha256 = write_segment(folder / FOLDER / file, blocks, rows, d)
     connection.execute(
@@ -149,7 +177,7 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
     store = FeatureStore(folder, read_segments(connection), d)
     used = connection.execute("SELECT DISTINCT feature FROM entries ORDER BY feature").fetchall()
     old = np.array(used, np.int64).reshape(-1)
-    first = int(get_meta(connection, "next_feature") or 0)
+    first = meta_number(connection, "next_feature")
     with transaction(connection):
         connection.execute("CREATE TEMP TABLE renumbered (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
         connection.executemany(

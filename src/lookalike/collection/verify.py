@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 from lookalike.collection.indexing import check_index_file
 from lookalike.collection.models import read_card
+from lookalike.collection.records import printable
+from lookalike.collection.schema import TABLES, wrong_rows
 from lookalike.collection.segments import FOLDER, check_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
 from lookalike.collection.transforms import transform_file
-from lookalike.errors import LookalikeError
+from lookalike.errors import CollectionUnavailableError, LookalikeError
 from lookalike.features.transforms import load_transform
 
 __all__ = ["problems"]
@@ -25,10 +28,13 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
     ]
     d = read_card(connection).d
     for segment in read_segments(connection):
-        if wrong := check_segment(folder, segment, d):
-            found.append(
-                f"{FOLDER}/{wrong}; index the folders again to read {_users(connection, segment.first, segment.end)}"
-            )
+        try:
+            if wrong := check_segment(folder, segment, d):
+                found.append(
+                    f"{FOLDER}/{wrong}; index the folders again to read {_users(connection, segment.first, segment.end)}"
+                )
+        except CollectionUnavailableError as error:
+            found.append(str(error))
         rows = connection.execute(
             "SELECT count(*) FROM features WHERE id >= ? AND id < ?", (segment.first, segment.end)
         ).fetchone()[0]
@@ -48,9 +54,27 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
         except LookalikeError as error:
             found.append(f"{FOLDER}/{error}; `lookalike models adapt --undo` takes the transform off")
     generation = read_generation(connection)
-    if generation is not None and (wrong := check_index_file(folder, generation)):
-        found.append(f"{INDEX_FOLDER}/{wrong}; the next `lookalike index` makes a new one")
-    return found
+    try:
+        if generation is not None and (wrong := check_index_file(folder, generation)):
+            found.append(f"{INDEX_FOLDER}/{wrong}; the next `lookalike index` makes a new one")
+    except CollectionUnavailableError as error:
+        found.append(str(error))
+    return found + wrong_columns(connection)
+
+
+def wrong_columns(connection: sqlite3.Connection) -> list[str]:
+    """One line for each row of the catalogue that is not what was written."""
+    return [
+        f"catalog.sqlite: the row {_named(table, row)} of {table} is not what was written; `lookalike verify --repair` mends it"
+        for table in TABLES
+        for row in wrong_rows(connection, table)
+    ]
+
+
+def _named(table: str, row: tuple[object, ...]) -> str:
+    values = [value for value in row[:2] if isinstance(value, bytes)]
+    text = f" ({printable(os.fsdecode(values[0]))[:200]})" if values and table != "features" else ""
+    return f"{'' if isinstance(row[0], bytes) else row[0]}{text}".strip()
 
 
 def _users(connection: sqlite3.Connection, first: int, end: int) -> str:

@@ -22,7 +22,8 @@ from lookalike.collection.ingest import Feature, Ingest, append_features
 from lookalike.collection.models import check_embeds, embedder_for, own_vectors, read_card, write_card
 from lookalike.collection.pace import Pace
 from lookalike.collection.queries import absolute
-from lookalike.collection.records import AddReport, Progress
+from lookalike.collection.records import AddReport, Progress, printable
+from lookalike.collection.repair import hurt_pictures, mend_rows
 from lookalike.collection.scan import Scan, below
 from lookalike.collection.transforms import write_transform
 from lookalike.data.stamp import Stamp, stamp_of
@@ -48,10 +49,34 @@ class Writer:
         self, paths: list[Path], *, prune: bool = False, progress: Callable[[Progress], None] | None = None
     ) -> AddReport:
         """See `Collection.add`."""
-        start = time.monotonic()
         card = read_card(self.connection)
         check_embeds(card)
-        scan = Scan(self.connection, self.folder, upkeep.damaged_features(self.connection, self.folder, card.d))
+        return self._take_in(paths, upkeep.damaged_features(self.connection, self.folder, card.d), prune, progress)
+
+    def repair(self, progress: Callable[[Progress], None] | None = None) -> list[str]:
+        """See `Collection.repair`."""
+        ranges = mend_rows(self.connection)
+        ranges += upkeep.damaged_features(self.connection, self.folder, read_card(self.connection).d)
+        files, imported = hurt_pictures(self.connection, ranges)
+        if files:
+            check_embeds(read_card(self.connection))
+            self._take_in(files, ranges, False, progress)
+        else:
+            refresh_index(self.connection, self.folder, Pace(progress))
+        return [
+            f"{printable(path)}: its vector was imported and cannot be made again; add it again" for path in imported
+        ]
+
+    def _take_in(
+        self,
+        paths: list[Path],
+        damaged: list[tuple[int, int]],
+        prune: bool,
+        progress: Callable[[Progress], None] | None,
+    ) -> AddReport:
+        start = time.monotonic()
+        card = read_card(self.connection)
+        scan = Scan(self.connection, self.folder, damaged)
         scan.choose(paths)
         pace = Pace(progress)
         ingest: Ingest | None = None
