@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,23 @@ def test_table_for_people(indexed: Indexed) -> None:
     assert len(outcome.lines) == 3
     assert not re.search("[\t\x1b]", outcome.out)
     assert "ms to search 24 pictures in my pictures" in outcome.err
+
+
+def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
+    trip, holiday = tmp_path / "Trip", tmp_path / "Holiday"
+    trip.mkdir()
+    for name in ("fish-1.jpg", "fish-2.jpg"):
+        shutil.copy(starter / "photos/fish" / name, trip)
+    assert lookalike("index", trip).code == 0
+    trip.rename(holiday)
+    assert lookalike("index", holiday, "--in", "Trip").code == 0
+    hits = lookalike("search", holiday / "fish-1.jpg", "--json").json
+    assert [hit["path"] for hit in hits] == [str(holiday / "fish-1.jpg"), str(holiday / "fish-2.jpg")]
+    assert not any("missing" in hit for hit in hits)
+    (holiday / "fish-1.jpg").unlink()
+    lines = lookalike("search", starter / "photos/fish/fish-1.jpg").lines
+    assert lines[0].endswith("fish-1.jpg  (the file is gone)")
+    assert lines[1].endswith("fish-2.jpg")
 
 
 def test_a_changed_copy_finds_its_picture(indexed: Indexed, tmp_path: Path) -> None:

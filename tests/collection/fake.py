@@ -39,11 +39,12 @@ class FakeEmbedder:
     def embed(self, pictures: Sequence[Any]) -> Any:
         return np.stack([self._one(picture).vector for picture in pictures])
 
-    def stream(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Embedded | ImageError]]:
-        for path in paths:
+    def stream(self, paths: Iterable[Any]) -> Iterator[tuple[Path, Embedded | ImageError]]:
+        for item in paths:
+            path, source = item if isinstance(item, tuple) else (item, item)
             self.decoded.append(path)
             try:
-                yield path, self._one(path)
+                yield path, self._one(source)
             except ImageError as error:
                 yield path, error
 

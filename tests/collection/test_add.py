@@ -11,6 +11,7 @@ import pytest
 
 from lookalike.collection import Collection, Progress
 from lookalike.errors import CollectionLockedError, InputError
+from lookalike.features.reading import Reader
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
 
@@ -46,7 +47,7 @@ def test_unchanged_files_are_not_even_opened(
 ) -> None:
     pictures(folder, 3)
     collection.add(folder)
-    monkeypatch.setattr("lookalike.collection.ingest._hash", lambda path: pytest.fail(f"{path} was opened"))
+    monkeypatch.setattr(Reader, "read", lambda _, path: pytest.fail(f"{path} was opened"))
     assert collection.add(folder).unchanged == 3
 
 

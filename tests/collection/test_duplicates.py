@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, duplicates
+from lookalike.collection import Collection
 from lookalike.collection.duplicates import Group, Marks, least_cosine, marked
 from lookalike.collection.models import own_vectors
 from lookalike.collection.records import Progress
@@ -32,36 +32,66 @@ def clouds(n: int = 300, spread: float = 0.03) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def by_definition(x: np.ndarray, least: float) -> list[set[int]]:
-    """Each picture joins the first earlier leader that it is like enough."""
-    groups: dict[int, set[int]] = {}
-    for i in range(len(x)):
-        leader = next((j for j in groups if x[i] @ x[j] >= least), i)
-        groups.setdefault(leader, set()).add(i + 1)
-    return sorted((group for group in groups.values() if len(group) > 1), key=lambda g: (-len(g), min(g)))
-
-
-@pytest.mark.parametrize(("block", "leaders"), [(2048, 8192), (16, 8)])
-def test_groups_are_those_of_every_pair(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, leaders: int
-) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", block)
-    monkeypatch.setattr(duplicates, "LEADERS", leaders)
+def test_groups_are_those_of_every_pair(tmp_path: Path) -> None:
     x = clouds()
     with Collection.create(tmp_path / "c") as collection:
         collection.add_vectors(x, [f"{i}.jpg" for i in range(len(x))])
         stored = np.stack([collection.vectors([i + 1])[0] for i in range(len(x))])
         seen: list[Progress] = []
         found = collection.duplicates(95, seen.append)
-        expected = by_definition(stored, 0.95)
-        assert sorted(map(sorted, ids(found))) == sorted(map(sorted, expected))
-        assert len(expected) > 20
+        reached = stored.astype(np.float64) @ stored.T.astype(np.float64) >= 0.95
+        group_of = {id: at for at, group in enumerate(ids(found)) for id in group}
+        pairs = np.argwhere(np.triu(reached, 1)) + 1
+        assert len(pairs) > 200
+        assert all(group_of[i] == group_of[j] for i, j in pairs.tolist())
+        assert set(group_of) == set(pairs.ravel().tolist()), "and nobody who is like nobody"
+        assert len(found) > 20
         assert seen[-1].done == seen[-1].total == 300
         for group in found:
-            first = group.copies[0].entry.id
-            for copy in group.copies[1:]:
-                cosine = stored[first - 1] @ stored[copy.entry.id - 1]
-                assert copy.similarity == pytest.approx(100 * cosine, abs=1e-3)
+            _check_parts(group, stored, 95)
+
+
+def _check_parts(group: Group, stored: np.ndarray, limit: float) -> None:
+    rows = [copy.entry.id - 1 for copy in group.copies]
+    assert group.least == pytest.approx(100 * (stored[rows] @ stored[rows].T).min(), abs=1e-3)
+    assert group.is_chain == (group.least < limit)
+    assert [copy.part for copy in group.copies] == sorted(copy.part for copy in group.copies)
+    firsts = {copy.part: copy for copy in reversed(group.copies)}
+    for copy in group.copies:
+        first = firsts[copy.part]
+        cosine = stored[first.entry.id - 1] @ stored[copy.entry.id - 1]
+        assert copy.similarity == pytest.approx(100 * cosine, abs=1e-3)
+        assert copy.similarity >= limit
+
+
+def test_a_chain_is_one_group_in_parts_that_says_how_far_its_ends_are(tmp_path: Path) -> None:
+    """Of four pictures each is like the next; a greedy search loses one, or shows one under a picture that it is not like."""
+    angle = np.radians([0, 20, 40, 60])  # cosines to the next: 0.94, to the one after it 0.77
+    with Collection.create(tmp_path / "c") as collection:
+        collection.add_vectors(np.c_[np.cos(angle), np.sin(angle), 0 * angle], [f"{i}.jpg" for i in range(4)])
+        (group,) = collection.duplicates(93)
+        assert ids([group]) == [{1, 2, 3, 4}]
+        assert [(copy.entry.id, copy.part) for copy in group.copies] == [(1, 0), (2, 0), (3, 1), (4, 1)]
+        assert [copy.similarity for copy in group.copies] == pytest.approx([100, 93.97, 100, 93.97], abs=0.02)
+        assert group.least == pytest.approx(50, abs=0.1)
+        assert group.is_chain
+        (group,) = collection.duplicates(49)
+        assert not group.is_chain
+        assert [copy.part for copy in group.copies] == [0, 0, 0, 0]
+
+
+def test_the_work_can_be_cancelled(tmp_path: Path) -> None:
+    with Collection.create(tmp_path / "c") as collection:
+        collection.add_vectors(clouds(), [f"{i}.jpg" for i in range(300)])
+        with pytest.raises(KeyboardInterrupt):
+            collection.duplicates(95, cancelled=lambda: True)
+
+        def stop(progress: Progress) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            collection.duplicates(95, stop)
+        assert collection.duplicates(95, cancelled=lambda: False), "nothing half done was remembered"
 
 
 @pytest.mark.parametrize("at", [0.93215, 0.9, -0.25, 0.999999, 1.0])
@@ -87,6 +117,53 @@ def test_copies_are_a_group_and_the_largest_file_is_what_stays(
     assert group.copies[0].entry.path.name == "longer.jpg"
     assert group.spare_bytes == 2 * one.stat().st_size
     assert two.exists()
+
+
+def test_links_are_no_copies(collection: Collection, tmp_path: Path, embedder: FakeEmbedder) -> None:
+    """A symbolic link and a hard link of one file: who keeps the first and deletes the rest must not lose the picture."""
+    folder = tmp_path / "p"
+    real, other, single = pictures(folder, 3)
+    (folder / "0000-soft.jpg").symlink_to(real)
+    (folder / "0000-hard.jpg").hardlink_to(real)
+    (folder / "a-link-sorted-first.jpg").symlink_to(real)
+    (folder / "single-soft.jpg").symlink_to(single)
+    links = [folder / "0000-soft.jpg", folder / "0000-hard.jpg", folder / "a-link-sorted-first.jpg"]
+    collection.add(*links, folder / "single-soft.jpg")  # by their names: a walk passes links over
+    collection.add(real, other, single)
+    assert collection.duplicates() == [], "names of one file are no copies"
+    copy = shutil.copy(real, folder / "9-copy.jpg")
+    collection.add(copy)
+    (group,) = collection.duplicates()
+    assert len(group.copies) == 5
+    assert group.links == 3
+    assert group.spare_bytes == real.stat().st_size, "of one of two files"
+    spare = [copy for copy in group.copies if copy.takes_space]
+    assert group.copies[0] in spare
+    assert not group.copies[0].entry.path.is_symlink()
+    assert {copy.is_link for copy in spare} == {False}
+    (file,) = (copy.entry.id for copy in spare if copy.entry.path != Path(tmp_path, "p/9-copy.jpg"))
+    assert {copy.link_of for copy in group.copies if not copy.takes_space} == {file}
+    assert {copy.entry.path for copy in group.copies if copy.is_link} == {links[0], links[2]}
+    for copy in group.copies[1:]:
+        copy.entry.path.unlink()
+    assert group.copies[0].entry.path.stat().st_size > 0
+
+
+def test_a_folder_reached_by_two_ways_holds_no_copies(
+    collection: Collection, tmp_path: Path, embedder: FakeEmbedder
+) -> None:
+    pictures(tmp_path / "z-real", 2)
+    (tmp_path / "a-way").symlink_to(tmp_path / "z-real")
+    collection.add(tmp_path / "a-way/0000.jpg", tmp_path / "z-real/0000.jpg")
+    assert len(collection) == 2
+    assert collection.duplicates() == []
+    shutil.copy(tmp_path / "z-real/0000.jpg", tmp_path / "copy.jpg")
+    collection.add(tmp_path / "copy.jpg")
+    (group,) = collection.duplicates()
+    assert group.links == 1
+    assert {copy.entry.path.name: copy.takes_space for copy in group.copies if "a-way" in str(copy.entry.path)} == {
+        "0000.jpg": False
+    }
 
 
 def test_decisions_are_remembered(collection: Collection, tmp_path: Path, embedder: FakeEmbedder) -> None:

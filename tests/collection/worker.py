@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sqlite3
 import sys
 import time
 from pathlib import Path
 
-from lookalike.collection import Collection, Progress, ingest, models
+from lookalike.collection import Collection, Progress, ingest, models, schema
 from lookalike.errors import CollectionError, LookalikeError
 from tests.collection.fake import CARD, FakeEmbedder
 
@@ -96,7 +97,30 @@ def _read_on(path: str, seconds: str) -> None:
     say(counts[0], counts[-1])
 
 
-TASKS = {"add": _add, "hold": _hold, "full": _full_disk, "read-only": _read_only, "read": _read_on}
+def _update_killed(path: str, statement: str) -> None:
+    """Be killed after some statements of bringing an older catalogue up to date."""
+    count = 0
+
+    def step(text: str) -> None:
+        nonlocal count
+        if text.startswith(("ALTER", "UPDATE", "INSERT", "PRAGMA user_version =")):
+            if count == int(statement):
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+
+    with sqlite3.connect(Path(path) / "catalog.sqlite", isolation_level=None) as connection:
+        connection.set_trace_callback(step)
+        schema.bring_up_to_date(connection)
+
+
+TASKS = {
+    "add": _add,
+    "hold": _hold,
+    "full": _full_disk,
+    "read-only": _read_only,
+    "read": _read_on,
+    "update-killed": _update_killed,
+}
 
 if __name__ == "__main__":
     task, *values = sys.argv[1:]

@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from lookalike.data import read_labels, write_labels
-from lookalike.errors import FormatError, InputError, LookalikeError, ModelError
+from lookalike.errors import FormatError, InputError, LookalikeError, ModelError, UnreadableNowError
+from lookalike.features import _source, reading
 from lookalike.features.bring import read_features
 from lookalike.features.embedder import Embedder
 from lookalike.features.extract import extract
@@ -150,6 +151,60 @@ def test_changed_pictures_are_done_again(folder: Path, tmp_path: Path, monkeypat
     done = extract(folder, out, "quick")
     assert (done.reused, done.facts.n) == (N, N - 1)
     assert np.array_equal(np.load(out), Embedder("quick").embed(sorted(folder.rglob("*.jpg"))))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_pictures_that_change_meanwhile(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """One changes before it is read, one while it is read, and one cannot be read at first; each row is of what the file holds."""
+    if large:
+        monkeypatch.setattr(reading, "SMALL", -1)
+    before, during, fails, other = sorted(folder.rglob("*.jpg"))[:4]
+    expected = other.read_bytes()
+    opened, done = reading.open_file, set[Path]()
+
+    def once(path: Path) -> _source.Handle:
+        if path == before and path not in done:
+            path.write_bytes(expected)
+        elif path == fails and path not in done:
+            done.add(path)
+            raise UnreadableNowError("the disk is busy")
+        handle = opened(path)
+        if path == during and path not in done:
+            path.write_bytes(expected)  # of another size: what was opened is not what is there
+        done.add(path)
+        return handle
+
+    monkeypatch.setattr(reading, "open_file", once)
+    first = extract(folder, tmp_path / "x.npy", "quick")
+    monkeypatch.setattr(reading, "open_file", opened)
+    assert (first.facts.n, first.skipped) == (N, ())
+    brought = read_features(first.files[0])
+    assert np.array_equal(brought.x, Embedder("quick").embed(list(brought.paths)))
+    assert extract(folder, tmp_path / "x.npy", "quick").was_there  # it is of the pictures as they are now
+
+
+def test_a_picture_that_cannot_be_read_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, opened, tried = sorted(folder.rglob("*.jpg"))[3], reading.open_file, []
+
+    def refuse(path: Path) -> _source.Handle:
+        if path == bad:
+            tried.append(path)
+            raise UnreadableNowError("the file cannot be opened: Input/output error")
+        return opened(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "open_file", refuse)
+        done = extract(folder, tmp_path / "x.npy", "quick")
+    assert (done.facts.n, len(tried)) == (N - 1, 2)
+    assert [item.path for item in done.skipped] == [bad]
+    assert done.skipped[0].reason == "the file cannot be opened: Input/output error"
+    with pytest.raises(
+        InputError, match="--replace"
+    ):  # it is not the result of these pictures, of which there are more
+        extract(folder, tmp_path / "x.npy", "quick")
+    assert extract(folder, tmp_path / "x.npy", "quick", replacing=True).facts.n == N
 
 
 def test_a_write_that_fails_leaves_the_old_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

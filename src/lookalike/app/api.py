@@ -232,7 +232,8 @@ def _result(found: Found, fold: bool) -> FoldedResult:
 def _shown(found: Found) -> dict[str, Any]:
     hit = found.hit
     measures = {"similarity": hit.similarity, "cosine": hit.cosine, "distance": hit.distance, "word": hit.word}
-    return describe(found.entry) | measures | {"same": [_shown(each) for each in found.same]}
+    gone = {"missing": True} if hit.missing else {}
+    return describe(found.entry) | measures | gone | {"same": [_shown(each) for each in found.same]}
 
 
 def _add_pictures(api: FastAPI, service: Service) -> None:

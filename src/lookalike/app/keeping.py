@@ -14,7 +14,7 @@ from lookalike.app import jobs
 from lookalike.app.jobs import Job
 from lookalike.app.service import Service, describe
 from lookalike.collection import AddReport, Collection, Progress, home
-from lookalike.collection.duplicates import SAME, Decision
+from lookalike.collection.duplicates import SAME, Copy, Decision
 from lookalike.collection.queries import absolute
 from lookalike.collection.records import Skipped, printable
 from lookalike.data.walk import SUFFIXES
@@ -215,15 +215,20 @@ def duplicate_groups(
             {
                 "ignored": group.ignored,
                 "spare_bytes": group.spare_bytes,
-                "pictures": [
-                    describe(copy.entry) | {"similarity": copy.similarity, "kept": copy.kept}
-                    for copy in group.copies[:MAX_COPIES]
-                ],
+                "least_similarity": group.least,
+                "is_chain": group.is_chain,
+                "links": group.links,
+                "pictures": [_copy(copy) for copy in group.copies[:MAX_COPIES]],
                 "count": len(group.copies),
             }
             for group in shown[offset : offset + limit]
         ],
     }
+
+
+def _copy(copy: Copy) -> dict[str, Any]:
+    about = {"similarity": copy.similarity, "kept": copy.kept, "part": copy.part}
+    return describe(copy.entry) | about | {"is_link": copy.is_link, "link_of": copy.link_of}
 
 
 def mark(service: Service, name: str | None, ids: list[int], decision: Decision) -> None:

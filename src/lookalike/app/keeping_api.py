@@ -86,7 +86,7 @@ def add_keeping(api: FastAPI, service: Service) -> None:
     def duplicates(
         name: In = None,
         similarity: Annotated[
-            float, Parameter(ge=1, le=100, description="How like the first of its group a picture has to be.")
+            float, Parameter(ge=1, le=100, description="How like another one a picture has to be.")
         ] = 90.0,
         offset: Annotated[int, Parameter(ge=0, le=ID_LIMIT)] = 0,
         limit: Annotated[int, Parameter(ge=1, le=200)] = 20,

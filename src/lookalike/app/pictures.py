@@ -104,8 +104,10 @@ class Thumbnails:
         path = self._folder / etag[:2] / f"{etag}.jpg"
         body = _kept(path)
         if body is None:
-            body = thumbnail(read_file(entry)[0], side)
-            self._keep(path, body)
+            data, tag = read_file(entry)
+            body = thumbnail(data, side)
+            etag = f"{tag}-{side}"  # of what was read, which may be newer than what was looked at
+            self._keep(self._folder / etag[:2] / f"{etag}.jpg", body)
         return Picture(body, "image/jpeg", etag)
 
     def _keep(self, path: Path, body: bytes) -> None:
@@ -159,11 +161,13 @@ def read_file(entry: Entry) -> tuple[bytes, str]:
             if not stat.S_ISREG(found.st_mode):
                 raise IdError(f"picture {entry.id}: {printable(entry.relative)!r} is not a file any more")
             data = file.read(MAX_FILE + 1)
+            is_whole = _tag(entry, os.fstat(handle)) == _tag(entry, found)
     except OSError:
         raise IdError(f"picture {entry.id}: the file {printable(entry.relative)!r} is gone") from None
     if len(data) > MAX_FILE:
         raise ImageError(f"{printable(entry.relative)}: more than {MAX_FILE:,} bytes")
-    return data, _tag(entry, found)
+    # What changed while it was read may be half of each: nobody asks for that tag again.
+    return data, _tag(entry, found) if is_whole else secrets.token_hex(12)
 
 
 def _current_tag(entry: Entry) -> str:

@@ -36,13 +36,14 @@ Id = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Result(BaseModel):
-    """One picture found. `path` is relative to the folder that was indexed."""
+    """One picture found. `path` is relative to the folder that was indexed; `missing` is there if the file is not."""
 
     path: str
     similarity: float
     cosine: float
     distance: float
     id: int
+    missing: Literal[True] | None = None
 
 
 class FoldedResult(Result):
@@ -258,17 +259,31 @@ class Folders(BaseModel):
 
 
 class CopyOf(Picture):
-    """A picture of a group: how like its first it is, and whether it was marked to be kept."""
+    """A picture of a group: how like the first of its part it is, and whether it was marked to be kept.
+
+    `is_link` says that its path is a symbolic link, `link_of` which picture stands for its file, if that is another one.
+    """
 
     similarity: float
     kept: bool
+    part: int
+    is_link: bool
+    link_of: int | None
 
 
 class DuplicateGroup(BaseModel):
-    """The same picture several times, the one with the most pixels first; at most 200 of `count` are named."""
+    """The same picture several times, the one with the most pixels first; at most 200 of `count` are named.
+
+    Each is like another one. Those that are not like the first are in parts of their own, part after part, each under the first of
+    that part. `least_similarity` is that of the two that are least alike; in a chain it is below what was asked for. `links` of
+    the pictures are links or second names of a file, which take no space.
+    """
 
     ignored: bool
     spare_bytes: int
+    least_similarity: float
+    is_chain: bool
+    links: int
     count: int
     pictures: list[CopyOf]
 

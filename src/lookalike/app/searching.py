@@ -15,7 +15,7 @@ from lookalike.app.memory import Bounded, QueryPictures
 from lookalike.app.pictures import read_file
 from lookalike.app.queries import Part, Query, Region
 from lookalike.collection import Collection
-from lookalike.collection.finding import FOLD_FACTOR, Found, Wanted
+from lookalike.collection.finding import FOLD_FACTOR, SHOWN, Found, Wanted
 from lookalike.errors import IdError, InputError
 from lookalike.features.images import open_picture, probe
 
@@ -144,11 +144,17 @@ def _search_labels(text: str, query: Query, collection: Collection) -> Answer:
             "or with pictures alone"
         )
     allow = collection.matching(query.wanted) if query.wanted else None
-    answer = collection.search_text(text, query.k * (FOLD_FACTOR if query.fold else 1), allow=allow)
-    hits = [hit for hit in answer.hits if hit.similarity >= query.threshold]
-    groups = [[at] for at in range(len(hits))]
-    if query.fold:
-        groups = collection.folded([hit.id for hit in hits], query.k)
+    count = query.k * (FOLD_FACTOR if query.fold else 1)
+    while True:
+        answer = collection.search_text(text, count, allow=allow)
+        hits = [hit for hit in answer.hits if hit.similarity >= query.threshold]
+        groups = [[at] for at in range(len(hits))]
+        if query.fold:
+            groups = collection.folded([hit.id for hit in hits], query.k)
+        if len(groups) >= query.k or len(hits) < count:
+            break
+        count *= FOLD_FACTOR**2  # each time all pictures are ranked anew: in few steps
+    groups = [group[: 1 + SHOWN] for group in groups]
     known = collection.several([hit.id for hit in hits])
     each = [Found(hit, entry) for hit, entry in zip(hits, known, strict=True)]
     found = [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups[: query.k]]

@@ -248,7 +248,7 @@ def duplicates(
     into: In = None,
     json: Json = False,
     similarity: Annotated[
-        float, typer.Option(metavar="S", min=1, max=100, help="How like the first of its group a picture has to be.")
+        float, typer.Option(metavar="S", min=1, max=100, help="How like another one a picture has to be.")
     ] = 90.0,
     show_all: Annotated[bool, typer.Option("--all", help="Ignored groups too.")] = False,
     keep: Annotated[list[str] | None, typer.Option(metavar="PATH", help="Mark a picture as the one to keep.")] = None,
@@ -262,7 +262,8 @@ def duplicates(
     """Show groups of the same picture: copies, and other sizes, formats and slight edits.
 
     Nothing is deleted. What --keep and --ignore say is remembered in the collection. Of each group the picture with the
-    most pixels is first; the others have how like it they are.
+    most pixels is first; the others have how like it they are. Pictures that are like one of the others but not like the
+    first follow under a first of their own. Links are shown as such and take no space.
     """
     from lookalike.cli.duplicates import mark, show
 
@@ -307,7 +308,7 @@ def _print_hits(hits: list[Hit]) -> None:
 
 
 def _row(hit: Hit) -> tuple[str, ...]:
-    return (f"{hit.similarity:5.1f}", hit.word, str(hit.path))
+    return (f"{hit.similarity:5.1f}", hit.word, f"{hit.path}{'  (the file is gone)' if hit.missing else ''}")
 
 
 def _say_timing(collection: Collection, timing: dict[str, float]) -> None:

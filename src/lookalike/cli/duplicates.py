@@ -24,9 +24,8 @@ def show(collection: Collection, similarity: float, json: bool, include_ignored:
         emit_json([_plain(group) for group in groups])
         return
     for number, group in enumerate(groups, 1):
-        note = " (ignored)" if group.ignored else ""
-        emit(f"{number}. {count(len(group.copies), 'picture')}, {_size(group.spare_bytes)} in the copies{note}")
-        table([_row(copy, "first" if at == 0 else f"{copy.similarity:.1f}") for at, copy in enumerate(group.copies)])
+        emit(f"{number}. {_title(group)}")
+        table(_rows(group))
     spare = sum(group.spare_bytes for group in groups)
     if not groups:
         say(f"no picture is in {collection.name} twice" + (", but for what is ignored" if found else ""))
@@ -66,6 +65,15 @@ def _id_of(collection: Collection, path: str) -> int:
     return number
 
 
+def _title(group: Group) -> str:
+    parts = [count(len(group.copies) - group.links, "picture")]
+    if group.links:
+        parts.append(count(group.links, "link"))
+    parts.append(f"{_size(group.spare_bytes)} in the copies")
+    chain = f"; a chain, whose ends are {group.least:.1f} alike" if group.is_chain else ""
+    return ", ".join(parts) + chain + (" (ignored)" if group.ignored else "")
+
+
 def _plain(group: Group) -> dict[str, Any]:
     pictures = [
         {
@@ -76,15 +84,30 @@ def _plain(group: Group) -> dict[str, Any]:
             "width": copy.entry.width,
             "height": copy.entry.height,
             "keep": copy.kept,
+            "part": copy.part,
+            "is_link": copy.is_link,
+            "link_of": copy.link_of,
         }
         for copy in group.copies
     ]
-    return {"pictures": pictures, "spare_bytes": group.spare_bytes, "ignored": group.ignored}
+    return {
+        "pictures": pictures,
+        "spare_bytes": group.spare_bytes,
+        "ignored": group.ignored,
+        "least_similarity": group.least,
+        "is_chain": group.is_chain,
+    }
+
+
+def _rows(group: Group) -> list[tuple[str, ...]]:
+    """Each picture with how like the first of its part it is."""
+    firsts = {copy.part: copy for copy in reversed(group.copies)}
+    return [_row(copy, "first" if copy is firsts[copy.part] else f"{copy.similarity:.1f}") for copy in group.copies]
 
 
 def _row(copy: Copy, alike: str) -> tuple[str, ...]:
     entry = copy.entry
-    size = _pixels(entry.width, entry.height), _size(entry.size or 0)
+    size = _pixels(entry.width, entry.height), _size(entry.size or 0) if copy.takes_space else "link"
     return (f"  {alike:>5}", *size, "keep" if copy.kept else "", str(entry.path))
 
 

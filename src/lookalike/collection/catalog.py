@@ -10,12 +10,21 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lookalike._files import sync_folder
+from lookalike.collection.schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    bring_up_to_date,
+    keep_checksums,
+    show_as_current,
+    transaction,
+    version_of,
+    write_new,
+)
 from lookalike.errors import (
     CollectionError,
     CollectionLockedError,
@@ -27,39 +36,7 @@ from lookalike.errors import (
 __all__ = ["CATALOG", "Catalog", "bump", "check_folder", "create_catalog", "get_meta", "set_meta", "transaction"]
 
 CATALOG = "catalog.sqlite"
-APPLICATION_ID = 0x6C6B616C  # "lkal", in the header of the SQLite file
-SCHEMA_VERSION = 2  # with a transform; the tables are the same
-PLAIN_VERSION = 1  # without, so that those who know no transforms can read it
 BUSY_SECONDS = 30.0
-
-# Paths and labels are blobs of the file system's bytes: a name need not be UTF-8.
-# A feature row belongs to contents, not to a path: equal files share it, and it never changes.
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (
-    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, missing INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE segments (
-    id INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, first INTEGER NOT NULL UNIQUE,
-    rows INTEGER NOT NULL CHECK (rows > 0), sha256 TEXT NOT NULL);
-CREATE TABLE features (
-    id INTEGER PRIMARY KEY, content BLOB UNIQUE, norm REAL NOT NULL,
-    width INTEGER, height INTEGER, format TEXT);
-CREATE TABLE entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB NOT NULL UNIQUE,
-    root INTEGER REFERENCES roots(id) ON DELETE SET NULL, label BLOB NOT NULL,
-    feature INTEGER NOT NULL REFERENCES features(id),
-    size INTEGER, mtime_ns INTEGER,
-    is_file INTEGER NOT NULL, missing INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX entries_by_feature ON entries(feature);
-CREATE INDEX entries_by_label ON entries(label, id);
-CREATE TABLE skipped (
-    path BLOB PRIMARY KEY, reason TEXT NOT NULL, kind TEXT NOT NULL,
-    size INTEGER, mtime_ns INTEGER, reader TEXT) WITHOUT ROWID;
-CREATE TABLE generations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT UNIQUE, sha256 TEXT, spec TEXT NOT NULL,
-    nprobe INTEGER, candidates INTEGER, trained INTEGER NOT NULL, total INTEGER NOT NULL,
-    recall REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, k INTEGER NOT NULL, n INTEGER NOT NULL);
-"""
 
 
 def create_catalog(folder: Path, meta: dict[str, str]) -> None:
@@ -70,12 +47,7 @@ def create_catalog(folder: Path, meta: dict[str, str]) -> None:
         with _translated(folder):
             connection = sqlite3.connect(temporary, isolation_level=None)
             try:
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {PLAIN_VERSION}")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_SCHEMA)
-                values = {"changes": "1", "next_file": "1", "next_feature": "0", "created": str(time.time())} | meta
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
+                write_new(connection, meta)
             finally:
                 connection.close()
         temporary.replace(folder / CATALOG)
@@ -140,6 +112,11 @@ def _read_header(file: Path) -> tuple[int | None, int]:
     return application, version
 
 
+class _Connection(sqlite3.Connection):
+    is_older = False
+    """Whether it reads a catalogue of an older version."""
+
+
 class Catalog:
     """Connections to the catalogue of one collection: as many readers as threads need, and one writer."""
 
@@ -147,18 +124,17 @@ class Catalog:
         check_folder(folder)
         self.folder = folder
         self._guard = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_Connection] = []
         self._pid = os.getpid()
         self._closed = False
-        self._inherited: list[sqlite3.Connection] = []
+        self._inherited: list[_Connection] = []
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection inside a read transaction: everything read through it is of one instant."""
         with _translated(self.folder):
-            connection = self._borrow()
+            connection = self._begin()
             try:
-                connection.execute("BEGIN")
                 yield connection
             finally:
                 # Ending a read transaction cannot lose anything, whatever happened in it.
@@ -175,6 +151,8 @@ class Catalog:
             try:
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")
+                bring_up_to_date(connection)
+                keep_checksums(connection)
                 yield connection
             finally:
                 connection.close()
@@ -192,7 +170,21 @@ class Catalog:
         if self._closed:
             raise CollectionError(f"{self.folder}: the collection was closed; open it again")
 
-    def _borrow(self) -> sqlite3.Connection:
+    def _begin(self) -> _Connection:
+        """A connection whose read transaction has begun."""
+        while True:
+            connection = self._borrow()
+            try:
+                connection.execute("BEGIN")
+                # A writer may have brought the catalogue up to date: what stood for its new columns is taken for them no more.
+                if not connection.is_older or version_of(connection) < SCHEMA_VERSION:
+                    return connection
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()
+
+    def _borrow(self) -> _Connection:
         with self._guard:
             self._check_open()
             if self._pid != os.getpid():
@@ -202,7 +194,7 @@ class Catalog:
                 return self._idle.pop()
         return _connect_reader(self.folder)
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: _Connection) -> None:
         with self._guard:
             if not self._closed and self._pid == os.getpid():
                 self._idle.append(connection)
@@ -210,12 +202,14 @@ class Catalog:
         connection.close()
 
 
-def _connect(folder: Path, mode: str) -> sqlite3.Connection:
+def _connect(folder: Path, mode: str) -> _Connection:
     """The path goes as a URI of bytes, so that a name that is not UTF-8 works."""
     uri = f"{(folder / CATALOG).as_uri()}?{'immutable=1' if mode == 'immutable' else f'mode={mode}'}"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, factory=_Connection
+    )
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = version_of(connection)
         if version > SCHEMA_VERSION:
             raise VersionError(f"{folder} was written by a newer lookalike (catalogue version {version}); upgrade it")
         connection.execute("SELECT count(*) FROM meta").fetchone()
@@ -225,12 +219,21 @@ def _connect(folder: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _connect_reader(folder: Path) -> sqlite3.Connection:
+def _connect_reader(folder: Path) -> _Connection:
+    connection = _connect_to_read(folder)
+    try:
+        connection.is_older = show_as_current(connection)
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_to_read(folder: Path) -> _Connection:
     if os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK):
         try:
-            connection = _connect(folder, "rw")
-            connection.execute("PRAGMA query_only = ON")
-            return connection
+            return _connect(folder, "rw")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
                 raise
@@ -243,19 +246,6 @@ def _connect_reader(folder: Path) -> sqlite3.Connection:
         if log.exists() and log.stat().st_size:
             raise
         return _connect(folder, "immutable")
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing of it."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # a full disk makes SQLite roll back by itself
-            connection.execute("ROLLBACK")
-        raise
 
 
 @contextlib.contextmanager
@@ -294,7 +284,8 @@ def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
 def set_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:
     """Set a value of the collection as a whole."""
     connection.execute(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, str(value))
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, str(value)),
     )
 
 

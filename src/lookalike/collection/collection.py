@@ -502,18 +502,28 @@ class Collection:
         with self._catalog.read() as connection:
             return {"name": self.name, "path": str(self._path), **describe(connection, self._path)}
 
-    def duplicates(self, similarity: float = SAME, progress: Callable[[Progress], None] | None = None) -> list[Group]:
+    def duplicates(
+        self,
+        similarity: float = SAME,
+        progress: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Group]:
         """Groups of the same picture: copies, and other sizes, formats and slight edits.
+
+        Every two pictures that are at least so alike are in one group; see `lookalike.collection.duplicates.Group` for chains and
+        links.
 
         Parameters
         ----------
         similarity : float
-            How like the first of its group a picture has to be, 0 to 100; from 90 on the word is "same picture".
+            How like another one a picture has to be, 0 to 100; from 90 on the word is "same picture".
         progress : callable, optional
-            Called with a `Progress` a few times per second.
+            Called with a `Progress` a few times per second; what it raises ends the work.
+        cancelled : callable, optional
+            Asked a few times per second; once it says True, the work ends with KeyboardInterrupt.
         """
         with self._view() as (connection, snapshot):
-            return find_groups(connection, snapshot, similarity, progress)
+            return find_groups(connection, snapshot, similarity, progress, cancelled)
 
     def mark_duplicates(self, ids: Iterable[int], decision: Decision) -> None:
         """Remember that pictures are to be kept (``"keep"``), left alone together (``"ignore"``), or neither (``"reset"``).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sqlite3
@@ -15,9 +16,12 @@ import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.collection import entries as listing
+from lookalike.collection.alike import connected
 from lookalike.collection.catalog import get_meta, set_meta, transaction
+from lookalike.collection.links import names
 from lookalike.collection.pace import Pace
 from lookalike.collection.records import Entry, Progress
+from lookalike.collection.spread import spread
 from lookalike.errors import CollectionError, InputError
 
 if TYPE_CHECKING:
@@ -42,8 +46,6 @@ Decision: TypeAlias = Literal["keep", "ignore", "reset"]
 SAME: Final = 90.0
 """The similarity from which on the word is "same picture"."""
 
-BLOCK: Final = 2048  # pictures that are compared at once
-LEADERS: Final = 8192  # with so many at once: 64 MiB of scores
 REMEMBERED: Final = 4  # similarities of a snapshot
 _META: Final = "duplicates"
 
@@ -56,36 +58,69 @@ class Copy:
     ----------
     entry : Entry
     similarity : float
-        To the group's first picture, 0 to 100.
+        To the first picture of its part, 0 to 100.
     kept : bool
         Marked as the one to keep.
+    part : int
+        Which part of the group it is in, from 0.
+    is_link : bool
+        Its path is a symbolic link.
+    link_of : int or None
+        The id of the entry that stands for its file, if it is another name of a file that is here already: a symbolic link,
+        a hard link, or the same folder reached in another way.
     """
 
     entry: Entry
     similarity: float
     kept: bool = False
+    part: int = 0
+    is_link: bool = False
+    link_of: int | None = None
+
+    @property
+    def takes_space(self) -> bool:
+        """Whether it is a file of its own, so that without it there would be more room on the disk."""
+        return not self.is_link and self.link_of is None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Pictures that are the same, at least as far as the first and each of the others go.
+    """Pictures that are connected: each is like another one of them, and like none outside.
+
+    A group is cut into parts. All pictures of a part are like its first one, which is a file and no link, if there is one, and
+    has at least as many pixels as every other file of the part. So whoever keeps the first of each part loses no picture and no
+    pixels. Nearly every group is one part. In a chain (a is like b and b is like c, but a is not like c) there can be more.
 
     Attributes
     ----------
     copies : tuple of Copy
-        Two or more: first the one with the most pixels, then by similarity to it.
+        Two or more, of two files or more: part after part, in each the first one and then the others, the most alike first.
     ignored : bool
         Somebody said that these are to be left alone.
+    least : float
+        The similarity of the two that are least alike.
+    is_chain : bool
+        Whether these two are less alike than was asked for.
     """
 
     copies: tuple[Copy, ...]
     ignored: bool = False
+    least: float = 100.0
+    is_chain: bool = False
+
+    @property
+    def links(self) -> int:
+        """How many of them are links, or second names of a file."""
+        return sum(not copy.takes_space for copy in self.copies)
 
     @property
     def spare_bytes(self) -> int:
-        """What all but the largest file take."""
-        sizes = [copy.entry.size or 0 for copy in self.copies]
-        return sum(sizes) - max(sizes)
+        """What all but the largest file of each part take; links take nothing."""
+        sizes: dict[int, list[int]] = {}
+        for copy in self.copies:
+            if copy.takes_space:
+                sizes.setdefault(copy.part, []).append(copy.entry.size or 0)
+        return sum(sum(of_part) - max(of_part) for of_part in sizes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +141,9 @@ def find_groups(
     snapshot: Snapshot,
     similarity: float = SAME,
     progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> list[Group]:
-    """Groups of pictures that are at least `similarity` like the first of their group.
+    """All pictures that are at least `similarity` like another one, in connected groups.
 
     Parameters
     ----------
@@ -116,7 +152,9 @@ def find_groups(
     similarity : float
         0 to 100.
     progress : callable, optional
-        Called with a `Progress` a few times per second.
+        Called with a `Progress` a few times per second; what it raises ends the work.
+    cancelled : callable, optional
+        Asked a few times per second; once it says True, the work ends with KeyboardInterrupt, as Ctrl-C would end it.
 
     Returns
     -------
@@ -125,16 +163,15 @@ def find_groups(
 
     Notes
     -----
-    Each picture joins the earliest picture that it is like enough and that joined no other. So every member was compared
-    with its group's first one: no chain leads from a sunset to a harbour by small steps. O(n² · d) time in matrix
-    products, 2 seconds for 8,000 pictures on two cores.
+    Every two pictures that are at least `similarity` alike are in one group: no pair is missed, whatever index there is; see
+    `lookalike.collection.alike` for how most are ruled out. Names of one file alone are no group.
     """
     if not 0 < similarity <= 100:
         raise InputError(f"similarity: expected more than 0 and at most 100, got {similarity}")
     marks = read_marks(connection)
     found = _remembered(snapshot, similarity)
     if found is None:
-        found = _found(connection, snapshot, similarity, Pace(progress))
+        found = _Finding(connection, snapshot, similarity, Pace(progress), cancelled).groups()
         _remember(snapshot, similarity, found)
     return [_marked(group, marks) for group in found]
 
@@ -159,47 +196,81 @@ def _remember(snapshot: Snapshot, similarity: float, groups: list[Group]) -> Non
 
 def _marked(group: Group, marks: Marks) -> Group:
     copies = tuple(replace(copy, kept=copy.entry.id in marks.kept) for copy in group.copies)
-    return Group(copies, marks.ignores(copy.entry.id for copy in copies))
+    return replace(group, copies=copies, ignored=marks.ignores(copy.entry.id for copy in copies))
 
 
-def _found(connection: sqlite3.Connection, snapshot: Snapshot, similarity: float, pace: Pace) -> list[Group]:
-    # Equal pictures have a cosine of 1 less the rounding of float16.
-    store, least = snapshot.store, min(least_cosine(snapshot.card, similarity), 1 - 1e-5)
-    leader = _leaders(lambda rows: store[snapshot.features[rows]], len(snapshot.features), least, pace)
-    feature_of = np.repeat(np.arange(len(leader)), snapshot.counts)  # the row of each entry's feature
-    leader_of = leader[feature_of]
-    order = np.argsort(leader_of, kind="stable")
-    _, starts, counts = np.unique(leader_of[order], return_index=True, return_counts=True)
-    groups = []
-    for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-        if count > 1:
-            members = order[start : start + count]
-            vectors = store[snapshot.features[feature_of[members]]]
-            found = [listing.one(connection, int(id)) for id in snapshot.entries[members]]
-            groups.append(_group(found, vectors, snapshot.card))
-    return sorted(groups, key=lambda group: (-len(group.copies), group.copies[0].entry.id))
+class _Finding:
+    """One comparison of all with all."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        snapshot: Snapshot,
+        similarity: float,
+        pace: Pace,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self._connection = connection
+        self._snapshot = snapshot
+        self._pace = pace
+        self._cancelled = cancelled
+        # Equal pictures have a cosine of 1 less the rounding of float16.
+        self._least = min(least_cosine(snapshot.card, similarity), 1 - 1e-5)
+
+    def groups(self) -> list[Group]:
+        """What was found."""
+        snapshot, n = self._snapshot, len(self._snapshot.features)
+        label = connected(self._rows, n, self._least, self._tell)
+        feature_of = np.repeat(np.arange(n), snapshot.counts)  # the row of each entry's feature
+        label_of = label[feature_of]
+        order = np.argsort(label_of, kind="stable")
+        _, starts, counts = np.unique(label_of[order], return_index=True, return_counts=True)
+        groups = []
+        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+            if count > 1:
+                members = order[start : start + count]
+                found = listing.several(self._connection, snapshot.entries[members].tolist())
+                if (group := self._group(found, feature_of[members])) is not None:
+                    groups.append(group)
+        self._pace.tell("comparing", n, n, last=True)
+        return sorted(groups, key=lambda group: (-len(group.copies), group.copies[0].entry.id))
+
+    def _rows(self, places: IdArray) -> FloatArray:
+        return self._snapshot.store[self._snapshot.features[places]]
+
+    def _tell(self, share: float) -> None:
+        if self._cancelled is not None and self._cancelled():
+            raise KeyboardInterrupt
+        n = len(self._snapshot.features)
+        self._pace.tell("comparing", int(share * n), n)
+
+    def _group(self, found: list[Entry], features: IdArray) -> Group | None:
+        """A group of these entries, whose features are in these rows; None if they are one file."""
+        called = names(found)
+        if sum(name.link_of is None for name in called) == 1:
+            return None
+        best = sorted(range(len(found)), key=lambda at: (not called[at].is_file, *_best_first(found[at])))
+        rows = list(dict.fromkeys(features[best].tolist()))  # equal pictures share one
+        place = {row: at for at, row in enumerate(rows)}
+        array = np.array(rows)
+        how = spread(lambda places: self._rows(array[places]), len(rows), self._least, lambda: self._tell(1.0))
+        part_of = {int(leader): part for part, leader in enumerate(np.unique(how.leader))}
+        similar = np.asarray(self._snapshot.card.similarity(how.cosine)).tolist()
+        copies: list[list[Copy]] = [[] for _ in part_of]
+        for at in best:
+            row = place[int(features[at])]
+            part = part_of[int(how.leader[row])]
+            alike = similar[row] if copies[part] else 100.0
+            name = called[at]
+            copies[part].append(Copy(found[at], alike, False, part, name.is_link, name.link_of))
+        for each in copies:
+            each[1:] = sorted(each[1:], key=lambda copy: (-copy.similarity, not copy.takes_space, copy.entry.id))
+        least = float(self._snapshot.card.similarity(how.least))
+        return Group(tuple(itertools.chain(*copies)), False, least, how.least < self._least)
 
 
-def _leaders(rows_of: Callable[[IdArray], FloatArray], n: int, least: float, pace: Pace) -> IdArray:
-    """For each row the row that leads its group: itself, or the first leader before it with at least that cosine."""
-    leader = np.arange(n)
-    for first in range(0, n, BLOCK):
-        rows = np.arange(first, min(n, first + BLOCK))
-        block = rows_of(rows)
-        leaders = np.flatnonzero(leader[:first] == np.arange(first))
-        for start in range(0, len(leaders), LEADERS):
-            free = np.flatnonzero(leader[rows] == rows)
-            near = block[free] @ rows_of(leaders[start : start + LEADERS]).T >= least
-            found = near.any(axis=1)
-            leader[rows[free[found]]] = leaders[start + near[found].argmax(axis=1)]
-        leads = leader[rows] == rows
-        near = block @ block.T >= least
-        for i in np.flatnonzero(leads):
-            before = np.flatnonzero(near[i, :i] & leads[:i])
-            if len(before):
-                leads[i], leader[first + i] = False, first + before[0]
-        pace.tell("comparing", first + len(rows), n, last=rows[-1] == n - 1)
-    return leader
+def _best_first(entry: Entry) -> tuple[int, int, int]:
+    return -(entry.width or 0) * (entry.height or 0), -(entry.size or 0), entry.id
 
 
 def least_cosine(card: ModelCard, similarity: float) -> float:
@@ -213,22 +284,6 @@ def least_cosine(card: ModelCard, similarity: float) -> float:
         else:
             low = middle
     return float(high)
-
-
-def _group(found: list[Entry], vectors: FloatArray, card: ModelCard) -> Group:
-    """The copies of one group, the one with the most pixels first."""
-    best = min(
-        range(len(found)),
-        key=lambda i: (-(found[i].width or 0) * (found[i].height or 0), -(found[i].size or 0), found[i].id),
-    )
-    similarities = np.asarray(card.similarity(vectors @ vectors[best])).tolist()
-    copies = [
-        Copy(entry, 100.0 if at == best else value)
-        for at, (entry, value) in enumerate(zip(found, similarities, strict=True))
-    ]
-    first = copies.pop(best)
-    copies.sort(key=lambda copy: (-copy.similarity, copy.entry.id))
-    return Group((first, *copies))
 
 
 def read_marks(connection: sqlite3.Connection) -> Marks:

@@ -6,6 +6,7 @@ import functools
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ __all__ = [
 AT_ONCE = 500  # ids in one question; SQLite takes 999, newer ones more
 
 _COLUMNS = """
-SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing
+SELECT e.id, e.path, r.path, e.label, e.size, e.mtime_ns, f.width, f.height, f.format, e.missing, e.device, e.inode
 FROM entries e JOIN features f ON f.id = e.feature LEFT JOIN roots r ON r.id = e.root
 """
 
@@ -111,16 +112,19 @@ def several(connection: sqlite3.Connection, wanted: Sequence[int]) -> list[Entry
 
 
 def hits(connection: sqlite3.Connection, card: ModelCard, found: IdArray, distances: FloatArray) -> list[Hit]:
-    """Results with what a person wants to know of each."""
-    return [hit for hit, _ in results(connection, card, found, distances)]
+    """Results with what a person wants to know of each; of equal ones, those whose files are there come first."""
+    all_hits = [hit for hit, _ in results(connection, card, found, distances)]
+    if any(hit.missing for hit in all_hits):
+        all_hits.sort(key=lambda hit: (hit.distance, hit.missing))
+    return all_hits
 
 
 def results(
     connection: sqlite3.Connection, card: ModelCard, found: IdArray, distances: FloatArray
 ) -> list[tuple[Hit, Entry]]:
-    """Results, and all that is known of their files."""
+    """Results, and all that is known of their files, in the order of `found`. Whether the files are there is looked up."""
     try:
-        known = several(connection, found.tolist())
+        known = list(map(_as_it_is, several(connection, found.tolist())))
     except IdError:
         raise CollectionError(
             "the catalogue is damaged: its parts do not agree; `lookalike verify` says more"
@@ -128,9 +132,34 @@ def results(
     cosines = (1.0 - distances.astype(np.float64)).tolist()
     measures = zip(distances.tolist(), cosines, similarities(card, distances).tolist(), strict=True)
     return [
-        (Hit(of.id, of.path, of.relative, of.root, similarity, cosine, distance, word(similarity), of.label), of)
+        (
+            Hit(
+                of.id,
+                of.path,
+                of.relative,
+                of.root,
+                similarity,
+                cosine,
+                distance,
+                word(similarity),
+                of.label,
+                of.missing,
+            ),
+            of,
+        )
         for of, (distance, cosine, similarity) in zip(known, measures, strict=True)
     ]
+
+
+def _as_it_is(entry: Entry) -> Entry:
+    """The entry, missing if it had a file that cannot be found now."""
+    if entry.size is None:  # vectors that somebody brought need no file
+        return entry
+    try:
+        os.stat(entry.path)  # noqa: PTH116 (for every result of every search: as quick as can be)
+    except (OSError, OverflowError):
+        return replace(entry, missing=True)
+    return entry
 
 
 def similarities(card: ModelCard, distances: FloatArray) -> Array:
@@ -143,7 +172,7 @@ def _by_label(label: str | None) -> tuple[str, tuple[bytes, ...]]:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    number, path, root, label, size, mtime_ns, width, height, kind, missing = row
+    number, path, root, label, size, mtime_ns, width, height, kind, missing, device, inode = row
     full = Path(os.fsdecode(path))
     if root is None:
         folder, relative = full.parent, full.name
@@ -153,9 +182,8 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         if parts[:depth] != folder.parts and not full.is_relative_to(folder):  # where case is no matter, it says so
             raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
         relative = "/".join(parts[depth:]) or "."
-    return Entry(
-        number, full, folder, relative, decode_label(label), size, mtime_ns, width, height, kind, bool(missing)
-    )
+    known = (size, mtime_ns, width, height, kind, bool(missing), device, inode)
+    return Entry(number, full, folder, relative, decode_label(label), *known)
 
 
 @functools.lru_cache(maxsize=256)

@@ -17,10 +17,14 @@ from lookalike.collection.records import Entry, Hit
 if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
 
-__all__ = ["FOLD_FACTOR", "Found", "Wanted", "find", "folded"]
+__all__ = ["FOLD_FACTOR", "SHOWN", "Found", "Wanted", "find", "folded"]
 
-FOLD_FACTOR: Final = 4  # so many times k are searched where copies are to be folded
-BLOCK: Final = 64  # leaders that are compared at once
+FOLD_FACTOR: Final = (
+    4  # so many times k are searched where copies are to be folded, and so many times more where that is too few
+)
+SHOWN: Final = 1000  # copies of one result that are shown
+LEADERS: Final = 64  # that are compared at once
+BLOCK: Final = 2048  # results that are folded at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +75,73 @@ def find(
     mask : ndarray of bool, optional
         Which entries may be results; see `Snapshot.select`.
     wanted : Wanted
+
+    Notes
+    -----
+    Where copies are folded, more and more is searched until there are k results or everything was seen. At most `SHOWN` copies
+    of one result are given.
     """
     count = wanted.k * (FOLD_FACTOR if wanted.fold else 1)
 
-    def ranked(exact: bool) -> tuple[IdArray, FloatArray]:
+    def ranked(count: int, exact: bool) -> tuple[IdArray, FloatArray, bool]:
         ids, distances = snapshot.rank(xq, count, mask=mask, exclude=wanted.left_out, exact=exact)
         near = listing.similarities(snapshot.card, distances) >= wanted.threshold
-        return ids[near], distances[near]
+        return ids[near], distances[near], len(ids) == count and bool(near.all())
 
+    ids, distances, is_more = ranked(count, wanted.exact)
+    groups = folded(snapshot, ids, wanted.k) if wanted.fold else [[at] for at in range(min(wanted.k, len(ids)))]
+    while is_more and len(groups) < wanted.k:  # they are copies of a few
+        count *= FOLD_FACTOR
+        ids, distances, is_more = ranked(count, wanted.exact)
+        groups = folded(snapshot, ids, wanted.k)
     always = not snapshot.uses_index(count + len(wanted.left_out), len(snapshot.allowed(mask)))
-    ids, distances = ranked(wanted.exact)
     missed = None
     if wanted.exact and not always:
         best = ids[: wanted.k]
-        missed = [int(id) for id in best[~np.isin(best, ranked(exact=False)[0][: wanted.k])]]
-    groups = folded(snapshot, ids, wanted.k) if wanted.fold else [[at] for at in range(min(wanted.k, len(ids)))]
+        missed = [int(id) for id in best[~np.isin(best, ranked(count, exact=False)[0][: wanted.k])]]
+    groups = [group[: 1 + SHOWN] for group in groups]
     shown = [at for group in groups for at in group]
     known = listing.results(connection, snapshot.card, ids[shown], distances[shown])
     each = {at: Found(*result) for at, result in zip(shown, known, strict=True)}
-    return [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups], missed, always
+    found = [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups]
+    return _files_first(found), missed, always
+
+
+def _files_first(found: list[Found]) -> list[Found]:
+    """Of results that are equally alike, those whose files are there before those whose files are gone."""
+    if not any(each.hit.missing for group in found for each in (group, *group.same)):
+        return found
+
+    def order(each: Found) -> tuple[float, bool]:
+        return each.hit.distance, each.hit.missing
+
+    groups = []
+    for first in found:
+        inside = [replace(first, same=()), *first.same]
+        equal = [each for each in inside if each.hit.distance == first.hit.distance]
+        others = [each for each in inside if each.hit.distance != first.hit.distance]
+        leader, *same = sorted(equal, key=order) + others
+        groups.append(replace(leader, same=tuple(same)))
+    return sorted(groups, key=order)
 
 
 def folded(snapshot: Snapshot, ids: IdArray, k: int) -> list[list[int]]:
     """Places in `ids` of the first k results, each followed by those that are the same picture and in no group before."""
-    if not len(ids):
-        return []
-    x = snapshot.store[snapshot.features_of(ids)]
-    least, is_free = least_cosine(snapshot.card, SAME), np.ones(len(ids), np.bool_)
+    least = least_cosine(snapshot.card, SAME)
     groups: list[list[int]] = []
-    while len(groups) < k and is_free.any():
-        leaders = np.flatnonzero(is_free)[: min(BLOCK, k - len(groups))]
-        near = x[leaders] @ x.T >= least
-        for leader, row in zip(leaders.tolist(), near, strict=True):
-            if is_free[leader]:
-                same = np.flatnonzero(row & is_free)
-                is_free[same] = is_free[leader] = False
-                groups.append([leader, *same[same != leader].tolist()])
+    leaders = np.empty((min(k, len(ids)), snapshot.store.d), np.float32)
+    for first in range(0, len(ids), BLOCK):
+        x = snapshot.store[snapshot.features_of(ids[first : first + BLOCK])]
+        near = x @ leaders[: len(groups)].T >= least
+        is_free: Array = np.logical_not(near.any(axis=1))
+        for at in np.flatnonzero(~is_free).tolist():
+            groups[int(near[at].argmax())].append(first + at)
+        while len(groups) < k and is_free.any():
+            chosen = np.flatnonzero(is_free)[: min(LEADERS, k - len(groups))]
+            for leader, row in zip(chosen.tolist(), x[chosen] @ x.T >= least, strict=True):
+                if is_free[leader]:
+                    same = np.flatnonzero(row & is_free)
+                    is_free[same] = is_free[leader] = False
+                    leaders[len(groups)] = x[leader]
+                    groups.append([first + leader, *(first + same[same != leader]).tolist()])
     return groups

@@ -16,6 +16,7 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_vectors, unit_rows
 from lookalike.collection.models import embedder_for
 from lookalike.collection.segments import FeatureStore
+from lookalike.data.stamp import stamp_of
 from lookalike.errors import DTypeError, IdError, ImageError, InputError
 from lookalike.features.models import ModelCard
 
@@ -138,7 +139,7 @@ class Resolver:
             status = path.stat()
         except OSError:
             return not is_file
-        return not is_file or (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+        return not is_file or stamp_of(status)[:2] == (size, mtime_ns)
 
 
 def _is_vector(query: Sequence[Any]) -> bool:

@@ -122,6 +122,9 @@ class Entry:
         For example ``"JPEG"``.
     missing : bool
         The file could not be found at the last `add`; hidden from results.
+    device, inode : int or None
+        Of the file when it was met: entries that have both in common, and the same contents, are links of one file. None for
+        vectors without a file, where the file system does not say, and until the next `add` of an older collection.
     """
 
     id: int
@@ -135,6 +138,15 @@ class Entry:
     height: int | None = None
     format: str | None = None
     missing: bool = False
+    device: int | None = None
+    inode: int | None = None
+
+    @property
+    def is_link(self) -> bool:
+        """Whether the path leads through a symbolic link: its own, or a folder's below `root`. Looked up on disk."""
+        depth = len(self.root.parts)
+        parts = [self.path, *self.path.parents][: max(1, len(self.path.parts) - depth)]
+        return any(os.path.islink(part) for part in parts)  # noqa: PTH114 (Path raises where a disk is gone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +169,8 @@ class Hit:
     word : str
         The similarity in words: same picture, very alike, related, weak.
     label : str
+    missing : bool
+        The picture had a file, and it cannot be found now.
     """
 
     id: int
@@ -168,16 +182,18 @@ class Hit:
     distance: float
     word: str
     label: str
+    missing: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The hit as ``lookalike search --json`` prints it."""
-        return {
+        """The hit as ``lookalike search --json`` prints it; ``missing`` is there where it is true."""
+        known = {
             "path": str(self.path),
             "similarity": self.similarity,
             "cosine": self.cosine,
             "distance": self.distance,
             "id": self.id,
         }
+        return known | {"missing": True} if self.missing else known
 
 
 @dataclass(frozen=True, slots=True)

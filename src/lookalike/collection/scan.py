@@ -2,7 +2,8 @@
 
 Nothing is opened here: size and time of the last change decide what has to be looked into. The temporary tables are
 the writer's own: ``seen`` (files met), ``passed`` (files and folders passed over), ``todo`` (files to be looked into),
-``gone`` (entries whose files were not met) and ``single`` (files asked for by name).
+``gone`` (entries whose files were not met), ``away`` (those whose file system is not there), ``single`` (files asked for by
+name) and ``damaged`` (ranges of features that are to be made anew).
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.collection.catalog import bump, transaction
+from lookalike.collection.elsewhere import forget_moved, hide_lost, keep_unplugged, look_elsewhere, note_numbers
 from lookalike.collection.entries import encode_label
 from lookalike.collection.pace import Pace
 from lookalike.data.walk import Found, Skipped, label_of, walk
@@ -28,12 +30,16 @@ UNREADABLE = frozenset({"missing", "folder", "file"})
 NOT_ENTERED = frozenset({"hidden", "link"})
 
 _TABLES = """
-CREATE TEMP TABLE seen (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
+CREATE TEMP TABLE seen (
+    path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, device INTEGER, inode INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE passed (path BLOB PRIMARY KEY, reason TEXT, kind TEXT) WITHOUT ROWID;
 CREATE TEMP TABLE todo (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE single (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TEMP TABLE gone (entry INTEGER PRIMARY KEY, path BLOB NOT NULL, feature INTEGER NOT NULL, root INTEGER);
 CREATE INDEX temp.gone_by_feature ON gone(feature);
+CREATE INDEX temp.gone_by_path ON gone(path);
+CREATE TEMP TABLE damaged (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+CREATE TEMP TABLE away (entry INTEGER PRIMARY KEY);
 """
 
 
@@ -43,7 +49,8 @@ class Scope:
 
     path: Path
     is_folder: bool
-    exists: bool
+    exists: bool  # or may exist: the system does not say
+    device: int | None = field(default=None, compare=False)  # that it lay on when the walk began
 
 
 def below(folder: bytes) -> tuple[str, tuple[bytes, ...]]:
@@ -73,14 +80,18 @@ class Scan:
     def __init__(self, connection: sqlite3.Connection, folder: Path, damaged: list[tuple[int, int]]) -> None:
         self.connection = connection
         self.folder = folder
-        self.damaged = damaged  # ranges of features that are to be made anew
         self.scopes: list[Scope] = []
         self.unchanged = 0
         self.known: dict[bytes, int] = {}  # protected folders, and how many entries each had
+        self.moved_from: set[int] = set()  # folders that a file was moved out of, into another one
         self.lost: set[bytes] = set()  # folders and files that were asked for and are not there
-        self._roots_now: list[tuple[int, bytes]] = []
+        self._roots_now: dict[bytes, int] = {}
+        self._real: dict[str, Path] | None = None
+        self._singles: set[bytes] = set()
+        self._folders: dict[bytes, Scope] = {}
         for statement in _TABLES.strip().split(";\n"):
             connection.execute(statement)
+        connection.executemany("INSERT INTO damaged VALUES (?, ?)", damaged)
 
     # --- which folders -----------------------------------------------------------------------------------------------
 
@@ -88,12 +99,14 @@ class Scan:
         """Take these folders and files; without any, all that were added before. Refuses what never existed."""
         scopes = [self._scope(path) for path in paths] if paths else list(self._all())
         self.scopes = sorted(set(scopes), key=lambda scope: (len(scope.path.parts), scope.path))
-        singles = [(os.fsencode(scope.path),) for scope in self.scopes if not scope.is_folder]
-        self.connection.executemany("INSERT INTO single VALUES (?)", singles)
+        self._singles = {os.fsencode(scope.path) for scope in self.scopes if not scope.is_folder}
+        self._folders = {os.fsencode(scope.path): scope for scope in self.scopes if scope.is_folder}
+        self.connection.executemany("INSERT INTO single VALUES (?)", [(path,) for path in self._singles])
         with transaction(self.connection):
+            roots = self._roots()
             for scope in self.scopes:
                 if scope.is_folder:
-                    self._add_root(scope)
+                    self._add_root(scope, roots)
 
     def _areas(self, *, existing: bool = False) -> Iterator[tuple[str, tuple[bytes, ...]]]:
         """SQL that selects the paths asked for: each folder, then all single files together."""
@@ -105,41 +118,41 @@ class Scan:
     def _scope(self, path: Path) -> Scope:
         try:
             status = path.stat()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             where, values = below(os.fsencode(path))
             entry = self.connection.execute(f"SELECT path FROM entries WHERE {where} LIMIT 1", values).fetchone()
             root = self.connection.execute("SELECT 1 FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if entry is None and root is None:
-                why = "there is no such file or folder" if isinstance(error, FileNotFoundError) else str(error)
-                raise InputError(f"{path}: {why}") from None
-            return Scope(path, is_folder=root is not None or entry[0] != os.fsencode(path), exists=False)
+                why = "there is no such file or folder" if _says_gone(error) else getattr(error, "strerror", None)
+                raise InputError(f"{path}: {why or error}") from None
+            return Scope(path, root is not None or entry[0] != os.fsencode(path), exists=not _says_gone(error))
         if stat.S_ISDIR(status.st_mode):
-            return Scope(self._same_root(path), is_folder=True, exists=True)
-        return Scope(path, is_folder=False, exists=True)
+            return Scope(self._same_root(path), is_folder=True, exists=True, device=status.st_dev)
+        return Scope(path, is_folder=False, exists=True, device=status.st_dev)
 
     def _all(self) -> Iterator[Scope]:
         for (path,) in self.connection.execute("SELECT path FROM roots").fetchall():
-            folder = Path(os.fsdecode(path))
-            yield Scope(folder, is_folder=True, exists=folder.exists())
+            yield _scope_of(path, is_folder=True)
         singles = "SELECT path FROM entries WHERE root IS NULL AND is_file"
         for (path,) in self.connection.execute(singles).fetchall():
-            file = Path(os.fsdecode(path))
-            yield Scope(file, is_folder=False, exists=file.exists())
+            yield _scope_of(path, is_folder=False)
 
     def _same_root(self, path: Path) -> Path:
         """The name under which this folder was added before, if that was through a link."""
-        real = os.path.realpath(path)
-        for (root,) in self.connection.execute("SELECT path FROM roots").fetchall():
-            if os.path.realpath(os.fsdecode(root)) == real:
-                return Path(os.fsdecode(root))
-        return path
+        if self._real is None:
+            roots = [
+                os.fsdecode(root) for (root,) in self.connection.execute("SELECT path FROM roots ORDER BY id DESC")
+            ]
+            self._real = {os.path.realpath(root): Path(root) for root in roots}
+        return self._real.get(os.path.realpath(path), path)
 
-    def _add_root(self, scope: Scope) -> None:
+    def _add_root(self, scope: Scope, roots: dict[bytes, int]) -> None:
         """Record a folder, unless it lies in one that is recorded; take over the entries that lie in it."""
         name = os.fsencode(scope.path)
-        if any(_contains(root, name) for _, root in self._roots()):
+        if _outermost(name, roots) is not None:
             return
         root = self.connection.execute("INSERT INTO roots (path) VALUES (?)", (name,)).lastrowid
+        roots[name] = int(root or 0)
         where, values = below(name)
         inside = self.connection.execute(f"SELECT id, path FROM entries WHERE is_file AND {where}", values).fetchall()
         self.connection.executemany(
@@ -148,17 +161,16 @@ class Scan:
         )
         bump(self.connection)
 
-    def _roots(self) -> list[tuple[int, bytes]]:
-        """Folders recorded, outermost first."""
-        rows = self.connection.execute("SELECT id, path FROM roots ORDER BY length(path)")
-        return [(number, path) for number, path in rows]
+    def _roots(self) -> dict[bytes, int]:
+        """Ids of the folders recorded."""
+        return {path: number for number, path in self.connection.execute("SELECT id, path FROM roots")}
 
     def root_of(self, path: Path) -> tuple[int | None, str]:
         """The outermost recorded folder that a file lies in, and the file's label."""
-        for number, root in self._roots_now:
-            if _contains(root, os.fsencode(path)):
-                return number, label_of(path, os.fsdecode(root))
-        return None, path.parent.name
+        root = _outermost(os.fsencode(path), self._roots_now)
+        if root is None:
+            return None, path.parent.name
+        return self._roots_now[root], label_of(path, os.fsdecode(root))
 
     # --- walking and comparing ---------------------------------------------------------------------------------------
 
@@ -170,6 +182,9 @@ class Scan:
             self._count_known()
             self._note_passed()
             self._find_gone()
+            keep_unplugged(self.connection)
+            note_numbers(self.connection)
+            look_elsewhere(self.connection, self.covers)
             self._find_todo()
             bump(self.connection)
 
@@ -177,7 +192,7 @@ class Scan:
         from lookalike.features.images import SUFFIXES
 
         met = 0
-        found: list[tuple[bytes, int, int]] = []
+        found: list[tuple[bytes, int, int, int | None, int | None]] = []
         passed: list[tuple[bytes, str, str]] = []
         for scope in self.scopes:
             if not scope.exists or self._was_walked(scope):
@@ -188,7 +203,7 @@ class Scan:
                     continue
                 met += 1
                 if isinstance(item, Found):
-                    found.append((name, item.size, item.mtime_ns))
+                    found.append((name, item.size, item.mtime_ns, item.device, item.inode))
                 else:
                     passed.append((name, clean_text(item.reason), item.kind))
                     pace.skipped += 1
@@ -207,15 +222,17 @@ class Scan:
         passed = self.connection.execute("SELECT 1 FROM passed WHERE path = ?", (os.fsencode(scope.path),)).fetchone()
         return passed is None and bool(self.connection.execute(met.format("passed"), values).fetchone())
 
-    def _keep(self, found: list[tuple[bytes, int, int]], passed: list[tuple[bytes, str, str]]) -> None:
-        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", found)
+    def _keep(
+        self, found: list[tuple[bytes, int, int, int | None, int | None]], passed: list[tuple[bytes, str, str]]
+    ) -> None:
+        self.connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", found)
         self.connection.executemany("INSERT OR REPLACE INTO passed VALUES (?, ?, ?)", passed)
         found.clear()
         passed.clear()
 
     def _count_known(self) -> None:
         """How many files each protected folder had: the recorded ones, and those that were asked for."""
-        units = {root for _, root in self._roots_now} | {os.fsencode(s.path) for s in self.scopes if s.is_folder}
+        units = set(self._roots_now) | {os.fsencode(s.path) for s in self.scopes if s.is_folder}
         for unit in units:
             where, values = below(unit)
             count = f"SELECT count(*) FROM entries WHERE is_file AND {where}"
@@ -224,7 +241,14 @@ class Scan:
         self.connection.executemany("UPDATE roots SET missing = ? WHERE path = ?", self._root_states())
 
     def _root_states(self) -> Iterable[tuple[int, bytes]]:
-        return [(int(not scope.exists), os.fsencode(scope.path)) for scope in self.scopes if scope.is_folder]
+        """Folders are missing that are gone, and those that could not be examined when the walk came to them."""
+        unread = {
+            path for (path,) in self.connection.execute("SELECT path FROM passed WHERE kind IN ('missing', 'folder')")
+        }
+        for scope in self.scopes:
+            if scope.is_folder:
+                path = os.fsencode(scope.path)
+                yield int(not scope.exists or path in unread), path
 
     def _note_passed(self) -> None:
         """The files passed over in these folders are those met now, and earlier ones that have not changed."""
@@ -250,19 +274,20 @@ class Scan:
                 self._shelter(path)
             elif kind in NOT_ENTERED and path not in asked:
                 # A hidden folder, or a link, that was added by itself is looked at when it is asked for.
-                where, values = below(path)
-                self.connection.execute(f"DELETE FROM gone WHERE {where} AND path <> ?", (*values, path))
-        self.connection.execute("UPDATE entries SET missing = 1 WHERE id IN (SELECT entry FROM gone)")
+                _, inside = below(path)
+                self.connection.execute("DELETE FROM gone WHERE path >= ? AND path < ?", inside[1:])
+        self.connection.execute("UPDATE entries SET missing = 1 WHERE NOT missing AND id IN (SELECT entry FROM gone)")
 
     def _shelter(self, path: bytes) -> None:
         """What could not be read is hidden, as it cannot be shown, but not gone: nothing is known about it."""
         where, values = below(path)
-        self.connection.execute(f"UPDATE entries SET missing = 1 WHERE is_file AND {where}", values)
+        self.connection.execute(f"UPDATE entries SET missing = 1 WHERE NOT missing AND is_file AND {where}", values)
         self.connection.execute(f"DELETE FROM gone WHERE {where}", values)
 
     def _find_todo(self) -> None:
-        damaged = " OR ".join(f"e.feature BETWEEN {first} AND {last}" for first, last in self.damaged) or "0"
-        same = f"e.is_file AND e.size = s.size AND e.mtime_ns = s.mtime_ns AND NOT ({damaged})"
+        # The ranges do not overlap: only the last one that begins before a feature can hold it.
+        damaged = "(SELECT last FROM damaged WHERE first <= e.feature ORDER BY first DESC LIMIT 1) >= e.feature"
+        same = f"e.is_file AND e.size = s.size AND e.mtime_ns = s.mtime_ns AND NOT coalesce({damaged}, 0)"
         known = f"SELECT e.id FROM entries e JOIN seen s ON s.path = e.path WHERE {same}"
         self.unchanged = int(self.connection.execute(f"SELECT count(*) FROM ({known})").fetchone()[0])
         self.connection.execute(f"UPDATE entries SET missing = 0 WHERE missing AND id IN ({known})")
@@ -275,11 +300,10 @@ class Scan:
             """,
             (reader_version(),),
         )
-        if self.damaged:  # of other folders too: their features are to be made anew as soon as possible
-            self.connection.execute(
-                "INSERT OR IGNORE INTO todo SELECT path, size, mtime_ns FROM entries e"
-                f" WHERE is_file AND NOT missing AND ({damaged})"
-            )
+        self.connection.execute(  # of other folders too: their features are to be made anew as soon as possible
+            "INSERT OR IGNORE INTO todo SELECT e.path, e.size, e.mtime_ns FROM damaged d"
+            " CROSS JOIN entries e ON e.feature BETWEEN d.first AND d.last WHERE e.is_file AND NOT e.missing"
+        )
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -289,7 +313,12 @@ class Scan:
         A folder that is not there, or has lost more than a fifth of its files, loses no entry without `prune`.
         """
         with transaction(self.connection):
-            if not prune:
+            self._hide_lost()
+            if prune:
+                self.connection.execute(
+                    "INSERT INTO gone SELECT id, path, feature, root FROM entries WHERE id IN (SELECT entry FROM away)"
+                )
+            else:
                 for unit, known in self.known.items():
                     where, values = below(unit)
                     gone = int(
@@ -304,6 +333,30 @@ class Scan:
                 self._forget_roots()
             bump(self.connection)
         return removed
+
+    def _hide_lost(self) -> None:
+        """Hide the folders that went away since they were walked, and forget those that were moved as a whole."""
+        for scope in self.scopes:
+            if scope.is_folder and scope.exists and not self.is_there(scope):
+                hide_lost(self.connection, os.fsencode(scope.path), *below(os.fsencode(scope.path)))
+        for root in self.moved_from:
+            forget_moved(self.connection, root, below)
+
+    def is_there(self, scope: Scope) -> bool:
+        """Whether a folder or file is still where it was when it was chosen, on the same file system."""
+        try:
+            return scope.device in (None, scope.path.stat().st_dev)
+        except (OSError, ValueError, OverflowError):
+            return False
+
+    def scope_of(self, path: bytes) -> Scope | None:
+        """The outermost folder asked for that a file lies in; None for a file asked for by name."""
+        folder = _outermost(path, self._folders)
+        return None if folder is None else self._folders[folder]
+
+    def covers(self, path: bytes) -> bool:
+        """Whether the path was asked for, so that the walk knows about it."""
+        return path in self._singles or self.scope_of(path) is not None
 
     def _forget_roots(self) -> None:
         for path in self.lost:
@@ -329,9 +382,34 @@ class Scan:
         return tuple(found[path] for path in sorted(found, key=lambda path: (found[path].kind in minor, path)))
 
 
+def _says_gone(error: Exception) -> bool:
+    return isinstance(error, FileNotFoundError | NotADirectoryError)
+
+
+def _scope_of(path: bytes, *, is_folder: bool) -> Scope:
+    """What was added before."""
+    name = Path(os.fsdecode(path))
+    try:
+        return Scope(name, is_folder, exists=True, device=name.stat().st_dev)
+    except (OSError, ValueError, OverflowError) as error:
+        return Scope(name, is_folder, exists=not _says_gone(error))
+
+
 def _contains(folder: bytes, path: bytes) -> bool:
     separator = os.fsencode(os.sep)
     return path == folder or path.startswith(folder.rstrip(separator) + separator)
+
+
+def _outermost(path: bytes, folders: Container[bytes]) -> bytes | None:
+    """The outermost of some folders that a path lies in, or is; asked of each folder above it, however many there are."""
+    separator = os.fsencode(os.sep)
+    end = path.find(separator)
+    while end >= 0:
+        for folder in (path[:end], path[: end + 1]):  # a root, as in "/", ends with its separator
+            if folder in folders:
+                return folder
+        end = path.find(separator, end + 1)
+    return path if path in folders else None
 
 
 def clean_text(reason: str) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from lookalike.collection.catalog import PLAIN_VERSION, SCHEMA_VERSION, bump, get_meta, set_meta, transaction
+from lookalike.collection.catalog import bump, get_meta, set_meta, transaction
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER
 from lookalike.errors import CollectionError, DimensionError, FormatError, ModelError
@@ -103,12 +103,9 @@ def write_transform(connection: sqlite3.Connection, folder: Path, transform: Tra
         set_meta(connection, _META, json.dumps(record))
         set_meta(connection, "next_file", number + 1)
         connection.execute("DELETE FROM generations")
-        # A lookalike that knows of no transforms must not take its index for one of plain features.
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         bump(connection)
 
 
 def forget_transform(connection: sqlite3.Connection) -> None:
     """Vectors are as the model made them again. The caller commits."""
     connection.execute("DELETE FROM meta WHERE key = ?", (_META,))
-    connection.execute(f"PRAGMA user_version = {PLAIN_VERSION}")

@@ -132,7 +132,10 @@ def _write(
     number = int(get_meta(connection, "next_file") or 0)
     file = f"{number:06d}.safetensors"
     sha256 = write_segment(folder / FOLDER / file, blocks, rows, d)
-    connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", (number, file, first, rows, sha256))
+    connection.execute(
+        "INSERT INTO segments (id, file, first, rows, sha256) VALUES (?, ?, ?, ?, ?)",
+        (number, file, first, rows, sha256),
+    )
     set_meta(connection, "next_file", number + 1)
 
 
@@ -159,7 +162,10 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
         connection.execute("PRAGMA defer_foreign_keys = ON")
         for table in ("generations", "segments", "features"):
             connection.execute(f"DELETE FROM {table}")
-        connection.execute("INSERT INTO features SELECT id, content, norm, width, height, format FROM kept")
+        connection.execute(
+            "INSERT INTO features (id, content, norm, width, height, format)"
+            " SELECT id, content, norm, width, height, format FROM kept"
+        )
         connection.execute("UPDATE entries SET feature = (SELECT new FROM renumbered WHERE old = feature)")
         if len(old):
             _write(connection, folder, _blocks(store, old), first, len(old), d)

@@ -25,6 +25,7 @@ from lookalike.collection.queries import absolute
 from lookalike.collection.records import AddReport, Progress
 from lookalike.collection.scan import Scan, below
 from lookalike.collection.transforms import write_transform
+from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import InputError, ModelError
 
 if TYPE_CHECKING:
@@ -132,17 +133,19 @@ class Writer:
 
     def _place(self, path: bytes, label: bytes, feature: int) -> str:
         execute = self.connection.execute
-        size, mtime_ns = _stamp(path)
+        stamp = _stamp(path)
         known = execute("SELECT id FROM entries WHERE path = ?", (path,)).fetchone()
         if known is None:
             execute(
-                "INSERT INTO entries (path, label, feature, size, mtime_ns, is_file) VALUES (?, ?, ?, ?, ?, 0)",
-                (path, label, feature, size, mtime_ns),
+                "INSERT INTO entries (path, label, feature, is_file, size, mtime_ns, device, inode)"
+                " VALUES (?, ?, ?, 0, ?, ?, ?, ?)",
+                (path, label, feature, *stamp),
             )
             return "new"
         execute(
-            "UPDATE entries SET label = ?, feature = ?, size = ?, mtime_ns = ?, is_file = 0, missing = 0 WHERE id = ?",
-            (label, feature, size, mtime_ns, known[0]),
+            "UPDATE entries SET label = ?, feature = ?, is_file = 0, missing = 0,"
+            " size = ?, mtime_ns = ?, device = ?, inode = ? WHERE id = ?",
+            (label, feature, *stamp, known[0]),
         )
         return "changed"
 
@@ -185,10 +188,9 @@ def _names(paths: Sequence[PathLike], n: int) -> list[bytes]:
     return names
 
 
-def _stamp(path: bytes) -> tuple[int | None, int | None]:
-    """Size and time of a file, if there is one."""
+def _stamp(path: bytes) -> Stamp | tuple[None, None, None, None]:
+    """What is known of a file, if there is one."""
     try:
-        status = os.stat(path)  # noqa: PTH116 (the name is bytes)
-    except OSError:
-        return None, None
-    return status.st_size, status.st_mtime_ns
+        return stamp_of(os.stat(path))  # noqa: PTH116 (the name is bytes)
+    except (OSError, OverflowError):
+        return None, None, None, None

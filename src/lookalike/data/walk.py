@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lookalike._typing import PathLike
 from lookalike.data.kinds import HEAD_BYTES, is_certain, unread_format
+from lookalike.data.stamp import stamp_of
 from lookalike.data.suffixes import OTHER, SUFFIXES, UNREAD, UNREAD_REASONS
 
 __all__ = ["SUFFIXES", "Found", "Kind", "Skipped", "label_of", "walk"]
@@ -39,12 +40,16 @@ class Found:
     size : int
         In bytes.
     mtime_ns : int
-        Time of the last change, in nanoseconds.
+        Time of the last change, in nanoseconds, as `Stamp` has it.
+    device, inode : int or None
+        The same for two paths of one file; None where the file system does not say.
     """
 
     path: Path
     size: int
     mtime_ns: int
+    device: int | None = field(default=None, compare=False)
+    inode: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def walk(folder: PathLike, suffixes: Collection[str]) -> Iterator[Found | Skippe
     except FileNotFoundError:
         yield Skipped(root, "there is no such file or folder", "missing")
         return
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: a NUL in the name
         yield Skipped(root, f"cannot be examined: {_why(error)}", "folder")
         return
     if stat.S_ISDIR(status.st_mode):
@@ -159,7 +164,7 @@ class _Walk:
         path = Path(entry.path)
         try:
             status = entry.stat()
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # a number that Python cannot hold costs this file
             return _unexamined(path, error)
         is_folder = stat.S_ISDIR(status.st_mode)
         if _is_hidden(entry.name, is_folder):
@@ -238,10 +243,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str] | Skipped]:
 def _file(path: Path, status: os.stat_result) -> Found | Skipped:
     if not stat.S_ISREG(status.st_mode):
         return Skipped(path, "not a file but a pipe, a socket or a device", "special")
-    return Found(path, status.st_size, status.st_mtime_ns)
+    return Found(path, *stamp_of(status))
 
 
-def _unexamined(path: Path, error: OSError) -> Skipped:
+def _unexamined(path: Path, error: OSError | ValueError | OverflowError) -> Skipped:
     """For an entry that was listed but has no status: a link to nowhere or to itself, or a file that just vanished."""
     if path.is_symlink():
         return Skipped(path, f"a link that leads nowhere: {_why(error)}", "link")
@@ -284,6 +289,6 @@ def _contains(folder: str, path: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _why(error: OSError | ValueError) -> str:
+def _why(error: OSError | ValueError | OverflowError) -> str:
     reason = getattr(error, "strerror", None) or str(error)
     return reason[:1].lower() + reason[1:]

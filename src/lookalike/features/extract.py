@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,10 +21,11 @@ from lookalike._files import try_lock
 from lookalike._typing import PathLike
 from lookalike.data.labels import LABELS_FILE, read_labels_file
 from lookalike.data.walk import SUFFIXES, Found, Skipped, label_of, walk
-from lookalike.errors import DatasetError, ImageError, InputError
+from lookalike.errors import DatasetError, ImageError, InputError, UnreadableNowError
 from lookalike.features.embedder import Embedded, Embedder
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 from lookalike.features.pooling import with_pooling
+from lookalike.features.reading import embed_files
 from lookalike.features.vectorfile import KINDS, Facts, Row, companions, read_facts, write_features
 
 __all__ = ["Extracted", "extract"]
@@ -111,13 +112,14 @@ def extract(
     with work.opened(replacing):
         rows = work.rows
         reused = len(rows)
-        bad = _embed(card, work, [item for item in found if _stamp(root, item) not in rows], progress)
+        bad, found = _embed(card, work, found, progress)
         chosen = [(item.path, rows[stamp]) for item in found if (stamp := _stamp(root, item)) in rows]
         if not chosen:
             why = f"the first: {bad[0].path}: {bad[0].reason}" if bad else "it is empty"
             raise DatasetError(f"{root}: expected pictures, got none that can be read; {why}")
         listed = [Row(path, path.relative_to(root).as_posix(), *row) for path, row in chosen]
         skipped += bad
+        facts = replace(facts, pictures=_digest(found))
         facts = write_features(target, facts, listed, _labels(root), work.part, card.d, skipped)
         work.done()
     return Extracted((target, *companions(target)), facts, tuple(skipped), reused)
@@ -179,23 +181,35 @@ def _as_it_was(target: Path, facts: Facts) -> Extracted:
     return Extracted((target, *companions(target)), known, was_there=True)
 
 
-def _embed(card: ModelCard, work: _Work, missing: list[Found], progress: Callable[[int, int], None]) -> list[Skipped]:
-    """Put the missing pictures into the part; those that cannot be read, with the reason."""
+def _embed(
+    card: ModelCard, work: _Work, found: list[Found], progress: Callable[[int, int], None]
+) -> tuple[list[Skipped], list[Found]]:
+    """Put the missing pictures into the part; those that cannot be read, and all as they were when they were read.
+
+    What could not be read this time is not among them: so the result is not taken for one of the same pictures next time.
+    """
+    root = Path(work.facts.folder)
+    missing = [item.path for item in found if _stamp(root, item) not in work.rows]
     bad: list[Skipped] = []
     if not missing:
-        return bad
-    results = Embedder(card).stream(item.path for item in missing)
+        return bad, found
+    read: dict[Path, Found] = {}
+    not_now: set[Path] = set()
+    results = embed_files(Embedder(card), missing)
     try:
-        for done, (item, (_, result)) in enumerate(zip(missing, results, strict=True), 1):
-            if isinstance(result, ImageError):
-                bad.append(Skipped(item.path, str(result)))
+        for done, (path, stamp, result) in enumerate(results, 1):
+            if isinstance(result, ImageError) or stamp is None:
+                bad.append(Skipped(path, str(result)))
+                if isinstance(result, UnreadableNowError):
+                    not_now.add(path)
             else:
-                work.take(_stamp(Path(work.facts.folder), item), result)
+                read[path] = Found(path, *stamp)
+                work.take(_stamp(root, read[path]), result)
             progress(done, len(missing))
     finally:
-        results.close()  # type: ignore[attr-defined]
+        results.close()
         work.commit()
-    return bad
+    return bad, [read.get(item.path, item) for item in found if item.path not in not_now]
 
 
 @dataclass(slots=True)

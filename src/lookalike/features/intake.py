@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike._files import read_bytes
 from lookalike.data.datasets import starter_folder
-from lookalike.errors import ImageError, InputError, ModelError
+from lookalike.errors import ImageError, InputError, ModelError, UnreadableNowError
 from lookalike.features import store
 from lookalike.features.cards import LAYOUTS, Calibration, ModelCard
 from lookalike.features.embedder import Embedder
@@ -201,7 +201,9 @@ def _try(embedder: Embedder) -> None:
     pictures = sorted(starter_folder().rglob("*.jpg"))[::150]
     name = embedder.model_card.name
     try:
-        vectors = embedder.embed([path.read_bytes() for path in pictures])
+        vectors = embedder.embed(pictures)
+    except UnreadableNowError:
+        raise  # which says nothing about the model
     except ImageError as error:  # the pictures are good
         raise ModelError(f"model {name!r} cannot be used: {error}") from None
     if (np.ptp(vectors, axis=0) == 0).all():

@@ -112,12 +112,16 @@ export function openDuplicates({ collection, searchWith }) {
 
   function groupItem(group, index) {
     const ids = group.pictures.map((picture) => picture.id);
-    const title = `${many(group.count, "picture")} · ${size(group.spare_bytes)} in the copies`;
+    const links = group.links ? `${many(group.links, "link")} · ` : "";
+    const title = `${many(group.count - group.links, "picture")} · ${links}${size(group.spare_bytes)} in the copies`;
+    const ends = `${Math.floor(group.least_similarity)}%`;
+    const chain = el("span", { class: "lk-tag", title: `Each is like another one, but the two that are least alike are ${ends} alike` }, `chain · ends ${ends}`);
+    const item = (picture, at) => copyItem(picture, at === 0 || group.pictures[at - 1].part !== picture.part);
     const isMarked = group.ignored || group.pictures.some((picture) => picture.kept);
-    const row = el("ul", { class: "lk-copies" }, group.pictures.slice(0, SHOWN).map(copyItem));
+    const row = el("ul", { class: "lk-copies" }, group.pictures.slice(0, SHOWN).map(item));
     if (group.pictures.length > SHOWN) {
       const more = button(`Show ${group.pictures.length - SHOWN} more`, () => {
-        row.append(...group.pictures.slice(SHOWN).map((picture, at) => copyItem(picture, at + SHOWN)));
+        row.append(...group.pictures.slice(SHOWN).map((picture, at) => item(picture, at + SHOWN)));
         row.children[SHOWN].querySelector("button").focus();
         holder.remove();
       });
@@ -131,7 +135,7 @@ export function openDuplicates({ collection, searchWith }) {
       el(
         "header",
         {},
-        el("h3", {}, title, group.ignored ? el("span", { class: "lk-tag" }, "ignored") : null),
+        el("h3", {}, title, group.is_chain ? chain : null, group.ignored ? el("span", { class: "lk-tag" }, "ignored") : null),
         isMarked ? button("Reset", () => decide(ids, "reset", index), { class: "is-quiet", "aria-label": `Reset the group of ${name}` }) : null,
         group.ignored ? null : button("Ignore", () => decide(ids, "ignore", index), { class: "is-quiet", title: "Leave this group alone", "aria-label": `Ignore the group of ${name}` }),
       ),
@@ -139,9 +143,11 @@ export function openDuplicates({ collection, searchWith }) {
     );
   }
 
-  function copyItem(picture, at) {
+  function copyItem(picture, isFirst) {
     const pixels = picture.width ? `${picture.width} × ${picture.height}` : "";
-    const alike = at === 0 ? "largest" : `${Math.floor(picture.similarity)}%`;
+    const alike = !isFirst ? `${Math.floor(picture.similarity)}%` : picture.part ? `part ${picture.part + 1}` : "largest";
+    const isLink = picture.is_link || picture.link_of !== null;
+    const space = isLink ? "link" : picture.bytes ? size(picture.bytes) : null;
     const keep = button(picture.kept ? "Kept" : "Keep", () => decide([picture.id], picture.kept ? "reset" : "keep", null, picture.id), {
       class: picture.kept ? "is-kept" : "",
       "aria-pressed": String(picture.kept),
@@ -150,7 +156,7 @@ export function openDuplicates({ collection, searchWith }) {
     });
     return el(
       "li",
-      {},
+      { class: isFirst && picture.part ? "is-part" : "" },
       el(
         "button",
         { type: "button", class: "lk-copy", title: picture.path, "aria-label": `Search with ${picture.path}`, onclick: () => choose(picture.id) },
@@ -159,7 +165,7 @@ export function openDuplicates({ collection, searchWith }) {
       ),
       el("span", { class: "lk-copy-name", title: picture.path }, picture.name),
       el("span", { class: "lk-facts" }, picture.label || "\u00a0"),
-      el("span", { class: "lk-facts" }, [pixels, picture.bytes ? size(picture.bytes) : null].filter(Boolean).join(" · ")),
+      el("span", { class: "lk-facts" }, [pixels, space].filter(Boolean).join(" · ")),
       keep,
     );
   }

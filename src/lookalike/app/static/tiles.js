@@ -48,14 +48,14 @@ function pictureBox(entry, collection) {
 export function tile(entry, collection, handlers, { hit = null, mark, missed = false, index = 0 } = {}) {
   const similarity = hit && percent(hit.similarity);
   const action = `Search with ${entry.name}`;
-  const sub = [missed ? "missed by the index" : hit?.word, entry.label].filter(Boolean).join(" · ");
+  const sub = [hit?.missing && "the file is gone", missed ? "missed by the index" : hit?.word, entry.label].filter(Boolean).join(" · ");
   const button = el(
     "button",
     {
       type: "button",
       class: "lk-tile-button",
       title: entry.path,
-      "aria-label": hit ? `${action}, similarity ${similarity}, ${hit.word}` : action,
+      "aria-label": hit ? `${action}, similarity ${similarity}, ${hit.word}${hit.missing ? ", the file is gone" : ""}` : action,
       onclick: () => handlers.search(entry),
     },
     pictureBox(entry, collection),
