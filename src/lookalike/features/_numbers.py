@@ -70,7 +70,8 @@ def from_numbers(picture: Image.Image, levels: Levels) -> Image.Image:
     values = _array(picture, levels.is_unsigned).astype(np.float64)
     values = np.nan_to_num(values, nan=black, posinf=white, neginf=black)
     # The difference of two finite floats can be infinite; half of each cannot.
-    values = (values / 2 - black / 2) / max(white / 2 - black / 2, np.finfo(np.float64).tiny)
+    with np.errstate(over="ignore"):  # what is far beyond white is white
+        values = (values / 2 - black / 2) / max(white / 2 - black / 2, np.finfo(np.float64).tiny)
     grey = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
     return Image.fromarray(255 - grey if levels.inverted else grey)
 
