@@ -188,6 +188,14 @@ def test_the_simple_page(home: Path) -> None:
         assert Path(gallery[0]["image"]).read_bytes()[:2] == b"\xff\xd8"
         with pytest.raises(AppError, match="picture"):
             page.predict(None, "photos", 4, api_name="/search")
+        second = next((home / "pictures/photos").rglob(gallery[1]["caption"].split(maxsplit=1)[1]))
+        second.rename(second.with_suffix(".away"))
+        try:
+            again = page.predict(handle_file(picture), "photos", 4, api_name="/search")
+        finally:
+            second.with_suffix(".away").rename(second)
+        assert [each["caption"].partition(":")[0] for each in again] == [each["caption"] for each in gallery]
+        assert [":" in each["caption"] for each in again] == [False, True, False, False], "only its own file is gone"
         page.close()
         with httpx.Client(base_url=server.url, trust_env=False) as client:
             assert client.get("/config").json()["analytics_enabled"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.capacity import Capacity
@@ -9,7 +10,8 @@ from lookalike.app.queries import Part, Query
 from lookalike.app.remote import AT_ONCE
 from lookalike.app.service import MAX_K, Service
 from lookalike.app.uploads import Uploads
-from lookalike.errors import LookalikeError
+from lookalike.collection.finding import Found
+from lookalike.errors import IdError, ImageError, LookalikeError
 
 if TYPE_CHECKING:
     from gradio import Interface
@@ -34,13 +36,15 @@ def create_simple(service: Service, uploads: Uploads, capacity: Capacity) -> Int
 
     def found(query: Query, collection: str) -> list[tuple[str, str]]:
         answer = service.search(query, collection)
-        return [
-            (
-                uploads.keep("result.jpg", service.thumbnail(each.hit.id, 320, collection).body, SHOWN_SECONDS),
-                f"{each.hit.similarity:.0f}% {each.entry.path.name}",
-            )
-            for each in answer.found
-        ]
+        return [shown(each, collection) for each in answer.found]
+
+    def shown(each: Found, collection: str) -> tuple[str, str]:
+        caption = f"{each.hit.similarity:.0f}% {each.entry.path.name}"
+        try:
+            body = service.thumbnail(each.hit.id, 320, collection).body
+        except (IdError, ImageError) as error:  # one file that is gone must not cost the other results
+            body, caption = _grey_tile(), f"{caption}: {service.told(error)}"
+        return uploads.keep("result.jpg", body, SHOWN_SECONDS), caption
 
     picture = gradio.Image(type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture")
     interface: Any = gradio.Interface(
@@ -57,3 +61,12 @@ def create_simple(service: Service, uploads: Uploads, capacity: Capacity) -> Int
         concurrency_limit=AT_ONCE,
     )
     return interface
+
+
+def _grey_tile() -> bytes:
+    """A JPEG that stands for a picture that cannot be shown."""
+    from PIL import Image
+
+    with io.BytesIO() as out:
+        Image.new("RGB", (320, 320), (224, 224, 224)).save(out, "JPEG")
+        return out.getvalue()
