@@ -6,9 +6,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lookalike.app import AppServer
+from lookalike.app import AppServer, attempts
 from lookalike.errors import FetchError
 from tests.app.serving import WINDMILL, build_home, serving
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_refusals() -> Iterator[None]:
+    """Tests send thousands of wrong passwords; what those cost is tested in test_capacity.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempts, "SECONDS", 0.001)
+        patch.setattr(attempts, "LATER_SECONDS", 0.001)
+        yield
 
 
 @pytest.fixture(scope="session")

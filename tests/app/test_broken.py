@@ -18,7 +18,7 @@ from gradio_client.exceptions import AppError
 
 from lookalike.app import AppServer
 from lookalike.app.messages import public_error, public_text
-from lookalike.collection import Collection, catalog
+from lookalike.collection import Collection, connecting
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.segments import FOLDER as SEGMENTS
 from lookalike.collection.snapshot import INDEX_FOLDER
@@ -131,7 +131,7 @@ def locked(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def server(broken_home: Path) -> Iterator[AppServer]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "BUSY_SECONDS", 0.01)
+        patch.setattr(connecting, "BUSY_SECONDS", 0.01)
         with serving(broken_home, "whole") as running:
             yield running
 

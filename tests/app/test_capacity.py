@@ -274,6 +274,7 @@ def test_wrong_passwords_cost_time_and_hold_nobody_up(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """From the address that guesses no more than a few answers wait; what else it sends is not compared."""
+    monkeypatch.setattr(attempts, "SECONDS", 1.0)
     monkeypatch.setattr(attempts, "LATER_SECONDS", 1.0)
     compared: list[str] = []
     with (

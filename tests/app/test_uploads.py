@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -228,19 +229,26 @@ SERVE = (
 )
 
 
-def start(home: Path, temporary: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def start(home: Path, temporary: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A server in a process of its own, which is killed at the end if it still runs."""
+    with subprocess.Popen(
         [sys.executable, "-c", SERVE, str(home / "collections/photos"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "LOOKALIKE_HOME": str(home), "TMPDIR": str(temporary)},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def address(process: subprocess.Popen[str]) -> str:
+    """The address that the server printed, without its secret."""
     assert process.stdout is not None
-    return process.stdout.readline().strip()
+    return process.stdout.readline().strip().partition("?")[0]
 
 
 def test_a_server_that_was_asked_for_endless_files_ends(home: Path, tmp_path: Path) -> None:
