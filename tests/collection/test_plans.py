@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, catalog
+from lookalike.collection import Collection, connecting
 from lookalike.collection.filters import Filter
 from lookalike.collection.pace import Pace
 from lookalike.collection.scan import Scan
@@ -48,6 +48,15 @@ ALLOWED_SCANS = {
     "SELECT e.id FROM entries e": "ids of all, or of all that pass a filter, which are sorted",
     "SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id": "a snapshot holds every picture",
     "SELECT count(*) FROM features f WHERE NOT EXISTS": "`verify` looks at all",
+    "SELECT id, CAST(file AS BLOB), first, rows, CAST(sha256": "`verify` compares every row with its checksum",
+    "SELECT id, content, norm, width, height, CAST": "`verify` compares every row with its checksum",
+    "SELECT id, path, root, label, feature, size, mtime_ns, is_file, missing, device, inode FROM entries WHERE (1)": (
+        "`verify` compares every row with its checksum"
+    ),
+    "SELECT path, CAST(reason AS BLOB)": "`verify` compares every row with its checksum",
+    "SELECT 1 FROM gone LIMIT 1": "whether there is one: the first row tells",
+    "SELECT 1 FROM entries WHERE root IS NULL AND is_file LIMIT 1": "once in each `add`: whether files were given one by one",
+    "SELECT id, path, root, size, mtime_ns FROM entries e WHERE is_file AND missing": "once in each `add`: all hidden files",
     "DELETE FROM features": "all are deleted",
     "INSERT INTO features (id, content, norm, width, height, format) SELECT": "compacting writes all anew",
     "UPDATE entries SET feature = (SELECT new": "compacting writes all anew",
@@ -55,7 +64,7 @@ ALLOWED_SCANS = {
 """Statements that may read a whole table, by how they begin, and why they have to."""
 
 
-class Watched(catalog._Connection):
+class Watched(connecting.Connection):
     """Notes each statement with its plan, on the connection that has its temporary tables."""
 
     plans: dict[str, list[tuple[int, int, str]]] = {}  # noqa: RUF012 (each test empties it)
@@ -80,7 +89,7 @@ class Watched(catalog._Connection):
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[tuple[int, int, str]]]]:
     """The plans of all statements of a test, by their text."""
-    monkeypatch.setattr(catalog, "_Connection", Watched)
+    monkeypatch.setattr(connecting, "Connection", Watched)
     Watched.plans.clear()
     yield Watched.plans
     Watched.plans.clear()

@@ -18,6 +18,7 @@ import numpy as np
 from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_ids, check_vectors, unit_rows
 from lookalike.collection import entries as listing
+from lookalike.collection.background import Checks
 from lookalike.collection.catalog import CATALOG, Catalog, Version, create_catalog, read_version
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
 from lookalike.collection.filters import Filter, matching_ids
@@ -69,6 +70,7 @@ class Collection:
         self._lock = WriterLock(path / LOCK)
         self._loading = threading.Lock()
         self._snapshot: Snapshot | None = None
+        self._checks = Checks(self._catalog, path, self._look_again)
         with self._catalog.read() as connection:
             read_card(connection)
 
@@ -154,8 +156,14 @@ class Collection:
 
     def close(self) -> None:
         """Let go of files; further use raises CollectionError. Closing twice is fine."""
+        self._checks.close()
         self._catalog.close()
         self._snapshot = None
+
+    def _look_again(self) -> None:
+        """Make the next view anew: something in this one was found to be damaged."""
+        with self._loading:
+            self._snapshot = None
 
     def __enter__(self) -> Self:
         return self
@@ -445,9 +453,17 @@ class Collection:
             if latest is not None and latest.version == version:
                 return latest
             same = latest is not None and latest.version.collection == version.collection  # else it was made again
-            snapshot = load_snapshot(connection, self._path, latest if same else None, strict=strict)
+            snapshot = load_snapshot(
+                connection,
+                self._path,
+                latest if same else None,
+                strict=strict,
+                damaged=frozenset(self._checks.damaged),
+                wrong=frozenset(self._checks.wrong),
+            )
             self._snapshot = snapshot
-            return snapshot
+        self._checks.look_after(snapshot.store)
+        return snapshot
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

@@ -155,13 +155,16 @@ def keep_checksums(connection: sqlite3.Connection) -> None:
             )
 
 
-def wrong_rows(connection: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
+def wrong_rows(
+    connection: sqlite3.Connection, table: str, where: str = "1", values: tuple[object, ...] = ()
+) -> list[tuple[object, ...]]:
     """The rows of a table that are not what was written, with the columns of `TABLES`; none in a catalogue without checksums."""
     if version_of(connection) < SCHEMA_VERSION:
         return []
     _add_function(connection)
     columns = ", ".join(f"CAST({column} AS BLOB)" if column in _TEXT else column for column in TABLES[table].split())
-    return connection.execute(f"SELECT {columns} FROM {table} WHERE checksum IS NOT {_checksum_of(table)}").fetchall()
+    query = f"SELECT {columns} FROM {table} WHERE ({where}) AND checksum IS NOT {_checksum_of(table)}"
+    return connection.execute(query, values).fetchall()
 
 
 def _checksum_of(table: str, prefix: str = "") -> str:

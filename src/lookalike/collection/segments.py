@@ -266,6 +266,16 @@ class FeatureStore:
         """Whether its rows are kept in memory as float32, once many were asked for."""
         return not len(self._firsts) or (len(self) - int(self._firsts[0])) * self.d <= CACHED_ELEMENTS
 
+    @property
+    def stored_d(self) -> int:
+        """Dimension of the rows on disk."""
+        return self._stored_d
+
+    @property
+    def mapped(self) -> list[Segment]:
+        """Segments that were mapped, and so not compared with their checksums."""
+        return [segment for segment in self._segments if segment.rows * self._stored_d * 2 > READ_UP_TO]
+
     def holds(self, ids: IdArray) -> Array:
         """Which of `ids` can be read."""
         if not len(self._firsts):

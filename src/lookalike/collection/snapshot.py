@@ -7,7 +7,7 @@ import math
 import sqlite3
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.collection.catalog import Version, as_number, read_version
 from lookalike.collection.models import read_card
+from lookalike.collection.schema import wrong_rows
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
 from lookalike.errors import CollectionError, FormatError, LookalikeWarning
@@ -59,7 +60,17 @@ def read_generation(connection: sqlite3.Connection) -> Generation | None:
         "SELECT id, file, sha256, spec, nprobe, candidates, trained, total, recall, low, high, k, n"
         " FROM generations ORDER BY id DESC LIMIT 1"
     ).fetchone()
-    return None if row is None else Generation(*row)
+    if row is None:
+        return None
+    if wrong_rows(connection, "generations", "id = ?", row[:1]):
+        warnings.warn(
+            "what the catalogue says of the index is damaged, so search is exact and slower; "
+            "`lookalike verify --repair` makes a new one",
+            LookalikeWarning,
+            stacklevel=2,
+        )
+        return None
+    return Generation(*row)
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
@@ -332,12 +343,19 @@ class Snapshot:
 
 
 def load_snapshot(
-    connection: sqlite3.Connection, folder: Path, previous: Snapshot | None = None, *, strict: bool = True
+    connection: sqlite3.Connection,
+    folder: Path,
+    previous: Snapshot | None = None,
+    *,
+    strict: bool = True,
+    damaged: Collection[tuple[str, str]] = (),
+    wrong: Collection[int] = (),
 ) -> Snapshot:
     """Read the state that `connection`'s transaction sees.
 
     With `strict`, a file that is not there is an error (the caller's view may be old, and the file deleted since);
-    without, its pictures are hidden, with a warning.
+    without, its pictures are hidden, with a warning. So are those of segments that are known to be `damaged`, and the
+    entries that were `wrong` and still are.
     """
     version = read_version(connection)
     card = read_card(connection)
@@ -352,9 +370,18 @@ def load_snapshot(
         previous.store if previous else None,
         strict=strict,
         transform=transform,
+        damaged=damaged,
     )
     rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
     pairs = np.array(rows, np.int64).reshape(len(rows), 2)
+    if wrong and (left := [id for id in wrong if wrong_rows(connection, "entries", "id = ?", (id,))]):
+        pairs = pairs[~np.isin(pairs[:, 0], left)]
+        warnings.warn(
+            f"{len(left):,} pictures are hidden, because the catalogue's rows of them are damaged; "
+            "`lookalike verify --repair` mends them",
+            LookalikeWarning,
+            stacklevel=2,
+        )
     generation = read_generation(connection)
     loaded = None
     if generation is not None and generation.file is not None:

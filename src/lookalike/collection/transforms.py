@@ -67,14 +67,12 @@ def read_transform(
         return known
     path = folder / FOLDER / file
     try:
-        with path.open("rb"):
-            pass
+        path.stat()  # one that is gone is told apart from one that is damaged
+        return sha256, load_transform(path, sha256)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise CollectionUnavailableError(f"{path} cannot be read now: {error.strerror or error}; try again") from None
-    try:
-        return sha256, load_transform(path, sha256)
     except (FormatError, DimensionError) as error:
         raise CollectionError(
             f"{error}; `lookalike models adapt --undo` takes it off, the pictures' own features are kept"

@@ -53,6 +53,8 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
             load_transform(folder / FOLDER / named[0], named[1])
         except LookalikeError as error:
             found.append(f"{FOLDER}/{error}; `lookalike models adapt --undo` takes the transform off")
+        except OSError as error:
+            found.append(f"{FOLDER}/{named[0]} cannot be read now: {error.strerror or error}; try again")
     generation = read_generation(connection)
     try:
         if generation is not None and (wrong := check_index_file(folder, generation)):

@@ -150,13 +150,15 @@ def load_transform(path: PathLike, sha256: str | None = None) -> Transform:
     ------
     FormatError
         If it is not a transform, or not the one that was written.
+    OSError
+        If it cannot be read now, which says nothing about it.
     """
     name = os.fspath(path)
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FormatError(f"{name}: cannot be read: {error.strerror or error}") from None
+    except FileNotFoundError:
+        raise FormatError(f"{name}: there is no such file") from None
     if len(data) > MAX_BYTES:
         raise FormatError(f"{name}: expected at most {MAX_BYTES >> 20} MB")
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
