@@ -158,7 +158,7 @@ def load_transform(path: PathLike, sha256: str | None = None) -> Transform:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise FormatError(f"{name}: there is no such file") from None
+        raise FormatError(f"{name}: cannot be read: there is no such file") from None
     if len(data) > MAX_BYTES:
         raise FormatError(f"{name}: expected at most {MAX_BYTES >> 20} MB")
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
