@@ -126,7 +126,7 @@ def cut(query, lists, centroids, codebook, metric, by_residual, distances, ids, 
     if settled == 0:
         limit = quickselect(distances, ids, places, count, k)
         kept = keep_near(distances, ids, places, count, k, limit + near)
-        if kept - k <= k >> 1:
+        if kept - k <= (distances.shape[0] - k) >> 1:
             return kept, limit, 0
         count = kept
     settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
@@ -168,11 +168,6 @@ def score_survivors(
         left = masks[block]
         if block == blocks - 1:
             left &= _tail(size)
-        if left != np.uint64(0) and count > 2 * k:  # there has to be room for a block
-            count, limit, settled = cut(
-                query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
-            )
-            bound = limit + near
         while left != np.uint64(0):
             i = lowest_bit(left)
             left &= left - np.uint64(1)
@@ -188,6 +183,12 @@ def score_survivors(
             if distance <= bound:
                 distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
                 count += 1
+                if count == distances.shape[0]:
+                    count, limit, settled = cut(
+                        query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near,
+                        settled,
+                    )  # fmt: skip
+                    bound = limit + near
     return count, limit, settled
 
 
