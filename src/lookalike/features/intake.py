@@ -201,7 +201,7 @@ def _try(embedder: Embedder) -> None:
     pictures = sorted(starter_folder().rglob("*.jpg"))[::150]
     name = embedder.model_card.name
     try:
-        vectors = embedder.embed(pictures)
+        vectors = embedder.embed([path.read_bytes() for path in pictures])
     except UnreadableNowError:
         raise  # which says nothing about the model
     except ImageError as error:  # the pictures are good
