@@ -11,6 +11,7 @@ import pytest
 
 from lookalike.collection import Collection
 from lookalike.collection.catalog import CATALOG
+from lookalike.collection.writer import Writer
 from lookalike.errors import CollectionError
 from tests.collection.fake import FakeEmbedder, pictures
 
@@ -72,3 +73,27 @@ def test_a_number_of_rows_that_cannot_be_is_a_clear_error(collection: Collection
         for use in (lambda: damaged.search(np.ones(4)), damaged.verify, damaged.compact):
             with pytest.raises(CollectionError, match="the catalogue is damaged"):
                 use()
+
+
+def test_a_repair_that_is_cut_short_shows_no_wrong_row(
+    collection: Collection, folder: Path, embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the mending of rows and the reading of files a row has a right checksum, and may still name another's feature."""
+    paths = pictures(folder, 6)
+    collection.add(folder)
+    change(collection, CHANGES["feature"])
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "_take_in", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collection.repair()
+    with Collection.open(collection.path) as again:
+        for path in paths:
+            hit = again.search(path.read_bytes(), k=1)[0]
+            assert hit.path == path or hit.similarity < 99, "what is not read again yet is hidden, not mixed up"
+        again.add()
+        assert [again.search(path, k=1)[0].path for path in paths] == paths
+        assert again.verify() == []

@@ -24,9 +24,10 @@ def mend_rows(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     entries = wrong_rows(connection, "entries")
     with transaction(connection):
         _mend_numbers(connection)
-        # Their size and time are forgotten, so that the next look at their files compares contents.
+        # Their size and time are forgotten, so that the next look at their files compares contents. Until then they are hidden:
+        # this update gives them a right checksum, and they may name the feature of another picture.
         connection.executemany(
-            "UPDATE entries SET size = NULL, mtime_ns = NULL, missing = 0 WHERE id = ? AND is_file",
+            "UPDATE entries SET size = NULL, mtime_ns = NULL, missing = 1 WHERE id = ? AND is_file",
             [row[:1] for row in entries],
         )
         connection.executemany("UPDATE features SET content = NULL WHERE id = ?", [(id,) for id in features])
