@@ -21,6 +21,7 @@ __all__ = [
     "atomic_write",
     "beside",
     "one_spelling",
+    "open_at_once",
     "part_name",
     "read_bytes",
     "spellings",
@@ -71,6 +72,17 @@ class Checksum:
     def title(self) -> str:
         """The algorithm, as people write it."""
         return {"md5": "MD5", "sha256": "SHA-256"}[self.algorithm]
+
+
+def open_at_once(path: str | bytes | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
+    """A descriptor of whatever is at a path, in binary mode: a pipe may have taken the file's place, and is not waited for.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened. Whether it is a regular file is for the caller to see, by `os.fstat`.
+    """
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
 
 
 def one_spelling(name: str) -> str:

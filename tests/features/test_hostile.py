@@ -87,7 +87,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(path: str, flags: int) -> int:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr("lookalike.features._source._open_without_blocking", refuse)
+    monkeypatch.setattr("lookalike.features._source.open_at_once", refuse)
     assert "permission denied" in reason(path)
 
 

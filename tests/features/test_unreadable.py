@@ -37,7 +37,7 @@ def test_a_failing_open_is_not_damage(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(_source, "_open_without_blocking", refuse)
+    monkeypatch.setattr(_source, "open_at_once", refuse)
     with pytest.raises(UnreadableNowError):
         images.read(path, 32)
 

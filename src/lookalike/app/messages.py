@@ -22,7 +22,6 @@ _PATHS: Final = (
     re.compile(rf"(?<=\()({_ABSOLUTE}[^()]*)(?=\))"),
     re.compile(rf"(?:(?<=^)|(?<=[\s=,\['\"(<])|(?<=:)(?!//))({_ABSOLUTE}(?:[^\s'\"()\[\],;:]|:(?=\S))+)"),
 )
-_CHECKED: Final = re.compile(r"(?<=is damaged) \(.*?\)(?=; put back)", re.DOTALL)  # what SQLite's own check found
 _PROCESS: Final = re.compile(r"\s*\((?:process |number |pid )\d+\)|(?<=process) \d+", re.IGNORECASE)
 
 
@@ -57,7 +56,7 @@ def public_error(error: BaseException, names: Mapping[str, str]) -> str:
     for cause in _causes(error):
         if isinstance(cause, sqlite3.Error | UnicodeDecodeError) and str(cause):
             text = text.replace(f" ({cause})", "").replace(f": {cause}", "")
-    return public_text(_CHECKED.sub("", text), names)
+    return public_text(text, names)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from lookalike._files import part_name
+from lookalike._files import open_at_once, part_name
 from lookalike.collection.home import home
 from lookalike.collection.records import Entry, printable
 from lookalike.errors import IdError, ImageError
@@ -155,8 +155,7 @@ def _kept(path: Path) -> bytes | None:
 def read_file(entry: Entry) -> tuple[bytes, str]:
     """A picture's bytes and their tag. What is no ordinary file any more is gone as far as the app is concerned."""
     try:
-        # Not to wait for a writer, should the path have become a pipe.
-        handle = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        handle = open_at_once(entry.path)
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lookalike._files import try_lock
+from lookalike._files import open_at_once, try_lock
 from lookalike.app.capacity import ServerBusyError
 from lookalike.errors import InputError
 
@@ -24,6 +24,7 @@ __all__ = ["NOT_UPLOADED", "Uploads", "run_folder"]
 
 PREFIX: Final = "lookalike-app-"
 LOCK: Final = ".lock"
+NO_LINKS: Final = getattr(os, "O_NOFOLLOW", 0)
 QUOTA: Final = 1_000_000_000
 PROTECTED: Final = 600.0  # seconds that a file stays after it was last named, whatever else needs room
 KEPT: Final = 3600.0
@@ -124,9 +125,8 @@ class Uploads:
         if kept is None or not isinstance(path, str):
             raise InputError(NOT_UPLOADED)
         kept.used = time.monotonic()
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            with os.fdopen(os.open(path, flags), "rb") as file:
+            with os.fdopen(open_at_once(path, os.O_RDONLY | NO_LINKS), "rb") as file:
                 found = os.fstat(file.fileno())
                 same = (found.st_dev, found.st_ino, found.st_size) == (kept.device, kept.inode, kept.size)
                 if not (stat.S_ISREG(found.st_mode) and same):
@@ -223,8 +223,7 @@ def _remove_abandoned(parent: Path) -> None:
             found = folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
                 continue
-            flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-            lock = os.open(folder / LOCK, flags)
+            lock = open_at_once(folder / LOCK, os.O_RDWR | NO_LINKS)
         except OSError:
             continue
         try:

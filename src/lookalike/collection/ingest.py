@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from lookalike._files import open_at_once
 from lookalike._typing import Array
 from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
 from lookalike.collection.elsewhere import Places, is_gone
@@ -463,7 +464,7 @@ def _can_be_opened(path: bytes) -> bool:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (the name is bytes)
             return False
-        os.close(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
+        os.close(open_at_once(path))
     except OSError as error:
         return error.errno in _NOTHING_LEFT
     return True

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from lookalike._files import open_at_once
 from lookalike._typing import PathLike
 from lookalike.data.kinds import HEAD_BYTES, is_certain, unread_format
 from lookalike.data.stamp import stamp_of
@@ -266,8 +267,7 @@ def _suffix(path: Path) -> str:
 
 def _first_bytes(path: Path) -> bytes | None:
     """Enough to tell what a file is; None if it is no file any more."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
+    descriptor = open_at_once(path)
     try:
         return os.read(descriptor, HEAD_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
     finally:

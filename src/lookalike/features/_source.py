@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
 import numpy as np
 from PIL import Image
 
+from lookalike._files import open_at_once
 from lookalike._typing import Array
 from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._formats import identify, unsupported
@@ -293,7 +294,7 @@ def open_file(path: str | os.PathLike[str]) -> Handle:
         # Looked at before it is opened, as opening a device can do something; without blocking, as a pipe may have
         # taken the file's place since; and looked at again.
         _check_regular(Path(path).stat())
-        raw = _Raw(path, "rb", opener=_open_without_blocking)
+        raw = _Raw(path, "rb", opener=open_at_once)
         try:
             status = os.fstat(raw.fileno())
             _check_regular(status)
@@ -309,10 +310,6 @@ def open_file(path: str | os.PathLike[str]) -> Handle:
         raise UnreadableNowError(f"the file cannot be opened: {error.strerror or error}") from None
     except ValueError:
         raise ImageError("the file name holds a character that no file name can hold") from None
-
-
-def _open_without_blocking(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_regular(status: os.stat_result) -> None:

@@ -8,9 +8,9 @@ from lookalike._threads import cores, run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike.errors import InputError
 from lookalike.index.base import LARGEST_NORM
-from lookalike.index.invlists import aligned_empty
 from lookalike.quantizers.kmeans import assign, is_small
 from lookalike.quantizers.origin import far_origin
+from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles
 
 __all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
 
@@ -63,18 +63,12 @@ class CoarseQuantizer:
         self.origin = far_origin(centroids) if metric == "l2" else None
         self.near = centroids.view() if self.origin is None else centroids - self.origin
         self.near.flags.writeable = False
-        nlist, d = centroids.shape
-        tiles = -(-nlist // 64)
-        # as the kernel that scores queries wants them (`kernels.coarse`): element e of centroid 64 t + c is tiles[t, e, c]
-        self.tiles = aligned_empty((tiles, d, 64), np.float32)
-        for tile, first in zip(self.tiles, range(0, nlist, 64), strict=True):
-            rows = self.near[first : first + 64]
-            tile[:, : len(rows)], tile[:, len(rows) :] = rows.T, 0
+        self.tiles = row_tiles(self.near)  # as the kernel that scores queries wants them (`kernels.coarse`)
         # ‖c‖², or 0 for inner products; +inf where padded
-        self.offsets = aligned_empty((tiles * 64,), np.float32)
+        self.offsets = aligned_empty((len(self.tiles) * TILE,), np.float32)
         self.offsets[:] = np.inf
         norms = np.einsum("ld,ld->l", self.near, self.near)
-        self.offsets[:nlist] = 0 if metric == "ip" else norms
+        self.offsets[: len(centroids)] = 0 if metric == "ip" else norms
         self.largest = norms.max()
 
     @property

@@ -10,29 +10,20 @@ replaces the arrays of a list. So a search that has begun sees the lists as they
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
+from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = ["BLOCK", "InvertedLists", "Snapshot", "aligned_empty", "block_count"]
+__all__ = ["BLOCK", "InvertedLists", "Snapshot", "block_count"]
 
 BLOCK = 64
 CODES, BIASES, IDS, SIZE = 0, 1, 2, 3
 GROWTH = 1.5
 INT32_MAX = 2**31 - 1
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An uninitialised C-contiguous array whose first byte is 64-byte aligned."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    array: Array = memory[start : start + size].view(dtype).reshape(shape)
-    return array
 
 
 def block_count(size: int) -> int:

@@ -15,7 +15,7 @@ from lookalike.errors import FormatError, LookalikeError, VersionError
 from lookalike.index.base import LARGEST_NORM, Index
 from lookalike.index.coded import CodedIndex
 from lookalike.index.flat import FlatIndex
-from lookalike.index.invlists import InvertedLists, aligned_empty
+from lookalike.index.invlists import InvertedLists
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex
 from lookalike.index.listed import ListedIndex
@@ -24,6 +24,7 @@ from lookalike.index.refined import RefinedIndex
 from lookalike.index.tensorfile import Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.rotation import LinearTransform
+from lookalike.quantizers.tiles import aligned_empty
 
 __all__ = [
     "copied",

@@ -21,7 +21,7 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, PathLike
 from lookalike.errors import FormatError, InputError
-from lookalike.index.invlists import aligned_empty
+from lookalike.quantizers.tiles import aligned_empty
 
 __all__ = ["Source", "open_regular", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 

@@ -6,7 +6,6 @@ pieces, and makes them independent, costs nothing in the distance and lowers the
 
 from __future__ import annotations
 
-import math
 import warnings
 from functools import cached_property
 from typing import Any
@@ -18,6 +17,7 @@ from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_count
 from lookalike.errors import DimensionError, InputError, LookalikeWarning, TrainingError
 from lookalike.quantizers.origin import far_origin, without_outliers
+from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles
 
 __all__ = ["LinearTransform", "parse_rotation", "train_opq", "train_pca"]
 
@@ -122,12 +122,9 @@ class _Product:
     """b + A x for many x, with A as `kernels.linear.map_rows` wants it."""
 
     def __init__(self, matrix: Array, constant: Array) -> None:
-        self.d_out, d = matrix.shape
-        tiles = -(-self.d_out // 64)
-        padded = np.zeros((tiles * 64, d), np.float32)
-        padded[: self.d_out] = matrix
-        self.tiles, self.offsets = _aligned((tiles, d, 64)), _aligned((tiles * 64,))
-        self.tiles[:] = padded.reshape(tiles, 64, d).transpose(0, 2, 1)
+        self.d_out = len(matrix)
+        self.tiles = row_tiles(matrix)
+        self.offsets = aligned_empty((len(self.tiles) * TILE,), np.float32)
         self.offsets[:], self.offsets[: self.d_out] = 0, constant
 
     def map(self, x: FloatArray, threads: int | None = None) -> FloatArray:
@@ -147,14 +144,6 @@ class _Product:
 
         run_all(run, range(0, len(x), step), threads)
         return out
-
-
-def _aligned(shape: tuple[int, ...]) -> FloatArray:
-    """float32 memory whose first byte is 64-byte aligned."""
-    count = math.prod(shape)
-    memory = np.empty(count + 16, np.float32)
-    start = -memory.ctypes.data % 64 // 4
-    return memory[start : start + count].reshape(shape)
 
 
 def parse_rotation(rotation: str | None) -> tuple[str, int | None]:
