@@ -79,7 +79,7 @@ def test_searching_has_its_own_capacity(home: Path, windmill: bytes, monkeypatch
         asked(server) as client,
         ThreadPoolExecutor(len(SLOW) * EACH) as people,
         httpx.Client(
-            base_url=server.url, timeout=60, trust_env=False, limits=httpx.Limits(max_connections=350)
+            base_url=server.url, timeout=300, trust_env=False, limits=httpx.Limits(max_connections=350)
         ) as crowd,
     ):
         answers = [people.submit(ask, crowd, n) for *_, ask in SLOW.values() for n in range(EACH)]

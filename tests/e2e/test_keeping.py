@@ -137,6 +137,8 @@ def test_a_collection_from_a_folder_to_its_end(visit: Callable[..., Page], own_h
     press(page, "Show holiday")
     expect(dialog).to_have_count(0)
     expect(page.locator("#lk-status")).to_contain_text("29")
+    shown = "i => i.getBoundingClientRect().top < innerHeight"
+    page.wait_for_function(f"() => [...document.images].filter({shown}).every(i => i.complete)")  # one is deleted next
 
     open_collections(page)
     expect(row(page, "holiday")).to_contain_text("shown now")

@@ -19,7 +19,7 @@ import pytest
 
 from lookalike.data.datasets import starter_folder
 from lookalike.errors import ImageError, LookalikeWarning, UnreadableNowError
-from lookalike.features import images, workers
+from lookalike.features import _worker, images, workers
 from lookalike.features._source import open_file
 from lookalike.features.embedder import Embedded, Embedder
 from lookalike.features.workers import CannotStartError, DefectError, Workers
@@ -71,6 +71,20 @@ def ask(pool: Workers, data: bytes, request: dict[str, Any] = READ) -> Any:
 
 def works(pool: Workers) -> bool:
     return ask(pool, GOOD, PROBE).head["facts"] == [96, 64, "PNG"]
+
+
+def test_workers_of_a_program_that_holds_much_are_kept() -> None:
+    """Linux counts the memory of the program into the ``ru_maxrss`` of what it starts."""
+    held = np.ones(_worker._SPENT + (64 << 20), np.uint8)
+    pool = Workers(1)
+    try:
+        assert works(pool)
+        (pid,) = pool.pids()
+        assert works(pool)
+        assert pool.pids() == [pid]
+    finally:
+        pool.close()
+    assert held[-1] == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000"])
@@ -294,7 +308,7 @@ def test_where_no_process_can_be_started_pictures_are_decoded_here_and_it_is_sai
 
 _PROGRAM = """
 import os, sys, time
-from lookalike.features import images, workers
+from lookalike.features import _worker, images, workers
 with workers.held():
     images.read(sys.stdin.buffer.read(), 32)
     print(*workers.running().pids(), flush=True)

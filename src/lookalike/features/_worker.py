@@ -159,8 +159,18 @@ def _limit_memory(memory: int) -> int | None:
 
 
 def _most_memory() -> int:
-    """Bytes that this process has used at its fullest; 0 where that is not known."""
+    """Bytes that this process has used at its fullest; 0 where that is not known.
+
+    Linux's ``ru_maxrss`` begins with the memory of the program that started this one, so a large server's workers would all
+    seem full; ``VmHWM`` begins with the process itself.
+    """
     if os.name != "posix":
+        return 0
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError), open("/proc/self/status", "rb") as status:  # noqa: PTH123
+            for line in status:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024
         return 0
     import resource
 
