@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from lookalike.app import AppServer
 from lookalike.collection import Collection
@@ -21,6 +21,7 @@ FOLDERS = {
 }
 PER_FOLDER = 8
 WINDMILL = "photos/windmill/windmill-12.jpg"
+_HOMES = [Path(os.environ["LOOKALIKE_HOME"])]  # in force; that of the whole run first
 HOSTILE = '<img src=x onerror=alert(1)>&".jpg'
 
 
@@ -49,11 +50,20 @@ def serving(
     **options: Any,
 ) -> Iterator[AppServer]:
     """The app on a free port, with `home` as the user's data folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOOKALIKE_HOME", str(home))
-        path = home / "collections" / collection
-        with AppServer(path, **options) as server:
-            yield server
+    with at_home(home), AppServer(home / "collections" / collection, **options) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def at_home(home: Path) -> Iterator[None]:
+    """`LOOKALIKE_HOME` is `home`, until a later home is named; servers of several fixtures end in any order."""
+    _HOMES.append(home)
+    os.environ["LOOKALIKE_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        _HOMES.remove(home)
+        os.environ["LOOKALIKE_HOME"] = str(_HOMES[-1])
 
 
 @contextlib.contextmanager

@@ -32,8 +32,8 @@ class _Chunks:
     def __init__(self) -> None:
         self.header = b""
         self.palette = b""
-        self.pixels: list[memoryview] = []
-        self.later: list[memoryview] = []  # pixels of the first frame, where the picture itself is not shown
+        self.pixels = bytearray()  # joined as they are read: a hundred thousand objects are slow to collect
+        self.later = bytearray()  # pixels of the first frame, where the picture itself is not shown
         self.others: dict[bytes, bytes] = {}
         self.is_animated = self.is_hidden = self.has_end = False
         self.frames = 0
@@ -60,7 +60,7 @@ def prepared(data: bytes) -> Prepared:
     kept = [data[:8], header, chunks.palette]
     if trns is not None and header[17] == 3:
         kept.append(_chunk(b"tRNS", trns))
-    joined = b"".join(pixels)
+    joined = bytes(pixels)
     kept += [_chunk(b"IDAT", joined), _chunk(b"IEND", b"")]
     facts: dict[str, Any] = {}
     if trns is not None and header[17] in (0, 2):
@@ -86,10 +86,10 @@ def _read(data: bytes) -> _Chunks:
             chunks.has_end = name == b"IEND"
             return chunks
         if name == b"IDAT":
-            chunks.pixels.append(body)
+            chunks.pixels += body
         elif name == b"fdAT":
             if chunks.frames == 1 and chunks.is_hidden:
-                chunks.later.append(body[4:])
+                chunks.later += body[4:]
         elif end + 4 > len(data):
             return chunks  # cut short
         elif name in _NOTED:
