@@ -32,7 +32,7 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
         named = transform_file(connection)
         check_meta(connection)
     except LookalikeError as error:  # what segments have to look like is not known either
-        return [*found, str(error), *wrong_columns(connection)]
+        return found + (wrong_columns(connection) or [str(error)])
     for segment in read_segments(connection):
         try:
             if wrong := check_segment(folder, segment, d):
