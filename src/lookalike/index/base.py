@@ -6,7 +6,7 @@ import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, BinaryIO, ClassVar, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, R
 from lookalike._validate import MAX_K, check_allow, check_count, check_ids, check_metric, check_vectors, unit_rows
 from lookalike.errors import FormatError, IdError, InputError, NotTrainedError, ReadOnlyError
 
-__all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes", "shifted_ids"]
+if TYPE_CHECKING:
+    from lookalike.index.tensorfile import MappedFile
+
+__all__ = ["Index", "allowed_ids", "check_lengths", "gather_ranges", "missing", "passes", "shifted_ids"]
 
 LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 
@@ -36,6 +39,7 @@ class Index(ABC):
         self.d: int | None = None
         self._writing = threading.RLock()
         self._readonly = False
+        self._mapped: MappedFile | None = None
         self._next_id = 0
 
     # --- what an index must say and do -------------------------------------------------------------------------------
@@ -237,16 +241,7 @@ class Index(ABC):
         cast = check_vectors(x, None if fresh else self.d, name, empty_ok=empty_ok)
         if self.metric == "cosine":
             return unit_rows(cast)
-        flat = cast.reshape(-1)
-        with np.errstate(over="ignore"):
-            if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
-                return cast
-            norms = np.einsum("nd,nd->n", cast, cast)
-        if len(norms) and not norms.max() < LARGEST_NORM:
-            row = int(np.argmax(norms))
-            raise InputError(
-                f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down"
-            )
+        check_lengths(cast, name)
         return cast
 
     def _rows(self, xb: Any) -> Any:
@@ -262,8 +257,13 @@ class Index(ABC):
         return self._vectors(xq, "xq", empty_ok=True), check_count(k, "k", 1, MAX_K)
 
     def _check_trained(self) -> None:
+        self._check_whole()
         if not self.is_trained:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
+
+    def _check_whole(self) -> None:
+        if self._mapped is not None:
+            self._mapped.check()
 
     def _check_writable(self) -> None:
         if self._readonly:
@@ -289,6 +289,18 @@ class Index(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} metric={self.metric!r} d={self.d} ntotal={self.ntotal}>"
+
+
+def check_lengths(x: FloatArray, name: str) -> None:
+    """Refuse vectors whose distances could overflow float32."""
+    flat = x.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
+            return
+        norms = np.einsum("nd,nd->n", x, x)
+    if len(norms) and not norms.max() < LARGEST_NORM:
+        row = int(np.argmax(norms))
+        raise InputError(f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down")
 
 
 def allowed_ids(allow: Any, below: int = 1 << 63) -> Array | None:

@@ -258,7 +258,7 @@ class CodedIndex(ListedIndex):
         lists, places = self._lists.clone(), []  # a search sees all of `xb` or nothing of it
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
-            list_no, codes, biases = self._encode(self._inside(xb[rows]))
+            list_no, codes, biases = self._encode(self._to_store(xb[rows]))
             if self._places is not None:
                 places.append(_next_places(list_no, lists.sizes))
             lists.append(list_no, codes, biases, ids[rows])
@@ -296,6 +296,7 @@ class CodedIndex(ListedIndex):
         NotTrainedError, DimensionError, InputError
         """
         k = check_count(k, "k", 1, MAX_K)
+        self._check_whole()
         if not self._cold:
             alone = self._search_alone(xq, k, nprobe, threads, allow)
             if alone is not None:

@@ -104,7 +104,7 @@ class FlatIndex(Index):
 
         Parameters and result as in `IVFPQIndex.range_search`.
         """
-        queries, limit = self._vectors(xq, "xq", empty_ok=True), check_radius(radius)
+        queries, limit = self._check_search(xq, 1)[0], check_radius(radius)
         stored, permitted = self._stored, allowed_ids(allow, self._next_id)
         rows = np.arange(len(stored.ids)) if permitted is None else np.flatnonzero(passes(permitted, stored.ids))
         parts = []

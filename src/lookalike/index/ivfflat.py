@@ -165,7 +165,7 @@ class IVFFlatIndex(ListedIndex):
         lists, all_places = self._lists, []  # a search sees all of `xb` or nothing of it
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
-            x = self._inside(xb[rows])
+            x = self._to_store(xb[rows])
             lists, places = lists.append(self._trained().assign(x), x, ids[rows])
             all_places.append(places)
         self._lists = lists

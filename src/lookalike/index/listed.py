@@ -12,7 +12,7 @@ from lookalike._threads import cores
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_count, check_ids
 from lookalike.errors import InputError
-from lookalike.index.base import Index, allowed_ids, shifted_ids
+from lookalike.index.base import Index, allowed_ids, check_lengths, shifted_ids
 from lookalike.index.idmap import IdMap
 from lookalike.index.large import LargeArray, is_large, sample_rows
 from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
@@ -109,6 +109,13 @@ class ListedIndex(Index):
         """Vectors as the lists know them: rotated, if there is a rotation."""
         return x if self._transform is None else self._transform.apply(x, threads)
 
+    def _to_store(self, x: FloatArray) -> FloatArray:
+        """Vectors as the lists are to hold them; a rotation from a file may make any too long to be compared."""
+        inside = self._inside(x)
+        if inside is not x:
+            check_lengths(inside, "xb, behind the rotation")
+        return inside
+
     def _inside_cold(self, x: FloatArray) -> FloatArray:
         """The same without the kernels."""
         return x if self._transform is None else self._transform.apply_cold(x)
@@ -141,7 +148,7 @@ class ListedIndex(Index):
             vectors = self._vectors(xb, "xb", empty_ok=True)
             numbers = check_ids(ids, len(vectors))
             places = self._find_stored(numbers, "update")
-            more = (*self._encode(self._inside(vectors)), numbers)
+            more = (*self._encode(self._to_store(vectors)), numbers)
             self._lists, self._places = self._changed(self._lists, places, more), None
         return self
 
