@@ -25,7 +25,16 @@ from lookalike.errors import CollectionUnavailableError, FormatError
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
 
-__all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "read_segment", "write_segment"]
+__all__ = [
+    "FOLDER",
+    "FeatureStore",
+    "Segment",
+    "check_segment",
+    "open_segment",
+    "read_segment",
+    "rows_of",
+    "write_segment",
+]
 
 FOLDER = "features"
 ALIGNMENT = 64
@@ -171,8 +180,14 @@ def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
     return None
 
 
-def _opened(folder: Path, segment: Segment, d: int) -> Array:
-    """The rows of a segment: a small one is read and checked, a large one mapped."""
+def rows_of(folder: Path, segment: Segment, d: int) -> Array:
+    """The rows of a segment: a small one is read and checked, a large one mapped.
+
+    Raises
+    ------
+    FormatError, FileNotFoundError, CollectionUnavailableError
+        As `read_segment` does.
+    """
     if segment.rows * d * 2 <= READ_UP_TO:
         return read_segment(folder, segment, d)
     try:
@@ -211,7 +226,7 @@ class FeatureStore:
                     raise FormatError(f"{segment.file}: the checksum of its rows is not the one recorded")
                 rows = known.get(segment.key)
                 if rows is None:
-                    rows = _opened(folder, segment, d)
+                    rows = rows_of(folder, segment, d)
             except (FormatError, FileNotFoundError) as error:
                 if strict and isinstance(error, FileNotFoundError):
                     raise

@@ -62,6 +62,9 @@ class Writer:
             check_embeds(read_card(self.connection))
             self._take_in(files, ranges, False, progress)
         else:
+            upkeep.tidy(
+                self.connection, self.folder, read_card(self.connection).d
+            )  # a damaged segment may be of no use
             refresh_index(self.connection, self.folder, Pace(progress))
         return [
             f"{printable(path)}: its vector was imported and cannot be made again; add it again" for path in imported
