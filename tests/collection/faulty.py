@@ -16,6 +16,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -29,6 +30,7 @@ import numpy as np
 from lookalike.collection import Collection, home, indexing, ingest, models, segments, upkeep
 from lookalike.collection.catalog import bump, transaction
 from lookalike.collection.ingest import Feature
+from lookalike.collection.writer import Writer
 from lookalike.errors import (
     CollectionError,
     CollectionNotFoundError,
@@ -374,12 +376,12 @@ def small() -> None:
     segments.READ_UP_TO = 1000  # larger ones are mapped
 
 
-def attempt(change: Callable[[Path], object], folder: Path, at: int, number: int, on: bool) -> str:
+def attempt(change: Callable[[Path], object], folder: Path, at: int, number: int, on: bool, only: str = "") -> str:
     """Make a change in which a call fails; nothing, or what is said of it."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            with failing(folder, at, number, on):
+            with failing(folder, at, number, on, only):
                 change(folder)
         except InputError as error:
             return f"foreign: {type(error).__name__}: {error}"
@@ -551,8 +553,32 @@ def kills(folder: Path) -> None:
     _tell(name="end", status=status, said=said)
 
 
+def commit_that_failed(folder: Path) -> None:
+    """Kill a process after a merge whose commit could not be made durable, and after the next writer has looked for orphans."""
+    place = folder / "c"
+    small()
+    upkeep.MERGED = 100
+    filled(place, vectors(0))
+    for number in range(1, 4):
+        put(place, vectors(number))
+    upkeep.MERGED = 3
+
+    def work() -> None:
+        with Collection.open(place) as collection, collection._catalog.write() as connection:
+            said = attempt(lambda _: upkeep.merge_recent(connection, place), place, 2, errno.EIO, False, "fdatasync")
+            assert "disk I/O error" in said, said  # it was the fsync of the commit
+            Writer(connection, place)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    status, said = in_new_process(work)
+    opened, found = in_new_process(lambda: sorted(searched(place, vector_of)))
+    _tell(status=status, said=said, opened=opened, found=found)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "kills":
         kills(Path(sys.argv[2]))
+    elif sys.argv[1] == "commit":
+        commit_that_failed(Path(sys.argv[2]))
     else:
         main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

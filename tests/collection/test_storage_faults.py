@@ -227,3 +227,8 @@ def test_killed_at_commits_and_in_merges_with_few_descriptors(faults: Path, tmp_
     segments, left, problems, descriptors = end["said"].split()
     assert (left, problems) == ("[]", "[]"), end
     assert int(segments) < 64 and int(descriptors) < 30, end
+
+
+def test_a_commit_that_failed_does_not_come_back(faults: Path, tmp_path: Path) -> None:
+    (one,) = tries(faults, tmp_path, "commit")
+    assert (one["status"], one["opened"], one["found"]) == (-9, 0, "['0', '1', '2', '3']"), one

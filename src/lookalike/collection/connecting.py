@@ -104,13 +104,7 @@ def check_folder(folder: Path) -> None:
     try:
         size = file.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
-        if folder.is_dir():
-            raise CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}") from None
-        if folder.exists():
-            raise CollectionError(f"{folder} is not a collection but a file; expected a folder") from None
-        raise CollectionNotFoundError(
-            f"there is no collection at {folder}; make one with `lookalike index FOLDER` or Collection.create"
-        ) from None
+        raise _not_there(folder) from None
     except OSError as error:
         raise _unavailable(folder, error.strerror or str(error)) from None
     except ValueError as error:  # a NUL in the name
@@ -127,6 +121,20 @@ def check_folder(folder: Path) -> None:
             return
     with translated(folder), contextlib.closing(connect_reader(folder)):
         pass
+
+
+def _not_there(folder: Path) -> Exception:
+    """What to say where there is no catalogue."""
+    try:
+        if folder.is_dir():
+            return CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}")
+        if folder.exists():
+            return CollectionError(f"{folder} is not a collection but a file; expected a folder")
+    except OSError as error:
+        return _unavailable(folder, error.strerror or str(error))
+    return CollectionNotFoundError(
+        f"there is no collection at {folder}; make one with `lookalike index FOLDER` or Collection.create"
+    )
 
 
 def _check_header(folder: Path, connection: sqlite3.Connection) -> None:
