@@ -56,8 +56,10 @@ class Command:
     def environ(self) -> dict[str, str]:
         return os.environ | {"LOOKALIKE_HOME": str(self.home), "PYTHONWARNINGS": ""}
 
-    def start(self, *args: str | Path | bytes, **options: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "lookalike", *args]
+    def start(
+        self, *args: str | Path | bytes, run: tuple[str, str] = ("-m", "lookalike"), **options: Any
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, *run, *args]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(command, env=self.environ | options.pop("env", {}), **options)
 
