@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -145,3 +146,20 @@ def test_looking_at_a_collection_gives_up_no_lock(collection: Collection, folder
     with pytest.raises(CollectionError):
         Collection.create(collection.path)
     assert locks() == held
+
+
+def test_a_program_that_copies_the_folder_goes_on(collection: Collection, folder: Path, tmp_path: Path) -> None:
+    """Closing a file gives up the process's locks on it, so another process takes itself for the last one and deletes the log."""
+    pictures(folder, 3)
+    collection.add(folder)
+    assert len(collection) == 3
+    for number in range(3):
+        shutil.copytree(collection.path, tmp_path / f"copy {number}")
+        reader = start("read", collection.path, 1)
+        out, err = reader.communicate()
+        assert reader.returncode == 0, err
+        assert len(collection) == 3
+        assert collection.status()["pictures"] == 3
+    pictures(folder, 2, first=10)
+    assert collection.add(folder).new == 2
+    assert len(collection) == 5

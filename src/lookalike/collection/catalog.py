@@ -24,6 +24,7 @@ from lookalike.collection.connecting import (
     connect_reader,
     connect_writer,
     file_id,
+    shared_id,
     state_of,
     translated,
 )
@@ -150,16 +151,16 @@ class Catalog:
 
     def _borrow(self) -> Connection:
         self._check_open()
-        file = file_id(self.folder)
+        file, shared = file_id(self.folder), shared_id(self.folder)
         with self._guard:
             self._check_open()
             if self._pid != os.getpid():
                 # SQLite connections must not cross a fork, not even to be closed.
                 self._pid, self._inherited, self._idle = os.getpid(), self._idle, []
-            stale = [connection for connection in self._idle if connection.file != file]
-            self._idle = [connection for connection in self._idle if connection.file == file]
+            stale = [each for each in self._idle if each.file != file or each.shared not in (None, shared)]
+            self._idle = [each for each in self._idle if each not in stale]
             found = self._idle.pop() if self._idle else None
-        for connection in stale:  # of a collection that was deleted, whose place another one has taken
+        for connection in stale:
             connection.close()
         return found or connect_reader(self.folder)
 

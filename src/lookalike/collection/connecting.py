@@ -32,6 +32,7 @@ __all__ = [
     "connect_writer",
     "file_id",
     "integrity",
+    "shared_id",
     "state_of",
     "translated",
 ]
@@ -59,6 +60,9 @@ class Connection(sqlite3.Connection):
     file: FileId | None = None
     """Which file it has open."""
 
+    shared: FileId | None = None
+    """Which file of shared memory it uses, through which connections see each other's commits."""
+
     state: State | None = None
     """Of a connection without locks: the state that its file has to keep for as long as it is read."""
 
@@ -74,6 +78,20 @@ def file_id(folder: Path) -> FileId:
         If that cannot be found out now.
     """
     status = _status(folder)
+    return status.st_dev, status.st_ino
+
+
+def shared_id(folder: Path) -> FileId | None:
+    """Which file the shared memory of the catalogue's connections is; None where there is none.
+
+    Another process deletes it when it takes itself for the last one. It does so wrongly when this process has closed a file of the
+    catalogue outside SQLite, as whoever copies the folder does: the system then gives up this process's locks. Connections that
+    were open see old commits from then on, or damage that is none.
+    """
+    try:
+        status = (folder / f"{CATALOG}-shm").stat()
+    except OSError:
+        return None
     return status.st_dev, status.st_ino
 
 
@@ -201,7 +219,7 @@ def _connect(folder: Path, mode: Mode) -> Connection:
             _check_header(folder, connection)
             connection.execute("SELECT count(*) FROM meta").fetchone()
             if file_id(folder) == before:  # else it was deleted and made again just now
-                connection.file = before
+                connection.file, connection.shared = before, None if mode == "immutable" else shared_id(folder)
                 return connection
         except BaseException:
             connection.close()
