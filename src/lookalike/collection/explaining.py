@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lookalike.collection.snapshot import Snapshot
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
     from lookalike.index.trace import Trace
 
 __all__ = ["explain_search"]
@@ -95,7 +95,7 @@ def _explain(
     asked, k = min(nprobe, index.nlist), min(k, len(features))
     exact_ids, exact_distances = _nearest(snapshot, xq, k, features)
     sizes = index.list_sizes
-    order, _ = index._probe(index._inside(index._vectors(xq[None, :], "query")), index.nlist)
+    order, _ = index._cells.probe(index._inside(index._vectors(xq[None, :], "query")), index.nlist)
     lists = max(1, int(np.searchsorted(np.cumsum(sizes[order[0]]), SCOPE, side="right")))
     nprobe = min(asked, lists)
     trace = _only(index.trace(xq, k, lists, exact_ids=exact_ids), snapshot)

@@ -24,7 +24,7 @@ Tables that FAISS precomputes are not in its files. Older spellings (IvPQ, IvFl,
 from __future__ import annotations
 
 from lookalike._typing import PathLike
-from lookalike.index.base import Index
+from lookalike.index.index import Index
 
 __all__ = ["read_faiss", "write_faiss"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import FormatError
-from lookalike.index.base import LARGEST_NORM
+from lookalike._validate import LARGEST_NORM
 
 __all__ = ["Reader"]
 

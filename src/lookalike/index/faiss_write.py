@@ -11,13 +11,9 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import InputError, NotTrainedError
-from lookalike.index.base import Index
 from lookalike.index.codebits import code_bytes, pack_codes
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 
@@ -88,7 +84,7 @@ class _Writer:
         self.fourcc("IxRF")
         self.header(index.base.d or 0, index.ntotal, index.metric)
         self.behind_normalisation(index.base, index._store)
-        self.flat(index._store._stored.vectors, index.metric)
+        self.flat(index._store._stored[0], index.metric)
         self.numbers("f", index.k_factor)
 
     def behind_normalisation(self, index: Any, store: FlatIndex | None) -> None:
@@ -101,7 +97,7 @@ class _Writer:
             self.linear(transform)
         if isinstance(index, FlatIndex):
             order = slice(None) if store is None else index._find(store.ids)
-            self.flat(index._stored.vectors[order], index.metric)
+            self.flat(index._stored[0][order], index.metric)
         elif isinstance(index, PQIndex):
             order = slice(None) if store is None else index._find(store.ids)
             self.product_quantized(index, index.codes[order])
@@ -166,7 +162,8 @@ def _lists(index: IVFPQIndex | IVFFlatIndex) -> Iterable[tuple[Array, IdArray]]:
     """Bytes or vectors, and ids, of each list that is not empty."""
     for number in np.flatnonzero(index.list_sizes).tolist():
         if isinstance(index, IVFPQIndex):
-            codes, _, ids = index._lists.rows(number)
-            yield pack_codes(codes, index.nbits), ids
+            *rows, ids = index._lists.rows(number)
+            yield pack_codes(index._codec.codes(tuple(rows)), index.nbits), ids
         else:
-            yield index._lists.rows(number)
+            vectors, ids = index._lists.rows(number)
+            yield vectors, ids

@@ -11,18 +11,16 @@ import numpy as np
 
 import lookalike
 from lookalike._typing import Array
+from lookalike._validate import LARGEST_NORM
 from lookalike.errors import FormatError, LookalikeError, VersionError
-from lookalike.index.base import LARGEST_NORM, Index
-from lookalike.index.coded import CodedIndex
-from lookalike.index.flat import FlatIndex
-from lookalike.index.invlists import InvertedLists
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.listed import ListedIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
+from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.codecs.whole import WholeCodec
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
+from lookalike.index.lists import Column, Lists
 from lookalike.index.tensorfile import Source, read_tensors, source_name, tensor_bytes, write_tensors
-from lookalike.index.vectorlists import VectorLists
+from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 from lookalike.quantizers.tiles import aligned_empty
 
@@ -77,14 +75,10 @@ def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
     if isinstance(index, RefinedIndex):
         tensors = _refined_tensors(index, spec, what)
     elif isinstance(index, FlatIndex):
-        tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
+        tensors = dict(zip(("vectors", "ids"), index._stored, strict=True))
     else:
-        assert isinstance(index, CodedIndex | IVFFlatIndex)
-        tensors = {"coarse_centroids": index._coarse_space()}
-        if isinstance(index, CodedIndex):
-            tensors["pq_centroids"] = index.pq_centroids
-        lists = index._lists_to_store() if isinstance(index, CodedIndex) else index._lists
-        tensors |= lists.flat()
+        tensors = {"coarse_centroids": index._cells.centroids, **index._codec.tensors()}
+        tensors |= index._codec.to_file(index._lists).flat()
         if index._transform is not None:
             tensors |= {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
             if index._transform.centre is not None:
@@ -99,7 +93,7 @@ def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
         "ntotal": index.ntotal,
         "next_id": index._next_id,
     }
-    if isinstance(index, CodedIndex):
+    if isinstance(index._codec, PQCodec):
         metadata["training"] = index.training
     return metadata, tensors
 
@@ -108,7 +102,7 @@ def _refined_tensors(index: RefinedIndex, spec: dict[str, Any], what: str) -> di
     """Those of the base, renamed, and the vectors; what the base says of itself goes into the spec."""
     spec["base"], inner = _parts(index.base, what)
     tensors = {BASE + name: array for name, array in inner.items()}
-    return tensors | {"vectors": index._store._stored.vectors, "ids": index._store._stored.ids}
+    return tensors | {"vectors": index._store._stored[0], "ids": index._store._stored[1]}
 
 
 # --- copies and pickles ----------------------------------------------------------------------------------------------
@@ -132,10 +126,9 @@ def _take_names(copy: Index, index: Index) -> None:
     copy.__class__ = type(index)
     if isinstance(copy, RefinedIndex) and isinstance(index, RefinedIndex):
         _take_names(copy.base, index.base)
-    if isinstance(copy, ListedIndex) and isinstance(index, ListedIndex):
-        copy.kmeans = index.kmeans
-    if isinstance(copy, CodedIndex) and isinstance(index, CodedIndex):
-        copy.pq.kmeans = index.pq.kmeans
+    copy.kmeans = index.kmeans
+    if isinstance(copy._codec, PQCodec) and isinstance(index._codec, PQCodec):
+        copy._codec.pq.kmeans = index._codec.pq.kmeans
 
 
 def reduced(index: Index) -> tuple[Any, ...]:
@@ -224,8 +217,8 @@ def _load(metadata: dict[str, Any], tensors: dict[str, Array], name: str, mmap: 
 
 def _settle(index: Index, mmap: bool) -> None:
     index._readonly = mmap
-    if isinstance(index, ListedIndex):
-        index._cold = True
+    if not isinstance(index, FlatIndex):
+        index._is_fresh = True
     if isinstance(index, RefinedIndex):
         _settle(index.base, mmap)
         _settle(index._store, mmap)
@@ -294,8 +287,17 @@ def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Ar
         raise FormatError(f"{len(ids)} vectors of d=0")
     if look:
         _check_usable(vectors, index.metric)
-    index._restore(vectors, ids, d)
+    if d:
+        index._take(WholeCodec(index.metric, OneCell(d)), None)
+        index._lists = _lists(index, {"vectors": vectors if len(ids) else vectors.reshape(0, d), "ids": ids}, np.array([len(ids)]))
     return index
+
+
+def _lists(index: Index, tensors: dict[str, Array], sizes: Array) -> Lists:
+    """Lists that share the memory of the tensors."""
+    columns = index._codec.columns
+    columns["ids"] = Column(tensors["ids"].dtype)
+    return Lists.from_flat(columns, tensors, sizes)
 
 
 def _load_refined(
@@ -344,26 +346,27 @@ def _load_ivfflat(index: Any, metadata: dict[str, Any], tensors: dict[str, Array
         raise FormatError(f"nlist={index.nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
     if look:
         _check_usable(vectors, index.metric)
-    index._set_trained(np.array(centroids), _rotation(tensors, vectors.shape[1]))
-    index._lists = VectorLists.from_flat(vectors, ids, sizes.copy())
+    cells = Cells(np.array(centroids), index.coarse_metric)
+    index._take(WholeCodec(index.metric, cells), _rotation(tensors, vectors.shape[1]))
+    index._lists = _lists(index, tensors, sizes.copy())
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
     return index
 
 
-def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> CodedIndex:
-    assert isinstance(index, CodedIndex)
+def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> PQIndex | IVFPQIndex:
+    assert isinstance(index, PQIndex | IVFPQIndex)
     centroids, codes, sizes = tensors["coarse_centroids"], tensors["codes"], tensors["sizes"]
     biases, ids = tensors["biases"], tensors["ids"]
-    index.pq.set_centroids(tensors["pq_centroids"])
+    pq = ProductQuantizer(index.m, index.nbits, index.kmeans, index.seed).set_centroids(tensors["pq_centroids"])
     blocks = -(-sizes // 64)
     fits = (
-        centroids.shape == (index.nlist, index.pq.d)
+        centroids.shape == (index.nlist, pq.d)
         and sizes.shape == (index.nlist,)
         and sizes.dtype == np.int64
         and not ((sizes < 0) | (sizes > len(ids))).any()  # so that no sum below overflows
         and codes.shape == (int(blocks.sum()), index.m, 64)
-        and codes.dtype == np.dtype(index.pq.code_dtype)
+        and codes.dtype == np.dtype(pq.code_dtype)
         and biases.shape == ids.shape == (len(codes) * 64,)
         and centroids.dtype == biases.dtype == np.float32
         and ids.dtype in (np.int32, np.int64)
@@ -374,9 +377,9 @@ def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array],
         raise FormatError(f"nlist={index.nlist}, m={index.m}, centroids {centroids.shape}, codes {codes.shape}")
     if look and index.nbits not in {8, 16} and codes.size and int(codes.max()) >= index.ksub:
         raise FormatError(f"code {int(codes.max())} of {index.ksub} centroids")
-    index._transform = _rotation(tensors, index.pq.d)
-    index._set_centroids(np.array(centroids))
-    index._take_lists(InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1))
+    cells = Cells(np.array(centroids), index.coarse_metric) if isinstance(index, IVFPQIndex) else OneCell(pq.d)
+    index._take(PQCodec(pq, index.by_residual, index.metric, cells), _rotation(tensors, pq.d))
+    index._lists = index._codec.from_file(_lists(index, tensors, sizes.copy()))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")

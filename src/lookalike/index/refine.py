@@ -10,9 +10,9 @@ from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, SearchResult
 from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.base import Index
+from lookalike.index.index import Index
 
-__all__ = ["Reranked", "order_candidates"]
+__all__ = ["Reranked", "StoredRows", "order_candidates"]
 
 GROUP = 64  # queries of one call of the kernel
 BYTES = 64 << 20  # of vectors gathered at a time, where they have to be
@@ -46,7 +46,7 @@ class Reranked:
         if index.d is not None and shape[1] != index.d:
             raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
         self.index, self.vectors = index, vectors
-        self._rows = Rows.of(vectors) or vectors
+        self._rows = StoredRows.of(vectors) or vectors
 
     def __getstate__(self) -> dict[str, Any]:
         """Without addresses, which are those of this process and of these vectors."""
@@ -54,7 +54,7 @@ class Reranked:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.index, self.vectors = state["index"], state["vectors"]
-        self._rows = Rows.of(self.vectors) or self.vectors
+        self._rows = StoredRows.of(self.vectors) or self.vectors
 
     @property
     def metric(self) -> str:
@@ -102,7 +102,7 @@ class Reranked:
         return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
 
 
-class Rows(NamedTuple):
+class StoredRows(NamedTuple):
     """Vectors that compiled code reads where they lie."""
 
     vectors: Array  # keeps the memory alive
@@ -111,7 +111,7 @@ class Rows(NamedTuple):
     is_half: bool
 
     @classmethod
-    def of(cls, vectors: Array) -> Rows | None:
+    def of(cls, vectors: Array) -> StoredRows | None:
         """Rows of a numpy array of float32 or float16; None for anything else."""
         if (
             not isinstance(vectors, np.ndarray)
@@ -128,7 +128,7 @@ def order_candidates(
     xq: FloatArray,
     ids: IdArray,
     places: IdArray,
-    vectors: Rows | Array,
+    vectors: StoredRows | Array,
     k: int,
     metric: str,
     threads: int | None = None,
@@ -140,7 +140,7 @@ def order_candidates(
     xq : ndarray of float32, shape (nq, d)
     ids, places : ndarray of int64, shape (nq, candidates)
         Places are row numbers of `vectors`, −1 where there is no candidate.
-    vectors : Rows, or anything of shape (n, d) that gives rows for an array of row numbers
+    vectors : StoredRows, or anything of shape (n, d) that gives rows for an array of row numbers
     k : int
     metric : {"l2", "ip", "cosine"}
     threads : int, optional
@@ -152,16 +152,16 @@ def order_candidates(
     """
     from lookalike.kernels.rerank import rerank
 
-    d = (vectors.vectors if isinstance(vectors, Rows) else vectors).shape[1]
+    d = (vectors.vectors if isinstance(vectors, StoredRows) else vectors).shape[1]
     if d != xq.shape[1]:
         raise DimensionError(f"vectors: expected d={xq.shape[1]} of the index, got {d}")
     queries = unit_rows(xq) if metric == "cosine" else xq
     distances, out = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    group = GROUP if isinstance(vectors, Rows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
+    group = GROUP if isinstance(vectors, StoredRows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
 
     def order(first: int) -> None:
         part = slice(first, first + group)
-        rows, where = (vectors, places[part]) if isinstance(vectors, Rows) else _gathered(vectors, places[part])
+        rows, where = (vectors, places[part]) if isinstance(vectors, StoredRows) else _gathered(vectors, places[part])
         outside = rerank(
             queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
             METRICS.index(metric), distances[part], out[part],
@@ -176,7 +176,7 @@ def order_candidates(
     return SearchResult(distances, out)
 
 
-def _gathered(vectors: Array, places: IdArray) -> tuple[Rows, IdArray]:
+def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
     """The rows that `places` name, each read once and in the order of storage, and the places among them."""
     if places.size and places.max() >= len(vectors):
         raise _not_a_row(places.max(), vectors)
@@ -186,7 +186,7 @@ def _gathered(vectors: Array, places: IdArray) -> tuple[Rows, IdArray]:
     gathered = np.empty((len(rows), vectors.shape[1]), np.float32)
     if len(rows):
         gathered[:] = vectors[rows]
-    return Rows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
+    return StoredRows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
 
 
 def _not_a_row(place: int, vectors: Array) -> InputError:
