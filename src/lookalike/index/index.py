@@ -41,6 +41,7 @@ from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
 if TYPE_CHECKING:
+    from lookalike.index.tensorfile import MappedFile
     from lookalike.index.trace import Trace
 
 __all__ = ["Index", "gather_ranges", "missing"]
@@ -81,6 +82,7 @@ class Index:
         self._places: IdMap | None = None
         self._writing = threading.RLock()
         self._readonly = False
+        self._mapped: MappedFile | None = None
         self._next_id = 0
 
     # --- what it is --------------------------------------------------------------------------------------------------
@@ -223,6 +225,8 @@ class Index:
     def _encoded(self, x: FloatArray) -> tuple[IdArray, tuple[Array, ...]]:
         """List numbers of vectors, and what the lists hold of them."""
         inside = self._inside(x)
+        if inside is not x:  # a rotation from a file may make any too long
+            _check_lengths(inside, "xb, behind the rotation")
         list_no = self._cells.assign(inside)
         return list_no, self._codec.encode(inside, list_no)
 
@@ -265,6 +269,7 @@ class Index:
         NotTrainedError, DimensionError, InputError
         """
         k = check_count(k, "k", 1, MAX_K)
+        self._check_whole()
         found = self._search_one(xq, k, nprobe, threads) if allow is None and deny is None else None
         if found is not None:
             return found
@@ -648,21 +653,18 @@ class Index:
         cast = check_vectors(x, None if is_first else self.d, name, empty_ok=empty_ok)
         if self.metric == "cosine":
             return unit_rows(cast)
-        flat = cast.reshape(-1)
-        with np.errstate(over="ignore"):
-            if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
-                return cast
-            norms = np.einsum("nd,nd->n", cast, cast)
-        if len(norms) and not norms.max() < LARGEST_NORM:
-            row = int(np.argmax(norms))
-            raise InputError(
-                f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down"
-            )
+        _check_lengths(cast, name)
         return cast
 
     def _check_trained(self) -> None:
+        self._check_whole()
         if not self.is_trained:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
+
+    def _check_whole(self) -> None:
+        """Refuse to read a mapped file that somebody has cut short."""
+        if self._mapped is not None:
+            self._mapped.check()
 
     def _check_new(self, ids: IdArray) -> None:
         unique, counts = np.unique(ids, return_counts=True)
@@ -672,6 +674,18 @@ class Index:
             taken = self._find(ids) >= 0
             if taken.any():
                 raise IdError(f"add: id {int(ids[taken][0])} is stored already; remove it first")
+
+
+def _check_lengths(x: FloatArray, name: str) -> None:
+    """Refuse vectors whose distances could overflow float32."""
+    flat = x.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
+            return
+        norms = np.einsum("nd,nd->n", x, x)
+    if len(norms) and not norms.max() < LARGEST_NORM:
+        row = int(np.argmax(norms))
+        raise InputError(f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down")
 
 
 def _check_distinct(ids: IdArray, what: str) -> None:

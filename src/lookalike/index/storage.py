@@ -19,7 +19,7 @@ from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.index import Index
 from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
 from lookalike.index.lists import Column, Lists
-from lookalike.index.tensorfile import Source, read_tensors, source_name, tensor_bytes, write_tensors
+from lookalike.index.tensorfile import MappedFile, Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 from lookalike.quantizers.tiles import aligned_empty
@@ -211,17 +211,17 @@ def _load(metadata: dict[str, Any], tensors: dict[str, Array], name: str, mmap: 
         index = _index_of(metadata, tensors, not mmap)
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
         raise FormatError(f"{name}: its parts do not fit each other ({error})") from None
-    _settle(index, mmap)
+    _settle(index, MappedFile(tensors.values(), name) if mmap else None)
     return index
 
 
-def _settle(index: Index, mmap: bool) -> None:
-    index._readonly = mmap
+def _settle(index: Index, mapped: MappedFile | None) -> None:
+    index._readonly, index._mapped = mapped is not None, mapped
     if not isinstance(index, FlatIndex):
         index._is_fresh = True
     if isinstance(index, RefinedIndex):
-        _settle(index.base, mmap)
-        _settle(index._store, mmap)
+        _settle(index.base, mapped)
+        _settle(index._store, mapped)
 
 
 def _index_of(metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> Index:
