@@ -424,6 +424,8 @@ class Index:
             numbers = _shifted_ids(ids, add_id)
             self._check_new(numbers)
             if len(numbers):
+                if not isinstance(self._codec.cells, Cells | OneCell):  # an empty FlatIndex
+                    self._take(other._codec, other._transform)
                 self._lists, places = self._lists.append(list_no, tuple(rows), numbers)
                 if self._places is not None:
                     self._places = self._places.extended(numbers, places)
