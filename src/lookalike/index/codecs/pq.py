@@ -1,7 +1,7 @@
 """Codes of a product quantizer (Jégou et al. 2011), of vectors or of their residuals, and a bias for each.
 
-    encode    q_p(r) of the residual r = x − q_c(x)          section IV.A, equation 28; without residuals q_p(x)
-    distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables      section IV.B, equation 31; how it is opened: `kernels.distances`
+    encode    q_p(r) of the residual r = x − q_c(x)       equations (28), (29); without residuals q_p(x)
+    distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables   equation (30); how it is opened: `kernels.distances`
 """
 
 from __future__ import annotations
