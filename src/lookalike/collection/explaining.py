@@ -172,7 +172,7 @@ def _scope(snapshot: Snapshot, index: IVFPQIndex, wide: Trace, xq: FloatArray, o
 
 def _detail(snapshot: Snapshot, index: IVFPQIndex, q: FloatArray, ids: IdArray) -> dict[str, Any]:
     places = _places(index, ids)
-    list_no, codes = index._stored_at(places)[:2]
+    list_no, codes = places >> 32, index._codec.codes(index._lists.at(places))
     centroids = index.coarse_centroids[list_no]
     x = index._inside(snapshot.store[ids])
     return {

@@ -2,8 +2,8 @@
 
 from lookalike.index.factory import index_factory
 from lookalike.index.faiss_format import read_faiss, write_faiss
-from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
-from lookalike.index.refine import Reranked
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex, Reranked
 from lookalike.index.storage import load_index
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 from lookalike._validate import check_metric
 from lookalike.errors import InputError
-from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex
 from lookalike.quantizers.kmeans import KMeansChoice
 
 __all__ = ["index_factory"]

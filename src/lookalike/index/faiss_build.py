@@ -15,7 +15,8 @@ from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.faiss_read import Codebook, Stored
 from lookalike.index.index import Index
-from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex
 from lookalike.quantizers.pq import ProductQuantizer
 
 __all__ = ["build"]

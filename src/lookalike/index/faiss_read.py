@@ -12,9 +12,9 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import FormatError, InputError, LookalikeError
-from lookalike.index.index import Index
 from lookalike.index.codebits import code_bytes
 from lookalike.index.faiss_reader import Reader
+from lookalike.index.index import Index
 from lookalike.index.tensorfile import open_regular
 from lookalike.quantizers.rotation import LinearTransform
 

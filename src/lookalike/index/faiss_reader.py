@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
-from lookalike.errors import FormatError
 from lookalike._validate import LARGEST_NORM
+from lookalike.errors import FormatError
 
 __all__ = ["Reader"]
 

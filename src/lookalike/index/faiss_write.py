@@ -13,7 +13,8 @@ from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import InputError, NotTrainedError
 from lookalike.index.codebits import code_bytes, pack_codes
 from lookalike.index.index import Index
-from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 

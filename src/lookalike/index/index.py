@@ -1,8 +1,8 @@
 """The index: cells × codec × lists, a rotation in front, and one life for every kind.
 
-    train   a rotation, if there is one; `cells`, how space is cut; `codec`, what stands for a vector
-    add     each vector goes to the list of its cell, as what the codec makes of it
-    search  the nprobe nearest cells are looked up, and the codec searches their lists
+train   a rotation, if there is one; `cells`, how space is cut; `codec`, what stands for a vector
+add     each vector goes to the list of its cell, as what the codec makes of it
+search  the nprobe nearest cells are looked up, and the codec searches their lists
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from lookalike.index.trace import Trace
 
 __all__ = ["Index", "gather_ranges", "missing"]
+
+NOWHERE: IdArray = np.empty(0, np.int64)
+NO_VECTORS: FloatArray = np.empty((0, 0), np.float32)
 
 
 class Index:
@@ -116,7 +119,7 @@ class Index:
 
     # --- train and add -----------------------------------------------------------------------------------------------
 
-    def train(self, xt: ArrayLike) -> Self:
+    def train(self, xt: Any) -> Self:
         """Learn the parameters of the index from `xt`, float, shape (nt, d). Returns the index itself.
 
         Raises
@@ -181,7 +184,7 @@ class Index:
         self.d = codec.cells.centroids.shape[1] if transform is None else transform.d_in
         self._lists, self._places = Lists.empty(self.nlist, codec.columns), None
 
-    def add(self, xb: ArrayLike, ids: ArrayLike | None = None) -> Self:
+    def add(self, xb: Any, ids: ArrayLike | None = None) -> Self:
         """Store vectors. Returns the index itself.
 
         Parameters
@@ -213,14 +216,21 @@ class Index:
         return self
 
     def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
-        lists, places = self._lists, []  # a search sees all of `xb` or nothing of it
+        self._replace(NOWHERE, xb, ids)
+
+    def _replace(self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray) -> None:
+        """Drop what stands at the places `gone`, and store these vectors; a search sees all of that or nothing."""
+        lists, places = self._lists.remove(gone) if len(gone) else self._lists, []
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
             lists, where = lists.append(*self._encoded(xb[rows]), ids[rows])
             places.append(where)
-        self._lists = lists
-        if self._places is not None:
-            self._places = self._places.extended(ids, np.concatenate(places))
+        known = self._places
+        if known is not None and len(gone):
+            known = known.without(gone, self._lists)
+        if known is not None and len(ids):
+            known = known.extended(ids, np.concatenate(places))
+        self._lists, self._places = lists, known
 
     def _encoded(self, x: FloatArray) -> tuple[IdArray, tuple[Array, ...]]:
         """List numbers of vectors, and what the lists hold of them."""
@@ -365,7 +375,7 @@ class Index:
             places = self._find(numbers) if len(numbers) else numbers
             places = places[places >= 0]
             if len(places):
-                self._drop(places)
+                self._replace(places, NO_VECTORS, NOWHERE)
         return len(places)
 
     def update(self, ids: Any, xb: Any) -> Self:
@@ -382,8 +392,7 @@ class Index:
             numbers = check_ids(ids, len(vectors))
             places = self._find_stored(numbers, "update")
             if len(numbers):
-                self._drop(places)
-                self._add(vectors, numbers)
+                self._replace(places, vectors, numbers)
         return self
 
     def upsert(self, ids: Any, xb: Any) -> Self:
@@ -399,11 +408,9 @@ class Index:
             vectors = self._vectors(xb, "xb", empty_ok=True)
             numbers = check_ids(ids, len(vectors))
             _check_distinct(numbers, "upsert")
-            places = self._find(numbers)
-            if (places >= 0).any():
-                self._drop(places[places >= 0])
             if len(numbers):
-                self._add(vectors, numbers)
+                places = self._find(numbers)
+                self._replace(places[places >= 0], vectors, numbers)
                 self._next_id = max(self._next_id, int(numbers.max()) + 1)
         return self
 
@@ -441,7 +448,7 @@ class Index:
             part = self._like()
             if len(numbers):
                 part._lists = part._lists.append(places >> 32, self._lists.at(places), numbers)[0]
-                self._drop(places)
+                self._replace(places, NO_VECTORS, NOWHERE)
         return part
 
     def _like(self) -> Self:
@@ -467,11 +474,6 @@ class Index:
         if self._transform is not None:
             tensors |= {"rotation": self._transform.matrix, "rotation_offset": self._transform.offset}
         return tensors
-
-    def _drop(self, places: IdArray) -> None:
-        if self._places is not None:
-            self._places = self._places.without(places, self._lists)
-        self._lists = self._lists.remove(places)
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
@@ -527,8 +529,8 @@ class Index:
         Returns
         -------
         dict
-            ``memory``: bytes of each column (codes, biases or vectors, and ids), slack (spare room; `compact` gives it back), id_map
-            (built when ids are first looked up), centroids; ``bytes_per_vector``: of the columns. ``lists``: count, empty,
+            ``memory``: bytes of each column (codes, biases or vectors, and ids), slack (spare room; `compact` gives it back),
+            id_map (built when ids are first looked up), centroids; ``bytes_per_vector``: of the columns. ``lists``: count, empty,
             smallest, largest, ``imbalance`` = nlist · Σ n² / (Σ n)², 1 when all are equal. ``quantization_error``: mean
             ‖x − decoded‖² and its share of the mean ‖x − mean‖².
         """

@@ -38,11 +38,13 @@ class Column(NamedTuple):
 
     def empty(self, room: int) -> Array:
         """An array for `room` vectors. Blocks are filled with zeros, as lanes that hold nothing are scanned along."""
-        if self.is_blocked:
-            blocks = aligned_empty((room // BLOCK, self.width, BLOCK), self.dtype)
-            blocks[:] = 0
-            return blocks
-        return aligned_empty((room,) if self.width is None else (room, self.width), self.dtype)
+        if self.width is None:
+            return aligned_empty((room,), self.dtype)
+        if not self.is_blocked:
+            return aligned_empty((room, self.width), self.dtype)
+        blocks = aligned_empty((room // BLOCK, self.width, BLOCK), self.dtype)
+        blocks[:] = 0
+        return blocks
 
     def held(self, array: Array, size: int) -> Array:
         """The part of an array that holds `size` vectors; blocks are whole."""
@@ -100,7 +102,7 @@ class Lists:
     @property
     def wide_ids(self) -> bool:
         """Whether ids take eight bytes each, and not four."""
-        return self.columns["ids"].dtype == np.int64
+        return bool(self.columns["ids"].dtype == np.int64)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -145,7 +147,10 @@ class Lists:
     def nbytes(self) -> dict[str, int]:
         """Bytes of each column in use (whole blocks), and of the spare room (``"slack"``)."""
         used = {
-            name: sum(column.held(one[c], self._whole(int(size))).nbytes for one, size in zip(self.arrays, self.sizes, strict=True))
+            name: sum(
+                column.held(one[c], self._whole(int(size))).nbytes
+                for one, size in zip(self.arrays, self.sizes, strict=True)
+            )
             for c, (name, column) in enumerate(self.columns.items())
         }
         held = sum(array.nbytes for one in self.arrays for array in one)

@@ -33,9 +33,7 @@ def is_worthwhile(index: Index, nq: int, nprobe: int) -> bool:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # as the kernels take what a damaged file holds
-def search(
-    index: Index, xq: FloatArray, k: int, nprobe: int, permitted: Array | None
-) -> tuple[FloatArray, IdArray]:
+def search(index: Index, xq: FloatArray, k: int, nprobe: int, permitted: Array | None) -> tuple[FloatArray, IdArray]:
     """The k nearest vectors of each query in its nprobe nearest lists, as `Codec.search` finds them; xq (nq, d) is rotated."""
     cells, out, found = index._cells, np.full((len(xq), k), np.inf, np.float32), np.full((len(xq), k), -1)
     for i, q in enumerate(xq):

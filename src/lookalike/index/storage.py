@@ -17,8 +17,9 @@ from lookalike.index.cells import Cells, OneCell
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.index import Index
-from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex, RefinedIndex
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
 from lookalike.index.lists import Column, Lists
+from lookalike.index.refine import RefinedIndex
 from lookalike.index.tensorfile import MappedFile, Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
@@ -289,7 +290,9 @@ def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Ar
         _check_usable(vectors, index.metric)
     if d:
         index._take(WholeCodec(index.metric, OneCell(d)), None)
-        index._lists = _lists(index, {"vectors": vectors if len(ids) else vectors.reshape(0, d), "ids": ids}, np.array([len(ids)]))
+        index._lists = _lists(
+            index, {"vectors": vectors if len(ids) else vectors.reshape(0, d), "ids": ids}, np.array([len(ids)])
+        )
     return index
 
 

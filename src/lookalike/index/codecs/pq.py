@@ -1,7 +1,7 @@
 """Codes of a product quantizer (Jégou et al. 2011), of vectors or of their residuals, and a bias for each.
 
-    encode    q_p(r) of the residual r = x − q_c(x)       equations (28), (29); without residuals q_p(x)
-    distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables   equation (30); how it is opened: `kernels.distances`
+encode    q_p(r) of the residual r = x − q_c(x)       equations (28), (29); without residuals q_p(x)
+distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables   equation (30); how it is opened: `kernels.distances`
 """
 
 from __future__ import annotations
@@ -268,9 +268,7 @@ class PQCodec(Codec):
         for first in range(0, len(xq), group):
             rows = slice(first, first + group)
             visited, queries = centroids[probes[rows]], xq[rows, None, :]
-            terms[rows] = (
-                np.square(visited - queries).sum(axis=2) if is_l2 else least - (visited * queries).sum(axis=2)
-            )
+            terms[rows] = np.square(visited - queries).sum(axis=2) if is_l2 else least - (visited * queries).sum(axis=2)
         return terms
 
     # --- by definition -----------------------------------------------------------------------------------------------

@@ -74,9 +74,7 @@ class WholeCodec(Codec):
         run_all(run, [slice(at, at + step) for at in range(0, len(xq), step)], threads)
         return distances, ids
 
-    def _exact(
-        self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None
-    ) -> tuple[FloatArray, IdArray]:
+    def _exact(self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None) -> tuple[FloatArray, IdArray]:
         vectors, ids = lists.rows(0)
         rows = None if permitted is None else np.flatnonzero(is_permitted(permitted, ids))
         distances, found = exact_search(xq, vectors, k, self.metric, rows, ids)
