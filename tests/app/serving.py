@@ -57,7 +57,8 @@ def serving(
 @contextlib.contextmanager
 def at_home(home: Path) -> Iterator[None]:
     """`LOOKALIKE_HOME` is `home`, until a later home is named; servers of several fixtures end in any order."""
-    _HOMES.extend([] if _HOMES else [Path(os.environ["LOOKALIKE_HOME"])])
+    if not _HOMES:
+        _HOMES.append(Path(os.environ["LOOKALIKE_HOME"]))
     _HOMES.append(home)
     os.environ["LOOKALIKE_HOME"] = str(home)
     try:

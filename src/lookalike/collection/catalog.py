@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lookalike._files import sync_folder
+from lookalike._files import discard, sync_folder
 from lookalike.collection.connecting import (
     CATALOG,
     Connection,
@@ -56,26 +56,27 @@ __all__ = [
 ]
 
 
-UNIMPORTANT = frozenset({"changes", "state", "uuid", "created", "next_file", "next_feature", "duplicates"})
+UNIMPORTANT = frozenset({"changes", "state", "uuid", "created", "next_file", "next_feature", "duplicates", "swept"})
 """Keys of values that no search depends on; whoever does need one compares it with its checksum."""
 
 
 def create_catalog(folder: Path, meta: dict[str, str]) -> None:
-    """Write a new catalogue; it appears whole or not at all."""
+    """Write a new catalogue; it appears whole or not at all. The caller holds the writer's lock."""
+    for leftover in folder.glob(f".{CATALOG}.*.part*"):  # of a process that was killed
+        leftover.unlink(missing_ok=True)
     temporary = folder / f".{CATALOG}.{os.getpid()}.part"
-    temporary.unlink(missing_ok=True)
     try:
-        with translated(folder):
-            connection = sqlite3.connect(temporary, isolation_level=None)
-            try:
-                write_new(connection, meta)
-            finally:
-                connection.close()
+        with translated(folder), contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            write_new(connection, meta)
         temporary.replace(folder / CATALOG)
     finally:
-        for leftover in folder.glob(f"{temporary.name}*"):
-            leftover.unlink(missing_ok=True)
-    sync_folder(folder)
+        for end in ("", "-journal", "-wal", "-shm"):
+            discard(temporary.with_name(temporary.name + end))
+    try:
+        sync_folder(folder)
+    except OSError:
+        discard(folder / CATALOG)  # it holds nothing yet, and who asked for it is told that there is none
+        raise
 
 
 class Catalog:

@@ -87,10 +87,12 @@ def check_index_file(folder: Path, generation: Generation) -> str | None:
     except FileNotFoundError as error:
         return f"{generation.file}: {error.strerror or error}"
     except OSError as error:
-        raise CollectionUnavailableError(
-            f"{folder / INDEX_FOLDER / generation.file} cannot be read now: {error.strerror or error}; try again"
-        ) from None
+        raise _unreadable(folder / INDEX_FOLDER / generation.file, error) from None
     return None if digest == generation.sha256 else f"{generation.file}: the checksum is not the one recorded"
+
+
+def _unreadable(path: Path, error: OSError) -> CollectionUnavailableError:
+    return CollectionUnavailableError(f"{path} cannot be read now: {error.strerror or error}; try again")
 
 
 def _extend(
@@ -108,10 +110,13 @@ def _extend(
 
     if generation.file is None or check_index_file(folder, generation) is not None:
         return False
+    path = folder / INDEX_FOLDER / generation.file
     try:
-        index = load_index(folder / INDEX_FOLDER / generation.file)
+        index = load_index(path)
     except (FormatError, FileNotFoundError):
         return False
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not isinstance(index, IVFPQIndex):
         return False
     stale = np.setdiff1d(index.ids, everything)

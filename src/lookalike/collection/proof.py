@@ -27,7 +27,7 @@ __all__ = ["restore_rows"]
 PROVABLE = ("meta", "roots", "segments", "features", "entries")
 MOST_ROWS = 1000  # of one table: each has thousands of candidates
 LONGEST = 8192  # bytes of a value whose bits are tried
-KEYS = ("model", "transform", "duplicates", "uuid", "created", "changes", "state", "next_file", "next_feature")
+KEYS = ("model", "transform", "duplicates", "uuid", "created", "changes", "state", "next_file", "next_feature", "swept")
 
 Row: TypeAlias = tuple[object, ...]
 

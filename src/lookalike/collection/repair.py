@@ -62,7 +62,7 @@ def _mend_meta(connection: sqlite3.Connection) -> list[str]:
     }  # more changes than there can have been
     for key in wrong & free.keys():
         _set(connection, key, free[key])
-    for key in wrong & {"created", "duplicates"}:
+    for key in wrong & {"created", "duplicates", "swept"}:
         connection.execute("DELETE FROM meta WHERE key = ?", (key,))
     if "duplicates" in wrong:
         return ["catalog.sqlite: the decisions on duplicates were damaged and are forgotten; make them again"]

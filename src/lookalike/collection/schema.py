@@ -104,11 +104,12 @@ def write_new(connection: sqlite3.Connection, meta: dict[str, str]) -> None:
     """Fill an empty database with the tables of a collection that holds nothing."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(_SCHEMA)
     keep_checksums(connection)
     values = {"changes": "1", "next_file": "1", "next_feature": "0", "created": str(time.time())} | _identity() | meta
     connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", values.items())
+    # At the end: the file is complete without a log. That a log was taken in is not told when the connection is closed.
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _identity() -> dict[str, str]:

@@ -33,6 +33,7 @@ __all__ = [
     "open_segment",
     "read_header",
     "read_segment",
+    "rows_of",
     "write_segment",
 ]
 
@@ -190,8 +191,14 @@ def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
     return None
 
 
-def _opened(folder: Path, segment: Segment, d: int) -> Array:
-    """The rows of a segment: a small one is read and checked, a large one mapped."""
+def rows_of(folder: Path, segment: Segment, d: int) -> Array:
+    """The rows of a segment: a small one is read and checked, a large one mapped.
+
+    Raises
+    ------
+    FormatError, FileNotFoundError, CollectionUnavailableError
+        As `read_segment` does.
+    """
     if segment.rows * d * 2 <= READ_UP_TO:
         return read_segment(folder, segment, d)
     try:
@@ -231,7 +238,7 @@ class FeatureStore:
                     raise FormatError(f"{segment.file}: the checksum of its rows is not the one recorded")
                 rows = known.get(segment.key)
                 if rows is None:
-                    rows = _opened(folder, segment, d)
+                    rows = rows_of(folder, segment, d)
             except (FormatError, FileNotFoundError) as error:
                 if strict and isinstance(error, FileNotFoundError):
                     raise

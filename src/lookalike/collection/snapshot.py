@@ -113,8 +113,14 @@ class LoadedIndex:
             return self._index
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self._path.is_file()
+        """Whether the file is there, or may be."""
+        try:
+            self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # nothing is known of it; `get` tries to open it
+        return True
 
     def _open(self) -> None:
         from lookalike.index.storage import load_index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from lookalike._typing import Array, IdArray
 from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
 from lookalike.collection.models import read_card
 from lookalike.collection.schema import wrong_rows
-from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
+from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, rows_of, write_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
 from lookalike.collection.transforms import forget_transform, transform_file
 from lookalike.errors import CollectionError
@@ -41,8 +42,10 @@ OUR_FILES = re.compile(r"\d{6,}\.(safetensors|lka)|\..*\.part")
 def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
     """Delete files that the catalogue does not name: of a killed writer, or replaced.
 
-    Beside the features only where all that may name one is what was written: else it may be one that still has to be found.
+    Beside the features only where all that may name one is what was written: else it may be one that still has to be found. One
+    that cannot be deleted now, as Windows keeps files that a reader has mapped, is left to the next writer.
     """
+    orphans: list[Path] = []
     for name, table in ((FOLDER, "segments"), (INDEX_FOLDER, "generations")):
         if name == FOLDER and (wrong_rows(connection, table) or wrong_rows(connection, "meta")):
             continue
@@ -50,10 +53,18 @@ def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
         if name == FOLDER and (transform := transform_file(connection)) is not None:
             named.add(transform[0])
         (folder / name).mkdir(exist_ok=True)
-        for file in (folder / name).iterdir():
-            if file.name not in named and OUR_FILES.fullmatch(file.name):
-                with contextlib.suppress(PermissionError):  # Windows keeps files that a reader has mapped: next time
-                    file.unlink(missing_ok=True)
+        orphans += [
+            file for file in (folder / name).iterdir() if file.name not in named and OUR_FILES.fullmatch(file.name)
+        ]
+    if not orphans:
+        return
+    # A commit whose fsync failed stands in the log behind its end, and would count after a crash of the system, with the files
+    # that it names. Something that is committed takes its place.
+    with transaction(connection):
+        set_meta(connection, "swept", secrets.token_hex(8))
+    for file in orphans:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def damaged_features(connection: sqlite3.Connection, folder: Path, d: int) -> list[tuple[int, int]]:
@@ -187,7 +198,7 @@ def _merge(connection: sqlite3.Connection, folder: Path, run: list[Segment], d: 
     if any(check_segment(folder, segment, d) is not None for segment in run):
         return False
     rows = sum(segment.rows for segment in run)
-    parts = [open_segment(folder / FOLDER / segment.file, segment.rows, d) for segment in run]
+    parts = [rows_of(folder, segment, d) for segment in run]
     blocks = (part[at : at + BLOCK_ROWS] for part in parts for at in range(0, len(part), BLOCK_ROWS))
     with transaction(connection):
         connection.executemany("DELETE FROM segments WHERE id = ?", [(segment.id,) for segment in run])

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from lookalike.collection.catalog import check_meta
+from lookalike.collection.connecting import integrity
 from lookalike.collection.indexing import check_index_file
 from lookalike.collection.models import read_card
 from lookalike.collection.records import printable
@@ -22,7 +23,7 @@ __all__ = ["problems"]
 
 def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
     """One line for each thing that is wrong; empty when all is well."""
-    found = [f"catalog.sqlite: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    found = [f"catalog.sqlite: {wrong}" for wrong in integrity(connection)]
     found += [
         f"catalog.sqlite: a row of {table} names a row of {parent} that is not there"
         for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check")

@@ -70,7 +70,8 @@ class Writer:
             check_embeds(read_card(self.connection))
             self._take_in(files, ranges, False, progress)
         else:
-            upkeep.drop_lost(self.connection)
+            d = read_card(self.connection).d
+            upkeep.tidy(self.connection, self.folder, d)  # a damaged segment may be of no use
             refresh_index(self.connection, self.folder, Pace(progress))
         settle_features(self.connection)
         left += [
