@@ -94,7 +94,7 @@ def _draw_hnsw(collection: Any, page: Path, file: Path) -> None:
     import hnswlib
 
     from lookalike.data.datasets import starter_folder
-    from lookalike.index.hnsw_format import read_hnsw
+    from lookalike.files.hnsw import read_hnsw
     from lookalike.viz.hnsw import hnsw_page
 
     ids = collection.ids()

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lookalike.files.hnsw import read_hnsw
 from lookalike.index.hnsw import HNSWGraph
-from lookalike.index.hnsw_format import read_hnsw
 from lookalike.viz import hnsw
 from lookalike.viz.hnsw import hnsw_page, place
 

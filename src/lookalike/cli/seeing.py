@@ -40,7 +40,7 @@ def view_hnsw(
 ) -> None:
     """Draw a search in an HNSW graph: its levels, its way, step by step."""
     from lookalike.errors import FormatError
-    from lookalike.index.hnsw_format import read_hnsw
+    from lookalike.files.hnsw import read_hnsw
     from lookalike.viz.hnsw import hnsw_page
 
     graph = read_hnsw(file, metric)

@@ -8,10 +8,10 @@ import numpy as np
 
 from lookalike._typing import Array, IdArray
 from lookalike.errors import FormatError
+from lookalike.files.codebits import unpack_codes
+from lookalike.files.faiss_read import Codebook, Stored
 from lookalike.index.base import Index
-from lookalike.index.codebits import unpack_codes
 from lookalike.index.coded import CodedIndex
-from lookalike.index.faiss_read import Codebook, Stored
 from lookalike.index.flat import FlatIndex
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex

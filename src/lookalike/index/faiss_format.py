@@ -56,7 +56,7 @@ def read_faiss(path: PathLike) -> Index:
     descending, lookalike returns one minus it, ascending. FAISS stores nprobe; here it is an argument of each search.
     Ids must be distinct and not negative.
     """
-    from lookalike.index.faiss_read import read_index
+    from lookalike.files.faiss_read import read_index
 
     return read_index(path)
 
@@ -81,6 +81,6 @@ def write_faiss(index: Index, path: PathLike) -> None:
     Flat and PQ indexes with ids other than 0 to n − 1 are wrapped in an IndexIDMap2. What only this library knows, such as the
     seed of the training, is not kept.
     """
-    from lookalike.index.faiss_write import write_index
+    from lookalike.files.faiss_write import write_index
 
     write_index(index, path)

@@ -12,6 +12,7 @@ import numpy as np
 import lookalike
 from lookalike._typing import Array
 from lookalike.errors import FormatError, LookalikeError, VersionError
+from lookalike.files.tensors import Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.index.base import LARGEST_NORM, Index
 from lookalike.index.coded import CodedIndex
 from lookalike.index.flat import FlatIndex
@@ -21,7 +22,6 @@ from lookalike.index.ivfpq import IVFPQIndex
 from lookalike.index.listed import ListedIndex
 from lookalike.index.pq import PQIndex
 from lookalike.index.refined import RefinedIndex
-from lookalike.index.tensorfile import Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.rotation import LinearTransform
 from lookalike.quantizers.tiles import aligned_empty
@@ -31,10 +31,8 @@ __all__ = [
     "index_from_bytes",
     "index_to_bytes",
     "load_index",
-    "read_tensors",
     "reduced",
     "save_index",
-    "write_tensors",
 ]
 
 FORMAT, VERSION = "lookalike-index", 1

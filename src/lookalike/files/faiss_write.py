@@ -11,8 +11,8 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import InputError, NotTrainedError
+from lookalike.files.codebits import code_bytes, pack_codes
 from lookalike.index.base import Index
-from lookalike.index.codebits import code_bytes, pack_codes
 from lookalike.index.flat import FlatIndex
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex

@@ -23,10 +23,10 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, PathLike
 from lookalike._validate import check_metric
-from lookalike.index.faiss_read import DEEPEST, read_flat, read_header
-from lookalike.index.faiss_reader import Reader
+from lookalike.files.faiss_read import DEEPEST, read_flat, read_header
+from lookalike.files.faiss_reader import Reader
+from lookalike.files.tensors import open_regular
 from lookalike.index.hnsw import HNSWGraph, LevelLinks
-from lookalike.index.tensorfile import open_regular
 
 __all__ = ["read_hnsw"]
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike.errors import FormatError, InputError, LookalikeError
+from lookalike.files.codebits import code_bytes
+from lookalike.files.faiss_reader import Reader
+from lookalike.files.tensors import open_regular
 from lookalike.index.base import Index
-from lookalike.index.codebits import code_bytes
-from lookalike.index.faiss_reader import Reader
-from lookalike.index.tensorfile import open_regular
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_index"]
