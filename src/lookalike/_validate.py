@@ -11,6 +11,7 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
 __all__ = [
+    "LARGEST_NORM",
     "check_allow",
     "check_count",
     "check_ids",
@@ -24,6 +25,7 @@ __all__ = [
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
+LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 LARGEST = float(np.finfo(np.float32).max)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.files.hnsw import read_hnsw
 from lookalike.files.tensors import read_tensors, write_tensors
+from lookalike.viz.hnsw_graph import read_hnsw
 from tests.files.test_faiss import FLAT, header, linear, vector
 from tests.index.conftest import base, empty
 
@@ -289,7 +289,7 @@ FUZZ = """
 import sys, warnings, resource, struct
 import numpy as np
 import lookalike as la
-from lookalike.files.hnsw import read_hnsw
+from lookalike.viz.hnsw_graph import read_hnsw
 
 warnings.simplefilter("ignore")
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))

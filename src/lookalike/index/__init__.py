@@ -1,7 +1,7 @@
 """Indexes that share one API: train, add, search, remove, reconstruct, save."""
 
 from lookalike.index.factory import index_factory
-from lookalike.index.faiss_format import read_faiss, write_faiss
+from lookalike.index.faiss import read_faiss, write_faiss
 from lookalike.index.flat import FlatIndex
 from lookalike.index.ivfflat import IVFFlatIndex
 from lookalike.index.ivfpq import IVFPQIndex

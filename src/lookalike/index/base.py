@@ -11,12 +11,19 @@ from typing import Any, BinaryIO, ClassVar, Self
 import numpy as np
 
 from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, RangeResult, SearchResult
-from lookalike._validate import MAX_K, check_allow, check_count, check_ids, check_metric, check_vectors, unit_rows
+from lookalike._validate import (
+    LARGEST_NORM,
+    MAX_K,
+    check_allow,
+    check_count,
+    check_ids,
+    check_metric,
+    check_vectors,
+    unit_rows,
+)
 from lookalike.errors import FormatError, IdError, InputError, NotTrainedError, ReadOnlyError
 
 __all__ = ["Index", "allowed_ids", "gather_ranges", "missing", "passes", "shifted_ids"]
-
-LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 
 
 class Index(ABC):

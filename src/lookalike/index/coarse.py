@@ -6,8 +6,8 @@ import numpy as np
 
 from lookalike._threads import cores, run_all, shares
 from lookalike._typing import FloatArray, IdArray
+from lookalike._validate import LARGEST_NORM
 from lookalike.errors import InputError
-from lookalike.index.base import LARGEST_NORM
 from lookalike.quantizers.kmeans import assign, is_small
 from lookalike.quantizers.origin import far_origin
 from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles

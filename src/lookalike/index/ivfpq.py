@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray, SearchResult
-from lookalike._validate import check_count, is_plain
+from lookalike._validate import LARGEST_NORM, check_count, is_plain
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.base import LARGEST_NORM
 from lookalike.index.coarse import CoarseQuantizer, assign_lists, check_centroids, check_coarse_metric
 from lookalike.index.coded import CodedIndex
 from lookalike.quantizers.kmeans import KMeansChoice, train_centroids

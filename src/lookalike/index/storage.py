@@ -11,9 +11,10 @@ import numpy as np
 
 import lookalike
 from lookalike._typing import Array
+from lookalike._validate import LARGEST_NORM
 from lookalike.errors import FormatError, LookalikeError, VersionError
 from lookalike.files.tensors import Source, read_tensors, source_name, tensor_bytes, write_tensors
-from lookalike.index.base import LARGEST_NORM, Index
+from lookalike.index.base import Index
 from lookalike.index.coded import CodedIndex
 from lookalike.index.flat import FlatIndex
 from lookalike.index.invlists import InvertedLists
