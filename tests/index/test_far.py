@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lookalike as la
+from lookalike.files.tensors import read_tensors
 from lookalike.index import plain
-from lookalike.index.storage import read_tensors
 from lookalike.quantizers import ProductQuantizer, kmeans
 from lookalike.quantizers.origin import far_origin
 from tests import reference

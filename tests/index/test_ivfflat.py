@@ -186,7 +186,7 @@ def test_save_and_load_are_bit_identical(metric: str, mmap: bool, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["sizes", "ids", "vectors", "coarse_centroids"])
 def test_a_file_whose_parts_do_not_fit_is_refused(name: str, tmp_path: Path) -> None:
-    from lookalike.index.storage import read_tensors, write_tensors
+    from lookalike.files.tensors import read_tensors, write_tensors
 
     build().add(XB).save(tmp_path / "x.lka")
     metadata, tensors = read_tensors(tmp_path / "x.lka")

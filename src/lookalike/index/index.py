@@ -41,7 +41,7 @@ from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
 
 if TYPE_CHECKING:
-    from lookalike.index.tensorfile import MappedFile
+    from lookalike.files.tensors import MappedFile
     from lookalike.index.trace import Trace
 
 __all__ = ["Index", "gather_ranges", "missing"]

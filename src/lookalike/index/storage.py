@@ -13,6 +13,7 @@ import lookalike
 from lookalike._typing import Array
 from lookalike._validate import LARGEST_NORM
 from lookalike.errors import FormatError, LookalikeError, VersionError
+from lookalike.files.tensors import MappedFile, Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.index.cells import Cells, OneCell
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
@@ -20,7 +21,6 @@ from lookalike.index.index import Index
 from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
 from lookalike.index.lists import Column, Lists
 from lookalike.index.refine import RefinedIndex
-from lookalike.index.tensorfile import MappedFile, Source, read_tensors, source_name, tensor_bytes, write_tensors
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 from lookalike.quantizers.tiles import aligned_empty
@@ -30,10 +30,8 @@ __all__ = [
     "index_from_bytes",
     "index_to_bytes",
     "load_index",
-    "read_tensors",
     "reduced",
     "save_index",
-    "write_tensors",
 ]
 
 FORMAT, VERSION = "lookalike-index", 1

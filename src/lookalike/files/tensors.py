@@ -11,7 +11,6 @@ import io
 import json
 import math
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,9 +20,10 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, PathLike
 from lookalike.errors import FormatError, InputError
+from lookalike.files.reader import open_regular
 from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = ["MappedFile", "Source", "open_regular", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
+__all__ = ["MappedFile", "Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 
 ALIGNMENT = 64
 MAX_HEADER = 1 << 20
@@ -179,14 +179,6 @@ def source_name(source: Any) -> str:
     if isinstance(source, bytes | bytearray | memoryview):
         return f"{memoryview(source).nbytes} bytes"
     return str(getattr(source, "name", type(source).__name__))
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """A regular file: to open a pipe would wait for whoever writes to it."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a folder is an error of the system
-        raise FormatError(f"{path}: expected a regular file, got a device, pipe or socket")
-    return path.open("rb")
 
 
 def _arrays(

@@ -1,6 +1,6 @@
-"""A graph of small worlds on levels (HNSW; Malkov and Yashunin 2018), read from a file, and its search written down.
+"""Search in an HNSW graph (Malkov and Yashunin 2018) that another library built, recorded step by step.
 
-Nothing here builds graphs: it is to look at those of other libraries, with their own results step by step.
+The results are those of the library that wrote the file. Graphs are not built here.
 """
 
 from __future__ import annotations
@@ -8,101 +8,25 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray
+from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_vectors, unit_rows
 from lookalike.errors import InputError
+from lookalike.files.hnsw import StoredGraph, read_graph
 
-__all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "LevelLinks"]
+__all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "read_hnsw"]
 
 MAX_EF = 100_000
 EF = 50  # where the file does not say one
 
 
 @dataclass(frozen=True)
-class LevelLinks:
-    """The links of one level, in compressed rows.
-
-    Attributes
-    ----------
-    nodes : ndarray of int64, shape (n,)
-        Positions of the vectors that are on this level, ascending.
-    starts : ndarray of int64, shape (n + 1,)
-        Links of ``nodes[i]`` are ``targets[starts[i]:starts[i + 1]]``.
-    targets : ndarray of int64, shape (links,)
-    """
-
-    nodes: IdArray
-    starts: IdArray
-    targets: IdArray
-
-    @classmethod
-    def of_table(cls, nodes: Array, table: Array, used: Array) -> LevelLinks:
-        """Of a rectangle (n, room) and a mask of what of it is used."""
-        starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
-        return cls(nodes.astype(np.int64), starts, table[used].astype(np.int64))
-
-    def of(self, node: int) -> IdArray:
-        """Positions that a vector of this level is linked to."""
-        place = int(np.searchsorted(self.nodes, node))
-        if place == len(self.nodes) or self.nodes[place] != node:
-            raise InputError(f"node: {node} is not on this level")
-        return self.targets[self.starts[place] : self.starts[place + 1]]
-
-
-@dataclass(frozen=True)
-class HNSWGraph:
-    """A graph as stored. Vectors are numbered by their position, 0 to ntotal − 1; `ids` are what searches return.
-
-    Attributes
-    ----------
-    library : {"hnswlib", "faiss"}
-        That wrote it; how its searches stop differs.
-    metric : {"l2", "ip", "cosine"}
-    vectors : ndarray of float32, shape (n, d)
-    ids : ndarray of int64, shape (n,)
-    levels : ndarray of int64, shape (n,)
-        The highest level of each, from 0.
-    links : tuple of LevelLinks
-        Of level 0, 1 …
-    entry : int
-        Position where searches begin; −1 of an empty graph.
-    M, ef_construction : int
-        Links of a vector on each level above 0; the width of the searches that built it.
-    ef : int or None
-        Width of searches, if the file says one.
-    deleted : ndarray of bool, shape (n,)
-        Passed through, never returned (hnswlib's ``mark_deleted``).
-    """
-
-    library: str
-    metric: str
-    vectors: FloatArray
-    ids: IdArray
-    levels: IdArray
-    links: tuple[LevelLinks, ...]
-    entry: int
-    M: int
-    ef_construction: int
-    ef: int | None
-    deleted: Array
-
-    @property
-    def ntotal(self) -> int:
-        """Vectors, the deleted ones included."""
-        return len(self.vectors)
-
-    @property
-    def d(self) -> int:
-        """Dimension."""
-        return int(self.vectors.shape[1])
-
-    def renumbered(self, ids: IdArray) -> HNSWGraph:
-        """The same graph with other ids."""
-        return replace(self, ids=ids)
+class HNSWGraph(StoredGraph):
+    """A graph that can be searched; see `files.hnsw.StoredGraph` for what it holds."""
 
     def keys(self, q: FloatArray, nodes: Array) -> FloatArray:
         """What searches compare, ascending: squared distances, minus inner products, or 1 − cosine."""
@@ -226,6 +150,28 @@ class HNSWTrace:
             for step in self.steps
         ]
         return plain
+
+
+def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
+    """The graph of a file that ``hnswlib.Index.save_index`` or ``faiss.write_index`` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    metric : {"l2", "ip", "cosine"}, optional
+        That of a file of hnswlib, which does not name it: by default ``"cosine"`` if all vectors have length 1, else ``"l2"``.
+        A file of FAISS names its own.
+
+    Returns
+    -------
+    graph : HNSWGraph
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, truncated or of another kind.
+    """
+    return HNSWGraph(**vars(read_graph(Path(path), metric)))
 
 
 # --- the search ------------------------------------------------------------------------------------------------------
