@@ -9,7 +9,6 @@ from lookalike.index.lists import POSITION, Lists
 
 __all__ = ["IdMap"]
 
-STALE = 8  # the map is made anew when more than one vector in so many may stand elsewhere
 FEW = 4  # ids that are looked for one by one
 
 
@@ -47,11 +46,11 @@ class IdMap:
         return larger
 
     def without(self, places: IdArray, lists: Lists) -> IdMap | None:
-        """The map after these places of `lists` were removed; None where too much has moved and it has to be made anew."""
+        """The map after these places of `lists` were removed; None where so much has moved that it has to be made anew."""
         first = np.full(len(lists), np.iinfo(np.int64).max)
         np.minimum.at(first, places >> 32, places & POSITION)
         moved = int(np.maximum(lists.sizes - first, 0).sum())
-        if STALE * (self._stale + moved) > lists.ntotal:
+        if self._stale + moved > lists.ntotal:
             return None
         same = IdMap(places[:0], places[:0])
         same._runs, same._stale = self._runs, self._stale + moved

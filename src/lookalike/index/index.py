@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 import numpy as np
@@ -43,11 +43,13 @@ from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train
 if TYPE_CHECKING:
     from lookalike.files.tensors import MappedFile
     from lookalike.index.trace import Trace
+    from lookalike.index.tune import Tuned
 
 __all__ = ["Index", "gather_ranges", "missing"]
 
 NOWHERE: IdArray = np.empty(0, np.int64)
 NO_VECTORS: FloatArray = np.empty((0, 0), np.float32)
+STEPS = 3  # of training
 
 
 class Index:
@@ -119,8 +121,14 @@ class Index:
 
     # --- train and add -----------------------------------------------------------------------------------------------
 
-    def train(self, xt: Any) -> Self:
+    def train(self, xt: Any, *, progress: Callable[[int, int], None] | None = None) -> Self:
         """Learn the parameters of the index from `xt`, float, shape (nt, d). Returns the index itself.
+
+        Parameters
+        ----------
+        xt : array of numbers, shape (nt, d)
+        progress : callable, optional
+            Called with how many steps are done, and of how many: the rotation, the cells, the codes.
 
         Raises
         ------
@@ -133,17 +141,20 @@ class Index:
             if self.ntotal:
                 raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
             sample = sample_rows(xt, self._trains_on(), self.seed) if is_large(xt) else xt
-            self._train(self._vectors(sample, "xt", is_first=True))
+            self._train(self._vectors(sample, "xt", is_first=True), progress or _ignore)
         return self
 
-    def _train(self, xt: FloatArray) -> None:
+    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
         transform = self._trained_transform(xt)
+        progress(1, STEPS)
         x = xt if transform is None else transform.apply(xt)
         codec = self._codec
         if isinstance(codec, PQCodec):
             codec.pq.check_dimension(x.shape[1])
         cells = self._trained_cells(x)
+        progress(2, STEPS)
         self._take(codec.fitted(x, cells), transform)
+        progress(STEPS, STEPS)
         self.training = self._record(len(xt))
 
     def _record(self, points: int) -> dict[str, Any]:
@@ -184,7 +195,7 @@ class Index:
         self.d = codec.cells.centroids.shape[1] if transform is None else transform.d_in
         self._lists, self._places = Lists.empty(self.nlist, codec.columns), None
 
-    def add(self, xb: Any, ids: ArrayLike | None = None) -> Self:
+    def add(self, xb: Any, ids: ArrayLike | None = None, *, progress: Callable[[int, int], None] | None = None) -> Self:
         """Store vectors. Returns the index itself.
 
         Parameters
@@ -193,6 +204,8 @@ class Index:
             Cast to float32. ``"cosine"`` stores unit vectors.
         ids : array of int64, shape (n,), optional
             Distinct, not negative and not stored yet. By default they go on from the largest so far.
+        progress : callable, optional
+            Called with how many vectors are done, and of how many. None of them is found before all are.
 
         Raises
         ------
@@ -211,20 +224,27 @@ class Index:
                 numbers = check_ids(ids, len(x))
                 self._check_new(numbers)
             if len(x):
-                self._add(x, numbers)
+                self._add(x, numbers, progress or _ignore)
                 self._next_id = max(self._next_id, int(numbers.max()) + 1)
         return self
 
-    def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
-        self._replace(NOWHERE, xb, ids)
+    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
+        self._replace(NOWHERE, xb, ids, progress)
 
-    def _replace(self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray) -> None:
+    def _replace(
+        self,
+        gone: IdArray,
+        xb: FloatArray | LargeArray,
+        ids: IdArray,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         """Drop what stands at the places `gone`, and store these vectors; a search sees all of that or nothing."""
         lists, places = self._lists.remove(gone) if len(gone) else self._lists, []
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
             lists, where = lists.append(*self._encoded(xb[rows]), ids[rows])
             places.append(where)
+            (progress or _ignore)(min(first + ROWS, len(xb)), len(xb))
         known = self._places
         if known is not None and len(gone):
             known = known.without(gone, self._lists)
@@ -342,6 +362,42 @@ class Index:
         probes, coarse = self._cells.probe(queries, nprobe, threads)
         found = self._codec.within(lists, queries, probes, coarse, limit, permitted, threads)
         return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
+
+    def tune(
+        self, xq: Any, recall: float = 0.95, *, k: int = 10, exact_ids: Any = None, threads: int | None = None
+    ) -> Tuned:
+        """The smallest nprobe with which a search reaches a recall.
+
+        Parameters
+        ----------
+        xq : array of numbers, shape (nq, d)
+            Queries like those to come, and not the vectors that are stored; some hundreds or more.
+        recall : float
+            Above 0 and up to 1.
+        k : int
+            Of how many neighbours.
+        exact_ids : array of int64, shape (nq, k or more), optional
+            The true neighbours of each query. Without them recall is measured against a search of all lists, which leaves out what
+            codes lose.
+        threads : int, optional
+
+        Returns
+        -------
+        Tuned
+            ``nprobe``, and the ``recall`` that these queries reach with it.
+
+        Raises
+        ------
+        InputError
+            If even a search of all lists does not reach it; the message says what that gives.
+
+        Notes
+        -----
+        Recall is taken to grow with nprobe: some 2 · log2(nlist) searches.
+        """
+        from lookalike.index.tune import tune
+
+        return tune(self, xq, recall, k, exact_ids, threads)
 
     def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Trace:
         """One search, step by step: what was probed, computed, kept and, given the exact neighbours' ids, missed and why."""
@@ -690,6 +746,10 @@ def _check_lengths(x: FloatArray, name: str) -> None:
     if len(norms) and not norms.max() < LARGEST_NORM:
         row = int(np.argmax(norms))
         raise InputError(f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down")
+
+
+def _ignore(done: int, total: int) -> None:
+    """Nobody wants to know."""
 
 
 def _check_distinct(ids: IdArray, what: str) -> None:

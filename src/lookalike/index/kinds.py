@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookalike._typing import CodeArray, FloatArray, IdArray
+from lookalike._validate import check_ids
 from lookalike.errors import DimensionError, InputError
 from lookalike.index.cells import Cells, OneCell, check_centroids, check_coarse_metric, train_cells
 from lookalike.index.codecs.pq import PQCodec
@@ -17,7 +19,7 @@ from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import parse_rotation
 
-__all__ = ["FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex"]
+__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex"]
 
 
 class FlatIndex(Index):
@@ -50,13 +52,23 @@ class FlatIndex(Index):
     def is_trained(self) -> bool:
         return True
 
-    def _train(self, xt: FloatArray) -> None:
-        self._take(self._codec.fitted(xt, OneCell(xt.shape[1])), None)
+    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+        self._make_room(xt.shape[1])
+        progress(1, 1)
 
-    def _replace(self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray) -> None:
+    def _make_room(self, d: int) -> None:
+        self._take(WholeCodec(self.metric, OneCell(d)), None)
+
+    def _replace(
+        self,
+        gone: IdArray,
+        xb: FloatArray | LargeArray,
+        ids: IdArray,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         if self._codec.cells is None:
-            self._train(xb[:1])
-        super()._replace(gone, xb, ids)
+            self._make_room(xb[:1].shape[1])
+        super()._replace(gone, xb, ids, progress)
 
     def _has_same_space(self, other: Index) -> bool:
         return (
@@ -71,6 +83,13 @@ class FlatIndex(Index):
 
     def _arguments(self) -> dict[str, Any]:
         return {"metric": self.metric}
+
+
+class Encoded(NamedTuple):
+    """Codes, and the lists that they belong to."""
+
+    codes: CodeArray
+    list_no: IdArray
 
 
 class _Coded(Index):
@@ -118,6 +137,43 @@ class _Coded(Index):
     def codes(self) -> CodeArray:
         """Codes of all vectors, uint8 or uint16, shape (ntotal, m), in the order of `ids`."""
         return self._codec.codes(self._lists.all_rows()[1])
+
+    def encode(self, x: Any) -> Encoded:
+        """What `add` would store of vectors, without storing them.
+
+        Returns
+        -------
+        Encoded
+            ``codes``, uint8 or uint16 (n, m), and ``list_no``, int64 (n,).
+        """
+        self._check_trained()
+        list_no, rows = self._encoded(self._vectors(x, "x", empty_ok=True))
+        return Encoded(self._codec.codes(rows), list_no)
+
+    def decode(self, codes: Any, list_no: Any = None) -> FloatArray:
+        """The vectors that codes stand for, float32, shape (n, d): ``index.decode(*index.encode(x))``.
+
+        Parameters
+        ----------
+        codes : array of integers, shape (n, m)
+        list_no : array of int64, shape (n,), optional
+            Needed where residuals are encoded.
+
+        Raises
+        ------
+        InputError
+            If a code or a list is not one of this index, or lists are not given and needed.
+        """
+        self._check_trained()
+        decoded = self.pq.decode(codes)
+        if self.by_residual:
+            if list_no is None:
+                raise InputError("list_no: expected the list of each code, as this index encodes residuals; got None")
+            lists = check_ids(list_no, len(decoded), "list_no")
+            if len(lists) and lists.max() >= self.nlist:
+                raise InputError(f"list_no: expected 0 to {self.nlist - 1}, got {int(lists.max())}")
+            decoded += self._cells.centroids[lists]
+        return self._outside(decoded)
 
     def _arguments(self) -> dict[str, Any]:
         own = {"m": self.m, "nbits": self.nbits, "metric": self.metric}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -267,16 +267,16 @@ class RefinedIndex(Index):
         with super()._changing(), self.base._changing(), self._store._changing():
             yield
 
-    def _train(self, xt: FloatArray) -> None:
-        self.base.train(xt)
+    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+        self.base.train(xt, progress=progress)
         self._store.train(xt)
         self.d = self.base.d
 
-    def _add(self, xb: FloatArray | LargeArray, ids: IdArray) -> None:
+    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
         vectors = xb[0 : len(xb)]
         with self._storing:  # first, so that whatever a search of `base` finds is there
             self._store.add(vectors, ids)
-        self.base.add(vectors, ids)
+        self.base.add(vectors, ids, progress=progress)
         self.d = self.base.d
 
     def _find(self, ids: IdArray) -> IdArray:
