@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.kernels.blocks import store_rows
+from lookalike.kernels.blocks import next_positions, store_rows
 from tests import reference
 
 
@@ -25,7 +25,9 @@ def test_rows_go_to_their_lists_in_order(dtype, wide, rng) -> None:
         for _ in range(nlist)
     ]
     table = np.array([[part.ctypes.data for part in one] + [0] for one in memory], np.int64)
-    position = np.array([np.count_nonzero(list_no[:i] == list_no[i]) for i in range(n)])
+    position = np.full(n, -1)
+    next_positions(list_no, np.zeros(nlist, np.int64), position)
+    np.testing.assert_array_equal(position, [np.count_nonzero(list_no[:i] == list_no[i]) for i in range(n)])
     named = ids.astype(np.int64 if wide else np.int32)
     for rows in (slice(0, 1), slice(1, 140), slice(140, n)):  # in three batches
         place = list_no[rows], position[rows]

@@ -163,27 +163,25 @@ class Lists:
         if self.columns["ids"].dtype == np.int32 and len(ids) and int(ids.max()) > INT32_MAX:
             return self._widened().append(list_no, rows, ids)
         columns, arrays, table = list(self.columns.values()), list(self.arrays), self.table.copy()
-        order = np.argsort(list_no, kind="stable")
         counts = np.bincount(list_no, minlength=len(self))
         touched = np.flatnonzero(counts)
-        starts = np.cumsum(counts) - counts
-        position = np.empty(len(list_no), np.int64)
-        position[order] = np.arange(len(order)) - starts[list_no[order]] + self.sizes[list_no[order]]
-        for number in touched.tolist():
-            size, wanted = int(self.sizes[number]), int(self.sizes[number] + counts[number])
-            if wanted > len(arrays[number][-1]):
-                room = wanted if size == 0 else max(wanted, int(GROWTH * size))
-                arrays[number] = self._moved(number, room)
+        for number, size, more in zip(
+            touched.tolist(), self.sizes[touched].tolist(), counts[touched].tolist(), strict=True
+        ):
+            if size + more > len(arrays[number][-1]):
+                arrays[number] = self._moved(number, size + more if size == 0 else max(size + more, int(GROWTH * size)))
                 table[number, :-1] = [array.ctypes.data for array in arrays[number]]
-            table[number, -1] = wanted
+        table[touched, -1] += counts[touched]
         values = (*rows, ids.astype(columns[-1].dtype, copy=False))
+        position = np.empty(len(list_no), np.int64)
         if len(touched) > MANY:
-            _scatter(table, columns, list_no, position, values)
+            _scatter(table, columns, list_no, self.sizes.copy(), position, values)
         else:
             for number in touched.tolist():
-                mine = order[starts[number] : starts[number] + counts[number]]
+                mine, size = np.flatnonzero(list_no == number), int(self.sizes[number])
+                position[mine] = np.arange(size, size + len(mine))
                 for column, array, value in zip(columns, arrays[number], values, strict=True):
-                    column.write(array, int(self.sizes[number]), value[mine])
+                    column.write(array, size, value[mine])
         return Lists(self.columns, tuple(arrays), table), (list_no << 32) | position
 
     def remove(self, places: IdArray) -> Lists:
@@ -295,10 +293,13 @@ class Lists:
         return cls(columns, tuple(zip(*parts, strict=True)), table)
 
 
-def _scatter(table: IdArray, columns: list[Column], list_no: IdArray, position: IdArray, values: Rows) -> None:
-    """Write each row to its place in its list."""
-    from lookalike.kernels.blocks import store_rows
+def _scatter(
+    table: IdArray, columns: list[Column], list_no: IdArray, sizes: IdArray, position: IdArray, values: Rows
+) -> None:
+    """Write each row behind what its list holds, `sizes`, and where that is into `position`."""
+    from lookalike.kernels.blocks import next_positions, store_rows
 
+    next_positions(list_no, sizes, position)
     for c, (column, value) in enumerate(zip(columns, values, strict=True)):
         rows = np.ascontiguousarray(value, column.dtype).reshape(len(value), -1)
         numbers = rows if column.is_blocked else rows.view(np.uint16)

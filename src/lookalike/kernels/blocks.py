@@ -6,6 +6,14 @@ from lookalike.kernels.simd import store_u8, store_u16
 
 
 @kernel
+def next_positions(list_no, sizes, position):
+    """Where rows stand that are appended to their lists in this order; sizes (nlist,) is counted up."""
+    for i in range(list_no.shape[0]):
+        position[i] = sizes[list_no[i]]
+        sizes[list_no[i]] += 1
+
+
+@kernel
 def store_rows(columns, list_no, position, rows, is_blocked):
     """Write row i to position[i] of list list_no[i], whose column begins at address columns[list_no[i]].
 
