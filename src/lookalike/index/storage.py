@@ -26,14 +26,7 @@ from lookalike.index.refined import RefinedIndex
 from lookalike.index.vectorlists import VectorLists
 from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = [
-    "copied",
-    "index_from_bytes",
-    "index_to_bytes",
-    "load_index",
-    "reduced",
-    "save_index",
-]
+__all__ = ["copied", "index_from_bytes", "index_to_bytes", "load_index", "reduced", "save_index"]
 
 KINDS: dict[str, type[Index]] = {
     "flat": FlatIndex,
