@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 BENCH ?= small
 OUT ?= benchmarks
-PYTEST ?= -n 2 --dist loadgroup
+PYTEST ?= -n 2 --dist loadscope
 export DEBIAN_FRONTEND := noninteractive
 
 .PHONY: help demo test test-plain test-train check bench bench-full docs dist clean

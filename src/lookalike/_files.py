@@ -20,6 +20,7 @@ __all__ = [
     "Checksum",
     "atomic_write",
     "beside",
+    "discard",
     "one_spelling",
     "open_at_once",
     "part_name",
@@ -141,9 +142,17 @@ def atomic_write(target: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(temporary.fileno())
         path.replace(target)
     except BaseException:
-        path.unlink(missing_ok=True)
+        discard(path)
         raise
     sync_folder(target.parent)
+
+
+def discard(path: Path) -> None:
+    """Delete a temporary file, if there is one. Why it was given up is what is to be told, so an error here is not raised."""
+    for _ in range(2):  # nobody comes back to it, so what fails for a moment is tried once more
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            return
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

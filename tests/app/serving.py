@@ -21,7 +21,7 @@ FOLDERS = {
 }
 PER_FOLDER = 8
 WINDMILL = "photos/windmill/windmill-12.jpg"
-_HOMES = [Path(os.environ["LOOKALIKE_HOME"])]  # in force; that of the whole run first
+_HOMES: list[Path] = []  # in force; that of the whole run first
 HOSTILE = '<img src=x onerror=alert(1)>&".jpg'
 
 
@@ -57,6 +57,8 @@ def serving(
 @contextlib.contextmanager
 def at_home(home: Path) -> Iterator[None]:
     """`LOOKALIKE_HOME` is `home`, until a later home is named; servers of several fixtures end in any order."""
+    if not _HOMES:
+        _HOMES.append(Path(os.environ["LOOKALIKE_HOME"]))
     _HOMES.append(home)
     os.environ["LOOKALIKE_HOME"] = str(home)
     try:

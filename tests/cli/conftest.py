@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli import forking
 from tests.conftest import copy_pictures
 
 
@@ -56,17 +57,24 @@ class Command:
     def environ(self) -> dict[str, str]:
         return os.environ | {"LOOKALIKE_HOME": str(self.home), "PYTHONWARNINGS": ""}
 
-    def start(self, *args: str | Path | bytes, **options: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "lookalike", *args]
+    def start(
+        self, *args: str | Path | bytes, run: tuple[str, str] = ("-m", "lookalike"), **options: Any
+    ) -> subprocess.Popen[bytes]:
+        command = [sys.executable, *run, *args]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(command, env=self.environ | options.pop("env", {}), **options)
 
-    def __call__(self, *args: str | Path | bytes, **options: Any) -> Outcome:
-        with self.start(*args, **options) as process:
-            out, err = process.communicate(timeout=self.patience)
+    def __call__(self, *args: str | Path | bytes, cwd: Path | None = None, **options: Any) -> Outcome:
+        if options or not hasattr(os, "fork"):
+            with self.start(*args, cwd=cwd, **options) as process:
+                out, err = process.communicate(timeout=self.patience)
+            code = process.returncode
+        else:
+            words = [os.fsdecode(word) for word in args]
+            code, out, err = forking.run(words, self.environ, str(cwd or Path.cwd()), self.patience)
         text = err.decode("utf-8", "backslashreplace")
         assert "Traceback" not in text, text
-        return Outcome(process.returncode, out, text)
+        return Outcome(code, out, text)
 
 
 @pytest.fixture

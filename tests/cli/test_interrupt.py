@@ -14,21 +14,13 @@ from lookalike.collection import Collection
 from lookalike.errors import CollectionError
 from tests.cli.conftest import Command
 
-COPIES = 3
+# The command, but what it has done is kept after a few pictures, not after some seconds: so that few make work to be stopped in.
+SOON = (
+    "import runpy; from lookalike.collection import ingest; ingest.COMMIT_FILES = 10; "
+    "runpy.run_module('lookalike', run_name='__main__', alter_sys=True)"
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-
-
-@pytest.fixture
-def many(tmp_path: Path, starter: Path) -> Path:
-    """Enough pictures that indexing them takes a while; each copy has contents of its own."""
-    folder = tmp_path / "many"
-    for number in range(COPIES):
-        shutil.copytree(starter, folder / str(number))
-        for picture in (folder / str(number)).rglob("*.jpg"):
-            with picture.open("ab") as file:
-                file.write(bytes([number]))
-    return folder
 
 
 def _committed(home: Path) -> int:
@@ -44,7 +36,7 @@ def _committed(home: Path) -> int:
 
 
 def _stopped_after_first_commit(lookalike: Command, folder: Path, how: signal.Signals) -> tuple[int, str]:
-    with lookalike.start("index", folder) as process:
+    with lookalike.start("index", folder, run=("-c", SOON)) as process:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if _committed(lookalike.home):
@@ -57,8 +49,12 @@ def _stopped_after_first_commit(lookalike: Command, folder: Path, how: signal.Si
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_half_way(lookalike: Command, many: Path, how: signal.Signals) -> None:
-    total = sum(1 for _ in many.rglob("*.jpg"))
+def test_stopped_half_way(lookalike: Command, starter: Path, tmp_path: Path, how: signal.Signals) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for picture in sorted(starter.rglob("*.jpg"))[::3]:
+        shutil.copy(picture, many)
+    total = len(list(many.iterdir()))
     code, err = _stopped_after_first_commit(lookalike, many, how)
     assert code != 0, "indexing was over before it could be stopped"
     assert "Traceback" not in err
@@ -73,9 +69,9 @@ def test_stopped_half_way(lookalike: Command, many: Path, how: signal.Signals) -
 
 
 @pytest.mark.slow
-def test_stopped_before_anything_was_read(lookalike: Command, many: Path) -> None:
-    with lookalike.start("index", many) as process:
+def test_stopped_before_anything_was_read(lookalike: Command, starter: Path) -> None:
+    with lookalike.start("index", starter) as process:
         time.sleep(0.05)  # in the middle of Python's own start: the least convenient moment
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=120)
-    assert lookalike("index", many / "0").code == 0
+    assert lookalike("index", starter / "photos/fish").code == 0

@@ -88,6 +88,11 @@ def test_collections(lookalike: Command, pictures: Path) -> None:
     assert [item["name"] for item in lookalike("collections", "list", "--json").json] == ["two"]
     assert len(list((pictures / "photos/fish").iterdir())) == 8
     lookalike("collections", "delete", "one", "--yes").failed_with("one")
+    one = Path(listed[0]["path"])
+    one.mkdir()
+    (one / "writer.lock").touch()  # a deletion was cut short
+    assert lookalike("collections", "delete", "one", "--yes").code == 0
+    assert not one.exists()
 
 
 def test_delete_touches_collections_only(lookalike: Command, pictures: Path) -> None:

@@ -79,7 +79,7 @@ def test_what_is_whole_goes_on(vectors: Path, recwarn: pytest.WarningsRecorder) 
         thread = opened._checks._thread
         if thread is not None:
             thread.join(10)
-        assert (opened._checks.damaged, opened._checks.wrong) == (set(), set())
+        assert (opened._checks.damaged, opened._checks.wrong) == (set(), {"entries": set(), "features": set()})
         assert opened._checks._is_catalog_checked
         assert hits(opened, 3)[0] == "3.jpg"
 

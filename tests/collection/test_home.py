@@ -113,6 +113,25 @@ def test_delete_takes_a_collection_whose_catalogue_is_damaged() -> None:
     assert [item.name for item in (path / "features").iterdir()] == ["letter.txt"]
 
 
+def test_delete_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    for left in (
+        ["writer.lock"],
+        ["writer.lock", "features", "catalog.sqlite"],
+        ["writer.lock", ".catalog.sqlite.7.part"],
+    ):
+        path = tmp_path / "c"
+        path.mkdir()
+        for name in left:
+            (path / name).mkdir() if name == "features" else (path / name).write_text("x")
+        (path / "letter.txt").write_text("mine")
+        with pytest.raises(CollectionError):
+            home.delete_collection(path)
+        assert sorted(item.name for item in path.iterdir()) == sorted([*left, "letter.txt"])
+        (path / "letter.txt").unlink()
+        home.delete_collection(path)
+        assert not path.exists()
+
+
 def test_delete_refuses_while_somebody_writes(collection: Collection, folder: Path) -> None:
     pictures(folder, 2)
     process = start("hold", collection.path, folder)

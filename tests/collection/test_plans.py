@@ -22,7 +22,7 @@ ALIASES = {"e": "entries", "f": "features", "o": "entries", "s": "seen", "k": "s
 
 ALLOWED_SCANS = {
     "SELECT file FROM segments": "once for each writer: which files are ours",
-    "SELECT id, file, first, rows, sha256 FROM segments ORDER BY first": "all segments, of which there are few",
+    "SELECT id, file, first, rows, sha256 FROM segments WHERE checksum IS": "all segments, of which there are few",
     "INSERT INTO roots": "what the plan shows is the check of the foreign key, which does not run",
     "DELETE FROM roots": "the foreign key: once for each folder that is forgotten",
     "SELECT path FROM passed": "once in each `add`: all that was passed over",

@@ -5,8 +5,11 @@ from __future__ import annotations
 import builtins
 import errno
 import io
+import json
 import os
 import resource
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from lookalike.collection.catalog import transaction
 from lookalike.collection.ingest import Feature, append_features
 from lookalike.collection.segments import Segment
 from lookalike.errors import CollectionError, CollectionUnavailableError
+from tests.collection import faulty
 from tests.collection.fake import pictures
 from tests.collection.killing import in_new_process
 from tests.collection.sqlite_calls import READS, watch
@@ -162,3 +166,69 @@ def test_large_segments_are_mapped_without_descriptors(tmp_path: Path, monkeypat
         assert descriptors() <= before + 3
         with pytest.raises(CollectionUnavailableError):
             raise segments._refused(tmp_path / "gone", Segment(1, "a", 0, 1, ""), FileNotFoundError(2, "gone"))
+
+
+# --- each call of the system ------------------------------------------------------------------------------------------
+
+MOST = int(os.environ.get("LOOKALIKE_FAULTS", "6"))  # tries of each change; 0 for all, which takes an hour
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that lets calls fail."""
+    if not sys.platform.startswith("linux") or shutil.which("cc") is None:
+        pytest.skip("needs Linux and a C compiler")
+    return faulty.build(tmp_path_factory.mktemp("faults") / "faults.so")
+
+
+def tries(faults: Path, folder: Path, *arguments: object) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.collection.faulty", *map(str, arguments[:1]), folder, *map(str, arguments[1:])],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"LD_PRELOAD": str(faults)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("task", faulty.TASKS)
+def test_each_call_of_a_change_fails(faults: Path, tmp_path: Path, task: str) -> None:
+    """The error is typed, what was committed is there and found by a new process, and the change succeeds at the next try."""
+    tried = tries(faults, tmp_path, task, MOST)
+    assert len(tried) >= MOST
+    for one in tried:
+        assert one["status"] == 0, one
+        assert not one["said"].startswith("foreign"), one
+        assert not ("damaged" in one["said"] or "\n" in one["said"]), one
+        assert (one["looked"], one["again"]) == ("ok", "ok"), one
+    if task not in {"use", "delete"}:
+        assert {"fsync", "rename"} <= {one["call"].split()[0] for one in tried}
+        assert any(one["said"] for one in tried)
+
+
+def test_killed_at_commits_and_in_merges_with_few_descriptors(faults: Path, tmp_path: Path) -> None:
+    *tried, end = tries(faults, tmp_path, "kills")
+    rows = 1
+    for one in tried:
+        assert (one["status"], one["opened"]) == (-9, 0), one
+        found = int(one["found"].split()[0])
+        # What was committed is there, and at the most the commit that the kill came into.
+        assert max(rows, one["done"]) <= found, one
+        assert one["phase"] == "open" or found <= one["done"] + (one["phase"] == "add"), one
+        rows = found
+    assert rows > 150  # commits
+    for name in faulty.KILLED_AT:
+        phases = {one["phase"] for one in tried if one["name"] == name}
+        assert phases >= ({"merge"} if name == "unlink" else {"add", "merge"}), (name, phases)
+    assert end["status"] == 0, end
+    segments, left, problems, descriptors = end["said"].split()
+    assert (left, problems) == ("[]", "[]"), end
+    assert int(segments) < 64 and int(descriptors) < 30, end
+
+
+def test_a_commit_that_failed_does_not_come_back(faults: Path, tmp_path: Path) -> None:
+    (one,) = tries(faults, tmp_path, "commit")
+    assert (one["status"], one["opened"], one["found"]) == (-9, 0, "['0', '1', '2', '3']"), one

@@ -12,7 +12,7 @@ import pytest
 from lookalike.collection import Collection
 from lookalike.collection.catalog import CATALOG
 from lookalike.collection.writer import Writer
-from lookalike.errors import CollectionError
+from lookalike.errors import CollectionError, LookalikeWarning
 from tests.collection.fake import FakeEmbedder, pictures
 
 CHANGES = {
@@ -66,13 +66,17 @@ def test_garbage_for_numbers_is_a_clear_error_and_mended(collection: Collection)
 
 
 @pytest.mark.parametrize("rows", [2**63 - 1, "'many'", -5, 0])
-def test_a_number_of_rows_that_cannot_be_is_a_clear_error(collection: Collection, rows: object) -> None:
+def test_a_number_of_rows_that_cannot_be_is_put_back(collection: Collection, rows: object) -> None:
     collection.add_vectors(np.eye(4), [f"/{name}.jpg" for name in "abcd"], model="mine")
     change(collection, f"PRAGMA ignore_check_constraints = ON; UPDATE segments SET rows = {rows}")
     with Collection.open(collection.path) as damaged:
-        for use in (lambda: damaged.search(np.ones(4)), damaged.verify, damaged.compact):
-            with pytest.raises(CollectionError, match="the catalogue is damaged"):
-                use()
+        with pytest.warns(LookalikeWarning, match="4 pictures are hidden.*row of 000001.safetensors"):
+            assert damaged.search(np.ones(4)) == []
+        with pytest.raises(CollectionError, match="the catalogue is damaged"):
+            damaged.compact()
+        assert any("row 1 (000001.safetensors) of segments" in problem for problem in damaged.verify())
+        assert damaged.repair() == []
+        assert len(damaged.search(np.ones(4))) == 4
 
 
 def test_a_repair_that_is_cut_short_shows_no_wrong_row(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,9 +99,18 @@ def check_with_axe(page: Page) -> None:
     ] == []
 
 
-def test_a_collection_from_a_folder_to_its_end(visit: Callable[..., Page], own_home: Path) -> None:
+def test_a_collection_from_a_folder_to_its_end(
+    visit: Callable[..., Page], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Made with skipped files, watched, shown, brought up to date, deleted with confirmation; a wrong folder, a taken name."""
     folder = own_home / "to index"
+    seen, add = threading.Event(), Collection.add
+
+    def added(collection: Collection, *arguments: Any, **named: Any) -> Any:
+        assert seen.wait(300)
+        return add(collection, *arguments, **named)
+
+    monkeypatch.setattr(Collection, "add", added)
     page = visit(reduced_motion="reduce")
     dialog = open_collections(page)
     expect(row(page, "photos")).to_contain_text("24 pictures")
@@ -129,6 +139,7 @@ def test_a_collection_from_a_folder_to_its_end(visit: Callable[..., Page], own_h
     dialog.get_by_label("Name of the collection").fill("holiday")
     press(page, "Index this folder")
     expect(dialog.get_by_role("progressbar")).to_be_visible()
+    seen.set()  # so few pictures could be done before anybody looks
     expect(dialog).to_contain_text("pictures of holiday can be searched")
     expect(dialog).to_contain_text("4 files skipped, and why")
     dialog.locator("summary").first.click()

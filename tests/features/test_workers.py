@@ -40,7 +40,7 @@ def is_running(pid: int) -> bool:
     return True
 
 
-def ended(pids: list[int], seconds: float = 10) -> bool:
+def ended(pids: list[int], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end and any(map(is_running, pids)):
         time.sleep(0.01)
@@ -50,7 +50,7 @@ def ended(pids: list[int], seconds: float = 10) -> bool:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Workers]:
     """One whose workers hang, crash or need memory when they are told to."""
-    yield from made_and_closed(Workers(1, seconds=0.3, memory=256 << 20, module=HANGING))
+    yield from made_and_closed(Workers(1, seconds=0.6, memory=256 << 20, module=HANGING))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,14 @@ def ask(pool: Workers, data: bytes, request: dict[str, Any] = READ) -> Any:
 
 
 def works(pool: Workers) -> bool:
-    return ask(pool, GOOD, PROBE).head["facts"] == [96, 64, "PNG"]
+    """Where the machine is so busy that a new worker does not even start in its time, it is asked again, as anybody would."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return ask(pool, GOOD, PROBE).head["facts"] == [96, 64, "PNG"]
+        except UnreadableNowError:
+            if time.monotonic() > end:
+                raise
 
 
 def test_workers_of_a_program_that_holds_much_are_kept() -> None:
@@ -128,7 +135,7 @@ def test_reasons_come_through(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_takes_too_long_says_so(pool: Workers) -> None:
-    with pytest.raises(ImageError, match=r"takes more than 0\.3 s to decode: not read") as caught:
+    with pytest.raises(ImageError, match=r"takes more than 0\.6 s to decode: not read") as caught:
         ask(pool, b"spin")
     assert not isinstance(caught.value, UnreadableNowError)
     assert works(pool)
@@ -145,7 +152,7 @@ def test_a_stopped_worker_is_killed(impatient: Workers) -> None:
     (pid,) = impatient.pids()
     os.kill(pid, signal.SIGSTOP)
     with pytest.raises(UnreadableNowError):
-        works(impatient)
+        ask(impatient, GOOD, PROBE)
     assert ended([pid]) and works(impatient)
 
 
@@ -248,7 +255,7 @@ def test_slow_pictures_do_not_occupy_all_workers() -> None:
         pids = slow.pids()
         slow.close()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
     assert ended(pids)
 
 
@@ -340,7 +347,7 @@ def test_no_worker_outlives_its_parent(way: str, tmp_path: Path) -> None:
             program.kill()
         if way == "interrupt":
             os.killpg(program.pid, signal.SIGINT)
-        program.wait(20)
+        program.wait(60)
         gone = ended([pid])
         if way == "fork":
             os.killpg(program.pid, signal.SIGKILL)  # the child that still sleeps
@@ -360,12 +367,18 @@ def test_a_worker_whose_parent_is_stopped_is_ended_by_the_system(tmp_path: Path)
     ) as program:
         assert program.stdout is not None
         (pid,) = map(int, program.stdout.readline().split())
-        time.sleep(0.2)
-        program.send_signal(signal.SIGSTOP)
-        state = ""
-        end = time.monotonic() + 30
-        while state != "Z" and time.monotonic() < end:  # its parent is not awake to wait for it
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+        def told() -> list[str]:
+            """Its state, and at 11 and 12 the hundredths of a second that it has run."""
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+        end = time.monotonic() + 120
+        before = sum(map(int, told()[11:13]))
+        while sum(map(int, told()[11:13])) < before + 20 and time.monotonic() < end:  # until it is at it
             time.sleep(0.02)
+        program.send_signal(signal.SIGSTOP)
+        while told()[0] != "Z" and time.monotonic() < end:  # its parent is not awake to wait for it
+            time.sleep(0.02)
+        state = told()[0]
         program.kill()
     assert state == "Z"

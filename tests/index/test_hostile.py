@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,104 @@ def test_a_mapped_file_whose_centroids_were_hurt_is_found_out(tmp_path: Path) ->
         (tmp_path / "b.lka").write_bytes(hurt)
         with pytest.raises(la.FormatError, match=f"checksum of '{name}'"):
             la.load_index(tmp_path / "b.lka", mmap=True)
+
+
+HURT = ["IVF4,Flat", "PCA8,IVF4,Flat", "PQ4x4", "IVF4,PQ4x4", "IVF4,PQ2x9", "OPQ4_8,IVF4,PQ4x4", "IVF4,PQ4x4,RFlat"]
+BAD_NUMBERS = [np.nan, np.inf, -np.inf, 3e38, 4e18, 1e10]
+
+
+def lived(index: Any) -> None:
+    """Searched and added to; whatever is refused is refused by name, and what was added is found again."""
+    x = base()
+    steps: list[Callable[[], Any]] = [
+        lambda: index.search(x[:1], 5, nprobe=2),
+        lambda: index.search(x[:5], 300, nprobe=100),
+        lambda: index.trace(x[0], nprobe=2) if not isinstance(index, la.RefinedIndex) else None,
+        lambda: index.add(x[300:400]),
+        lambda: index.add(x[400:401]),
+        lambda: index.remove([1, 2]),
+        lambda: index.search(x[:5], 5, nprobe=3),
+    ]
+    with np.errstate(all="ignore"):
+        for step in steps:
+            try:
+                step()
+            except la.LookalikeError as error:
+                assert "\n" not in str(error)
+    if not index._readonly:
+        assert index.from_bytes(index.to_bytes()).ntotal == index.ntotal, "what can be stored can be loaded"
+
+
+@pytest.mark.parametrize("metric", ["l2", "ip", "cosine"])
+@pytest.mark.parametrize("description", HURT)
+def test_huge_and_infinite_parameters_are_refused_or_lived_with(description: str, metric: str, tmp_path: Path) -> None:
+    """Centroids, code books and rotations that somebody wrote into a file whose checksums are right."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", la.LookalikeWarning)  # few training points
+        index = la.index_factory(description, metric=metric).train(base()).add(base()[:300])
+    _, arrays = read_tensors(io.BytesIO(index.to_bytes()))  # type: ignore[arg-type]
+    la.write_faiss(index, tmp_path / "whole.faiss")
+    theirs = (tmp_path / "whole.faiss").read_bytes()
+    parameters = [key for key in arrays if "centroids" in key or "rotation" in key]
+    refused = 0
+    for key, bad, rows in itertools.product(parameters, BAD_NUMBERS, (1, 2**60)):
+        array = np.array(arrays[key])
+        if not array.size:
+            continue
+        array[:rows] = bad
+        path = rewritten(index, tmp_path / "a.lka", {key: array})
+        (tmp_path / "a.faiss").write_bytes(theirs.replace(arrays[key].tobytes(), array.tobytes()))
+        reads: list[Callable[[], Any]] = [
+            lambda path=path, mmap=mmap: la.load_index(path, mmap=mmap) for mmap in (0, 1)
+        ]  # type: ignore[misc]
+        for read in (*reads, lambda: la.read_faiss(tmp_path / "a.faiss")):
+            try:
+                loaded = read()
+            except la.FormatError:
+                refused += 1
+                continue
+            lived(loaded)
+    assert refused > 10
+
+
+CUT = """
+import os, sys
+import numpy as np
+import lookalike as la
+
+path, x = sys.argv[1], np.load(sys.argv[2])
+index = la.load_index(path, mmap=True)
+warm = la.load_index(path, mmap=True)
+warm.search(x[:3], 5, nprobe=4)
+os.truncate(path, 8192)
+for step in (
+    lambda: index.search(x[:1], 5, nprobe=4),
+    lambda: warm.search(x[:1], 5, nprobe=4),
+    lambda: warm.search(x[:9], 5, nprobe=4),
+    lambda: getattr(warm, "range_search", warm.search)(x[:2], 1),
+    lambda: warm.reconstruct([3]),
+    lambda: warm.to_bytes(),
+):
+    try:
+        step()
+    except la.FormatError as error:
+        assert "was cut to 8,192 bytes" in str(error), error
+    else:
+        raise AssertionError("an answer from a file that is gone")
+print("done")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cuts no file that is mapped")
+@pytest.mark.parametrize("description", ["Flat", "IVF4,Flat", "IVF4,PQ8x4", "PQ8x4", "IVF4,PQ8x4,RFlat"])
+def test_a_mapped_file_that_is_cut_short_ends_no_process(description: str, tmp_path: Path) -> None:
+    """To read a page that is gone is SIGBUS; in another process, so that it would be seen."""
+    x = np.random.default_rng(0).normal(size=(5000, 16)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    la.index_factory(description).train(x).add(x).save(tmp_path / "a.lka")
+    arguments = [sys.executable, "-c", CUT, str(tmp_path / "a.lka"), str(tmp_path / "x.npy")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[-2000:]
 
 
 # --- mutations -------------------------------------------------------------------------------------------------------

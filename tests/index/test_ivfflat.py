@@ -36,7 +36,7 @@ def build(metric: str = "l2", **options: Any) -> la.IVFFlatIndex:
 def oracle(index: la.IVFFlatIndex, xq: Any, k: int, nprobe: int, keep: Any = None) -> la.SearchResult:
     """Every vector of the probed lists compared, one query at a time."""
     queries = index._vectors(xq, "xq")
-    probes = index._coarse.probe(queries, nprobe)[0]
+    probes = index._cells.probe(queries, nprobe)[0]
     sign = -1 if index.metric == "ip" else 1
     distances = np.full((len(xq), k), sign * np.inf, np.float32)
     ids = np.full((len(xq), k), -1, np.int64)

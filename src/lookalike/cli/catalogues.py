@@ -117,17 +117,29 @@ def delete_collection(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a collection; your pictures stay where they are."""
-    from lookalike.collection import Collection, home
+    from lookalike.collection import home
     from lookalike.errors import InputError
 
     path = home.resolve(name)
-    with Collection.open(path) as collection:
-        size = count(len(collection), "picture")
+    what = _to_delete(path)
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"{path} would be deleted; say --yes where nobody can be asked")
-        typer.confirm(
-            f"delete the collection of {size} at {clean(path)}? The pictures themselves stay", abort=True, err=True
-        )
+        typer.confirm(f"delete {what} at {clean(path)}? The pictures themselves stay", abort=True, err=True)
     home.delete_collection(path)
     say(f"deleted {path}")
+
+
+def _to_delete(path: Path) -> str:
+    """What `delete` would delete, in words."""
+    from lookalike.collection import Collection, home
+    from lookalike.errors import CollectionError, CollectionLockedError, CollectionUnavailableError
+
+    try:
+        with Collection.open(path) as collection:
+            return f"the collection of {count(len(collection), 'picture')}"
+    except (CollectionLockedError, CollectionUnavailableError):
+        raise
+    except CollectionError:  # damaged, or half deleted
+        home.check_deletable(path)
+        return "what is left of a collection"

@@ -16,12 +16,13 @@ __all__ = ["Checks"]
 
 DELAY = 2.0  # seconds: a command that searches once does not pay for this
 ROWS = 5000  # of the catalogue, compared in one transaction
+LARGE = ("entries", "features")  # tables whose rows are too many to be compared whenever a view is made
 
 
 class Checks:
-    """Compares mapped segments and the entries of the catalogue with their checksums, in one thread of low priority.
+    """Compares mapped segments, entries and features of the catalogue with their checksums, in one thread of low priority.
 
-    Each segment and each entry is compared once for each opened collection; what a writer adds later, it has just
+    Each segment and each row is compared once for each opened collection; what a writer adds later, it has just
     written. What cannot be read now is left for the next time that the collection is opened.
 
     Parameters
@@ -35,13 +36,13 @@ class Checks:
     ----------
     damaged : set of (file, sha256)
         Segments that are not what was written.
-    wrong : set of int
-        Entries whose rows are not what was written.
+    wrong : dict of str to set of int
+        Rows of ``"entries"`` and ``"features"`` that are not what was written.
     """
 
     def __init__(self, catalog: Catalog, folder: Path, found: Callable[[], None]) -> None:
         self.damaged: set[tuple[str, str]] = set()
-        self.wrong: set[int] = set()
+        self.wrong: dict[str, set[int]] = {table: set() for table in LARGE}
         self._catalog, self._folder, self._found = catalog, folder, found
         self._guard = threading.Lock()
         self._seen: set[tuple[str, str]] = set()
@@ -72,7 +73,8 @@ class Checks:
             return
         if not self._is_catalog_checked:
             self._is_catalog_checked = True
-            self._check_entries()
+            for table in LARGE:
+                self._check_rows(table)
         while not self._closed.is_set():
             with self._guard:
                 if not self._waiting:
@@ -90,22 +92,22 @@ class Checks:
         except (OSError, LookalikeError):
             return  # gone, as its rows are in another file by now, or not to be read now: no damage
 
-    def _check_entries(self) -> None:
-        last = -1
+    def _check_rows(self, table: str) -> None:
+        last = -(2**63)
         found: set[int] = set()
         try:
             while not self._closed.is_set():
                 with self._catalog.read() as connection:
                     page = connection.execute(
-                        "SELECT max(id) FROM (SELECT id FROM entries WHERE id > ? ORDER BY id LIMIT ?)", (last, ROWS)
+                        f"SELECT max(id) FROM (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?)", (last, ROWS)
                     ).fetchone()[0]
                     if page is None:
                         break
-                    rows = wrong_rows(connection, "entries", "id > ? AND id <= ?", (last, page))
+                    rows = wrong_rows(connection, table, "id > ? AND id <= ?", (last, page))
                 found.update(row[0] for row in rows if isinstance(row[0], int))
                 last = page
         except LookalikeError:
             return  # whoever searches is told
         if found:
-            self.wrong |= found
+            self.wrong[table] = self.wrong[table] | found  # whoever reads the set now keeps it
             self._found()

@@ -11,12 +11,12 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lookalike._files import sync_folder
+from lookalike._files import discard, sync_folder
 from lookalike.collection.connecting import (
     CATALOG,
     Connection,
@@ -30,10 +30,12 @@ from lookalike.collection.connecting import (
 from lookalike.collection.schema import (
     SCHEMA_VERSION,
     bring_up_to_date,
+    is_right,
     keep_checksums,
     transaction,
     version_of,
     write_new,
+    wrong_rows,
 )
 from lookalike.errors import CollectionError, CollectionLockedError
 
@@ -44,6 +46,7 @@ __all__ = [
     "as_number",
     "bump",
     "check_folder",
+    "check_meta",
     "create_catalog",
     "get_meta",
     "meta_number",
@@ -53,22 +56,27 @@ __all__ = [
 ]
 
 
+UNIMPORTANT = frozenset({"changes", "state", "uuid", "created", "next_file", "next_feature", "duplicates", "swept"})
+"""Keys of values that no search depends on; whoever does need one compares it with its checksum."""
+
+
 def create_catalog(folder: Path, meta: dict[str, str]) -> None:
-    """Write a new catalogue; it appears whole or not at all."""
+    """Write a new catalogue; it appears whole or not at all. The caller holds the writer's lock."""
+    for leftover in folder.glob(f".{CATALOG}.*.part*"):  # of a process that was killed
+        leftover.unlink(missing_ok=True)
     temporary = folder / f".{CATALOG}.{os.getpid()}.part"
-    temporary.unlink(missing_ok=True)
     try:
-        with translated(folder):
-            connection = sqlite3.connect(temporary, isolation_level=None)
-            try:
-                write_new(connection, meta)
-            finally:
-                connection.close()
+        with translated(folder), contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+            write_new(connection, meta)
         temporary.replace(folder / CATALOG)
     finally:
-        for leftover in folder.glob(f"{temporary.name}*"):
-            leftover.unlink(missing_ok=True)
-    sync_folder(folder)
+        for end in ("", "-journal", "-wal", "-shm"):
+            discard(temporary.with_name(temporary.name + end))
+    try:
+        sync_folder(folder)
+    except OSError:
+        discard(folder / CATALOG)  # it holds nothing yet, and who asked for it is told that there is none
+        raise
 
 
 class Catalog:
@@ -170,9 +178,39 @@ class Catalog:
 
 
 def get_meta(connection: sqlite3.Connection, key: str) -> str | None:
-    """A value of the collection as a whole."""
-    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else str(row[0])
+    """A value of the collection as a whole.
+
+    Raises
+    ------
+    CollectionError
+        If it is not what was written.
+    """
+    row = connection.execute(
+        f"SELECT value FROM meta WHERE key = ? AND {is_right(connection, 'meta')}", (key,)
+    ).fetchone()
+    if row is None:
+        check_meta(connection, {key})
+        return None
+    return str(row[0])
+
+
+def check_meta(connection: sqlite3.Connection, keys: Collection[str] | None = None) -> None:
+    """Refuse to go on with values that are not what was written, of these keys, or else of all that answers depend on.
+
+    A key that nobody knows is one of them: it was another one.
+
+    Raises
+    ------
+    CollectionError
+        With the key, and the command that helps.
+    """
+    for row in wrong_rows(connection, "meta"):
+        key = row[0].decode("utf-8", "backslashreplace") if isinstance(row[0], bytes) else str(row[0])
+        if key not in UNIMPORTANT if keys is None else key in keys:
+            raise CollectionError(
+                f"the catalogue is damaged: its value of {key[:50]!r} is not what was written; "
+                "`lookalike verify --repair` mends it or says what to do"
+            )
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: Any) -> None:

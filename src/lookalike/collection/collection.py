@@ -19,7 +19,7 @@ from lookalike._typing import ArrayLike, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_ids, check_vectors, unit_rows
 from lookalike.collection import entries as listing
 from lookalike.collection.background import Checks
-from lookalike.collection.catalog import CATALOG, Catalog, Version, create_catalog, read_version
+from lookalike.collection.catalog import CATALOG, Catalog, Version, check_meta, create_catalog, read_version
 from lookalike.collection.duplicates import SAME, Decision, Group, find_groups, marked, read_marks, set_marks
 from lookalike.collection.filters import Filter, matching_ids
 from lookalike.collection.finding import Found, Wanted, find, folded
@@ -29,6 +29,7 @@ from lookalike.collection.models import check_embeds, read_card
 from lookalike.collection.pace import Pace
 from lookalike.collection.queries import Resolver, absolute, check_allow
 from lookalike.collection.records import AddReport, Entry, Hit, Progress, TextAnswer
+from lookalike.collection.schema import wrong_rows
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
 from lookalike.collection.snapshot import INDEX_FOLDER, Snapshot, load_snapshot
 from lookalike.collection.why import Met, how_met
@@ -72,7 +73,8 @@ class Collection:
         self._snapshot: Snapshot | None = None
         self._checks = Checks(self._catalog, path, self._look_again)
         with self._catalog.read() as connection:
-            read_card(connection)
+            if not wrong_rows(connection, "meta", "key = 'model'"):  # else a search says so, and `repair` may mend it
+                read_card(connection)
 
     @classmethod
     def create(cls, path: PathLike, model: str | ModelCard = DEFAULT_MODEL) -> Self:
@@ -446,11 +448,11 @@ class Collection:
 
     def _current(self, connection: sqlite3.Connection, version: Version, *, strict: bool) -> Snapshot:
         latest = self._snapshot
-        if latest is not None and latest.version == version:
+        if latest is not None and latest.version == version and not self._is_cut(latest):
             return latest
         with self._loading:
             latest = self._snapshot
-            if latest is not None and latest.version == version:
+            if latest is not None and latest.version == version and not self._is_cut(latest):
                 return latest
             same = latest is not None and latest.version.collection == version.collection  # else it was made again
             snapshot = load_snapshot(
@@ -459,11 +461,17 @@ class Collection:
                 latest if same else None,
                 strict=strict,
                 damaged=frozenset(self._checks.damaged),
-                wrong=frozenset(self._checks.wrong),
+                wrong=dict(self._checks.wrong),
             )
             self._snapshot = snapshot
         self._checks.look_after(snapshot.store)
         return snapshot
+
+    def _is_cut(self, snapshot: Snapshot) -> bool:
+        """Whether a file that a view has mapped was cut short: the next view does without it."""
+        cut = snapshot.store.cut()
+        self._checks.damaged.update(cut)
+        return bool(cut)
 
     # --- contents ----------------------------------------------------------------------------------------------------
 
@@ -745,7 +753,7 @@ class Collection:
         ModelError, DimensionError
             If it was fitted to vectors of another model.
         """
-        with self._writer() as writer:
+        with self._writer(is_repair=transform is None) as writer:  # to take it off needs to know nothing of it
             writer.set_transform(transform)
 
     def remove(self, paths: PathLike | Iterable[PathLike]) -> int:
@@ -781,13 +789,15 @@ class Collection:
         CollectionLockedError, ReadOnlyError
             If somebody else is writing, or nothing can be written.
         """
-        with self._writer() as writer:
+        with self._writer(is_repair=True) as writer:
             left = writer.repair(progress)
-        return left + self.verify()
+        return left + [problem for problem in self.verify() if problem not in left]
 
     @contextlib.contextmanager
-    def _writer(self) -> Iterator[Writer]:
+    def _writer(self, *, is_repair: bool = False) -> Iterator[Writer]:
         with self._lock.held(), self._catalog.write() as connection:
+            if not is_repair:
+                check_meta(connection)
             try:
                 yield Writer(connection, self._path)
             except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "connect_reader",
     "connect_writer",
     "file_id",
+    "integrity",
     "state_of",
     "translated",
 ]
@@ -71,13 +73,17 @@ def file_id(folder: Path) -> FileId:
     CollectionUnavailableError
         If that cannot be found out now.
     """
+    status = _status(folder)
+    return status.st_dev, status.st_ino
+
+
+def _status(folder: Path) -> os.stat_result:
     try:
-        status = (folder / CATALOG).stat()
+        return (folder / CATALOG).stat()
     except (FileNotFoundError, NotADirectoryError):
         raise CollectionNotFoundError(f"there is no collection at {folder} any more") from None
     except OSError as error:
         raise _unavailable(folder, error.strerror or str(error)) from None
-    return status.st_dev, status.st_ino
 
 
 def check_folder(folder: Path) -> None:
@@ -98,13 +104,7 @@ def check_folder(folder: Path) -> None:
     try:
         size = file.stat().st_size
     except (FileNotFoundError, NotADirectoryError):
-        if folder.is_dir():
-            raise CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}") from None
-        if folder.exists():
-            raise CollectionError(f"{folder} is not a collection but a file; expected a folder") from None
-        raise CollectionNotFoundError(
-            f"there is no collection at {folder}; make one with `lookalike index FOLDER` or Collection.create"
-        ) from None
+        raise _not_there(folder) from None
     except OSError as error:
         raise _unavailable(folder, error.strerror or str(error)) from None
     except ValueError as error:  # a NUL in the name
@@ -121,6 +121,20 @@ def check_folder(folder: Path) -> None:
             return
     with translated(folder), contextlib.closing(connect_reader(folder)):
         pass
+
+
+def _not_there(folder: Path) -> Exception:
+    """What to say where there is no catalogue."""
+    try:
+        if folder.is_dir():
+            return CollectionNotFoundError(f"{folder} is not a collection: it has no {CATALOG}")
+        if folder.exists():
+            return CollectionError(f"{folder} is not a collection but a file; expected a folder")
+    except OSError as error:
+        return _unavailable(folder, error.strerror or str(error))
+    return CollectionNotFoundError(
+        f"there is no collection at {folder}; make one with `lookalike index FOLDER` or Collection.create"
+    )
 
 
 def _check_header(folder: Path, connection: sqlite3.Connection) -> None:
@@ -212,7 +226,7 @@ def state_of(folder: Path) -> State:
     """What tells that a catalogue was not written to; a log beside it means that somebody may be writing now."""
     if _has_log(folder):
         raise CollectionLockedError(f"another process is using the catalogue of {folder}; wait until it is done")
-    status = (folder / CATALOG).stat()
+    status = _status(folder)
     return (status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns
 
 
@@ -281,13 +295,31 @@ def _damage(folder: Path) -> str | None:
         try:
             with contextlib.closing(_open(folder, mode)) as connection:
                 connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
-                found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(1)")]
+                found = integrity(connection, 1)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if _code(error) in _DAMAGED or isinstance(error, UnicodeDecodeError):
                 return _one_line(error)
             continue
-        return None if found == ["ok"] else _one_line(found[0] if found else "it is empty")
+        return found[0] if found else None
     return None
+
+
+def integrity(connection: sqlite3.Connection, most: int = 100) -> list[str]:
+    """What SQLite's own check finds wrong with a catalogue, one line each.
+
+    Raises
+    ------
+    sqlite3.OperationalError
+        If pages cannot be read now. SQLite lists them with the damage.
+    """
+    found = [_one_line(row[0]) for row in connection.execute(f"PRAGMA integrity_check({most})")]
+    for line in found:
+        code = re.search(r"unable to get the page\. error code=(\d+)", line)
+        if "failed to get page" in line or (code and int(code[1]) & 0xFF not in _DAMAGED):
+            error = sqlite3.OperationalError("a page cannot be read")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+    return [line for line in found if line != "ok"]
 
 
 def _one_line(text: object) -> str:

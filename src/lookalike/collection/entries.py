@@ -201,7 +201,9 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         folder = _folder(root)
         depth, parts = len(folder.parts), full.parts  # relative_to, which takes ten times as long
         if parts[:depth] != folder.parts and not full.is_relative_to(folder):  # where case is no matter, it says so
-            raise CollectionError(f"the catalogue is damaged: it has {full} in {folder}")
+            raise CollectionError(
+                f"the catalogue is damaged: it has {full} in {folder}; `lookalike verify --repair` mends it"
+            )
         relative = "/".join(parts[depth:]) or "."
     known = (size, mtime_ns, width, height, kind, bool(missing), device, inode)
     return Entry(number, full, folder, relative, decode_label(label), *known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from lookalike._files import atomic_write, one_spelling, spellings
@@ -26,6 +27,7 @@ from lookalike.errors import (
 )
 
 __all__ = [
+    "check_deletable",
     "delete_collection",
     "home",
     "is_collection",
@@ -158,33 +160,64 @@ def delete_collection(path: PathLike) -> None:
     folder = absolute(path)
     lock = WriterLock(folder / LOCK)
     try:
-        check_folder(folder)
-    except (CollectionNotFoundError, CollectionLockedError, CollectionUnavailableError, VersionError):
-        raise
-    except CollectionError:
-        # A collection whose catalogue is damaged should go too, if everything else is there.
-        if not all((folder / name).is_dir() for name in (SEGMENT_FOLDER, INDEX_FOLDER)) or not lock.path.is_file():
-            raise
-    try:
+        check_deletable(folder)
         with lock.held():
             for name in (SEGMENT_FOLDER, INDEX_FOLDER):
                 _delete_files(folder / name)
             # The catalogue goes last: until then, what is left can be deleted by trying again.
             for name in (f"{CATALOG}-wal", f"{CATALOG}-shm", CATALOG):
                 (folder / name).unlink(missing_ok=True)
+            for leftover in folder.glob(f".{CATALOG}.*.part*"):
+                leftover.unlink(missing_ok=True)
+        is_empty = all(item.name == LOCK for item in folder.iterdir())
         lock.path.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
     except OSError as error:
-        raise CollectionError(f"{folder} cannot be deleted: {error.strerror or error}") from None
+        raise CollectionError(f"{folder} cannot be deleted: {error.strerror or error}; try again") from None
+    if is_empty:
+        with contextlib.suppress(OSError):  # by now it is an empty folder like any other
+            folder.rmdir()
+
+
+def check_deletable(folder: Path) -> None:
+    """Refuse what is not a collection, nor what is left of one; raises as `delete_collection` does."""
+    try:
+        check_folder(folder)
+    except (CollectionLockedError, CollectionUnavailableError, VersionError):
+        raise
+    except CollectionNotFoundError:
+        if not _is_remainder(folder):
+            raise
+    except CollectionError:
+        # A collection whose catalogue is damaged should go too, if everything else is there, or nothing else.
+        if not _has_all_parts(folder) and not _is_remainder(folder):
+            raise
+
+
+def _has_all_parts(folder: Path) -> bool:
+    """Whether everything but the catalogue is what a collection has."""
+    return all((folder / name).is_dir() for name in (SEGMENT_FOLDER, INDEX_FOLDER)) and (folder / LOCK).is_file()
+
+
+def _is_remainder(folder: Path) -> bool:
+    """Whether there is nothing but what is left where deleting or making a collection failed."""
+    ours = {LOCK, SEGMENT_FOLDER, INDEX_FOLDER, CATALOG, f"{CATALOG}-wal", f"{CATALOG}-shm"}
+    try:
+        names = {item.name for item in folder.iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return LOCK in names and all(name in ours or name.startswith(f".{CATALOG}.") for name in names)
 
 
 def _delete_files(folder: Path) -> None:
     """Delete the files that lookalike makes in one of its folders, and the folder if that was all."""
-    if not folder.is_dir() or folder.is_symlink():
+    try:
+        mode = folder.lstat().st_mode  # what cannot be looked at now is not passed over
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
         return
     for file in folder.iterdir():
         if OUR_FILES.fullmatch(file.name):
             file.unlink()
-    with contextlib.suppress(OSError):  # somebody else's files
+    if not any(folder.iterdir()):  # nothing of somebody else's
         folder.rmdir()

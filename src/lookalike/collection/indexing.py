@@ -26,7 +26,7 @@ from lookalike.collection.tune import Measured, Spec, choose_nprobe, choose_spec
 from lookalike.errors import CollectionUnavailableError, FormatError, LookalikeWarning
 
 if TYPE_CHECKING:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
 __all__ = ["EXACT_BELOW", "check_index_file", "refresh_index"]
 
@@ -87,10 +87,12 @@ def check_index_file(folder: Path, generation: Generation) -> str | None:
     except FileNotFoundError as error:
         return f"{generation.file}: {error.strerror or error}"
     except OSError as error:
-        raise CollectionUnavailableError(
-            f"{folder / INDEX_FOLDER / generation.file} cannot be read now: {error.strerror or error}; try again"
-        ) from None
+        raise _unreadable(folder / INDEX_FOLDER / generation.file, error) from None
     return None if digest == generation.sha256 else f"{generation.file}: the checksum is not the one recorded"
+
+
+def _unreadable(path: Path, error: OSError) -> CollectionUnavailableError:
+    return CollectionUnavailableError(f"{path} cannot be read now: {error.strerror or error}; try again")
 
 
 def _extend(
@@ -103,15 +105,18 @@ def _extend(
     pace: Pace,
 ) -> bool:
     """Add what is new to the index; False if it is damaged, or too imprecise by now."""
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
     from lookalike.index.storage import load_index
 
     if generation.file is None or check_index_file(folder, generation) is not None:
         return False
+    path = folder / INDEX_FOLDER / generation.file
     try:
-        index = load_index(folder / INDEX_FOLDER / generation.file)
+        index = load_index(path)
     except (FormatError, FileNotFoundError):
         return False
+    except OSError as error:
+        raise _unreadable(path, error) from None
     if not isinstance(index, IVFPQIndex):
         return False
     stale = np.setdiff1d(index.ids, everything)
@@ -150,7 +155,7 @@ def _finer(spec: Spec, d: int) -> Spec:
 
 
 def _trained(spec: Spec, store: FeatureStore, live: IdArray) -> IVFPQIndex:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
     points = live
     if len(points) > TRAINING_POINTS:

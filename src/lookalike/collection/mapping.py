@@ -6,13 +6,14 @@ import ctypes
 import mmap
 import os
 import weakref
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from lookalike._typing import Array
 
-__all__ = ["map_rows"]
+__all__ = ["file_size", "is_shorter", "map_rows"]
 
 
 def map_rows(file: BinaryIO, offset: int, rows: int, d: int) -> Array:
@@ -34,6 +35,27 @@ def map_rows(file: BinaryIO, offset: int, rows: int, d: int) -> Array:
     mapped = np.frombuffer(buffer, "<f2", rows * d, offset).reshape(rows, d)
     mapped.flags.writeable = False
     return mapped
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file that has just been mapped; 0 where it is gone already, and nobody can cut it short."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def is_shorter(path: Path, size: int) -> bool:
+    """Whether the file at a path is there and has fewer bytes than it had: to read a map of it would end the process (SIGBUS).
+
+    A file that is gone keeps its bytes for as long as it is mapped.
+    """
+    if not size:
+        return False
+    try:
+        return os.stat(path).st_size < size  # noqa: PTH116 (for each map in every search: as quick as can be)
+    except OSError:
+        return False
 
 
 def _map(handle: int, length: int) -> ctypes.Array[ctypes.c_char]:

@@ -18,8 +18,12 @@ __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
     "TABLES",
+    "TEXT",
+    "accept",
     "bring_up_to_date",
+    "is_right",
     "keep_checksums",
+    "row_checksum",
     "show_as_current",
     "transaction",
     "version_of",
@@ -72,7 +76,9 @@ TABLES = {
 }
 """Which columns the checksum of a row covers; the first is the key."""
 
-_TEXT = frozenset({"key", "value", "file", "sha256", "format", "reason", "kind", "reader", "spec"})
+TEXT = frozenset({"key", "value", "file", "sha256", "format", "reason", "kind", "reader", "spec"})
+"""Columns of text, which `wrong_rows` gives as their bytes: these need not be Unicode where they are damaged."""
+
 _SINCE_3 = ("device", "inode")  # columns of entries
 
 
@@ -98,11 +104,12 @@ def write_new(connection: sqlite3.Connection, meta: dict[str, str]) -> None:
     """Fill an empty database with the tables of a collection that holds nothing."""
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.executescript(_SCHEMA)
     keep_checksums(connection)
     values = {"changes": "1", "next_file": "1", "next_feature": "0", "created": str(time.time())} | _identity() | meta
     connection.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", values.items())
+    # At the end: the file is complete without a log. That a log was taken in is not told when the connection is closed.
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _identity() -> dict[str, str]:
@@ -143,35 +150,57 @@ def keep_checksums(connection: sqlite3.Connection) -> None:
     """Have every row that this connection writes carry its checksum.
 
     The triggers are temporary, those of the connection: the file can be opened by any program, and what another one changes in it
-    does not get a new checksum.
+    does not get a new checksum. Nor does a row that is wrong already: to update one of its columns makes no other one right.
     """
     _add_function(connection)
     for table, columns in TABLES.items():
         key, *others = columns.split()
-        for event in ("INSERT", f"UPDATE OF {', '.join([key, *others])}"):
+        was_right = f"WHEN OLD.checksum IS {_checksum_of(table, 'OLD.')}"
+        for event, when in (("INSERT", ""), (f"UPDATE OF {', '.join([key, *others])}", was_right)):
             connection.execute(
-                f"CREATE TEMP TRIGGER checksum_{table}_{event[:6].lower()} AFTER {event} ON main.{table} BEGIN"
+                f"CREATE TEMP TRIGGER checksum_{table}_{event[:6].lower()} AFTER {event} ON main.{table} {when} BEGIN"
                 f" UPDATE {table} SET checksum = {_checksum_of(table, 'NEW.')} WHERE {key} = NEW.{key}; END"
             )
+
+
+def accept(connection: sqlite3.Connection, table: str, key: object) -> None:
+    """Give a row that was wrong its checksum: the caller has written or proved each of its columns."""
+    name = TABLES[table].split()[0]
+    connection.execute(f"UPDATE {table} SET checksum = {_checksum_of(table)} WHERE {name} = ?", (key,))
 
 
 def wrong_rows(
     connection: sqlite3.Connection, table: str, where: str = "1", values: tuple[object, ...] = ()
 ) -> list[tuple[object, ...]]:
-    """The rows of a table that are not what was written, with the columns of `TABLES`; none in a catalogue without checksums."""
+    """The rows of a table that are not what was written, with the columns of `TABLES`; none in a catalogue without checksums.
+
+    Text comes as its bytes.
+    """
     if version_of(connection) < SCHEMA_VERSION:
         return []
     _add_function(connection)
-    columns = ", ".join(f"CAST({column} AS BLOB)" if column in _TEXT else column for column in TABLES[table].split())
+    columns = ", ".join(f"CAST({column} AS BLOB)" if column in TEXT else column for column in TABLES[table].split())
     query = f"SELECT {columns} FROM {table} WHERE ({where}) AND checksum IS NOT {_checksum_of(table)}"
     return connection.execute(query, values).fetchall()
+
+
+def is_right(connection: sqlite3.Connection, table: str) -> str:
+    """SQL that is true of the rows that are what was written; of all rows in a catalogue without checksums."""
+    if version_of(connection) < SCHEMA_VERSION:
+        return "1"
+    _add_function(connection)
+    return f"checksum IS {_checksum_of(table)}"
+
+
+def row_checksum(row: tuple[object, ...]) -> int:
+    """What a row of `wrong_rows` would have as its checksum if it were right."""
+    return _checksum(*row)
 
 
 def _checksum_of(table: str, prefix: str = "") -> str:
     """SQL for the checksum of a row. Text goes as its bytes, which need not be Unicode where they are damaged."""
     values = (
-        f"CAST({prefix}{column} AS BLOB)" if column in _TEXT else f"{prefix}{column}"
-        for column in TABLES[table].split()
+        f"CAST({prefix}{column} AS BLOB)" if column in TEXT else f"{prefix}{column}" for column in TABLES[table].split()
     )
     return f"lookalike_checksum({', '.join(values)})"
 

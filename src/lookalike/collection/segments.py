@@ -19,13 +19,23 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import unit_rows
-from lookalike.collection.mapping import map_rows
+from lookalike.collection.mapping import file_size, is_shorter, map_rows
 from lookalike.errors import CollectionUnavailableError, FormatError
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
 
-__all__ = ["FOLDER", "FeatureStore", "Segment", "check_segment", "open_segment", "read_segment", "write_segment"]
+__all__ = [
+    "FOLDER",
+    "FeatureStore",
+    "Segment",
+    "check_segment",
+    "open_segment",
+    "read_header",
+    "read_segment",
+    "rows_of",
+    "write_segment",
+]
 
 FOLDER = "features"
 ALIGNMENT = 64
@@ -117,6 +127,16 @@ def _check_header(file: BinaryIO, name: str, rows: int, d: int) -> int:
     return 8 + length
 
 
+def read_header(path: Path) -> tuple[int, str] | None:
+    """How many rows a file says it has, and their SHA-256; None where it is no segment, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little") % (MAX_HEADER + 1)))
+        return int(header["features"]["shape"][0]), str(header["__metadata__"]["sha256"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return None
+
+
 def read_segment(folder: Path, segment: Segment, d: int, *, keep: bool = True) -> Array:
     """All rows of a segment, read and compared with their checksum; none, if they are not to be kept.
 
@@ -171,8 +191,14 @@ def check_segment(folder: Path, segment: Segment, d: int) -> str | None:
     return None
 
 
-def _opened(folder: Path, segment: Segment, d: int) -> Array:
-    """The rows of a segment: a small one is read and checked, a large one mapped."""
+def rows_of(folder: Path, segment: Segment, d: int) -> Array:
+    """The rows of a segment: a small one is read and checked, a large one mapped.
+
+    Raises
+    ------
+    FormatError, FileNotFoundError, CollectionUnavailableError
+        As `read_segment` does.
+    """
     if segment.rows * d * 2 <= READ_UP_TO:
         return read_segment(folder, segment, d)
     try:
@@ -203,6 +229,7 @@ class FeatureStore:
         self.transform = transform
         self.broken: list[str] = []
         self._maps: dict[tuple[str, str], Array] = {}
+        self._sizes: dict[tuple[str, str], tuple[Path, int]] = {}  # of mapped files, in bytes
         self._segments: list[Segment] = []
         known = previous._maps if previous is not None else {}
         for segment in sorted(segments, key=lambda segment: segment.first):
@@ -211,7 +238,7 @@ class FeatureStore:
                     raise FormatError(f"{segment.file}: the checksum of its rows is not the one recorded")
                 rows = known.get(segment.key)
                 if rows is None:
-                    rows = _opened(folder, segment, d)
+                    rows = rows_of(folder, segment, d)
             except (FormatError, FileNotFoundError) as error:
                 if strict and isinstance(error, FileNotFoundError):
                     raise
@@ -219,6 +246,10 @@ class FeatureStore:
                 continue
             self._maps[segment.key] = rows
             self._segments.append(segment)
+            if self._is_mapped(segment):
+                path = folder / FOLDER / segment.file
+                before = previous._sizes.get(segment.key) if previous is not None else None
+                self._sizes[segment.key] = before or (path, file_size(path))
         self._firsts = np.array([segment.first for segment in self._segments], np.int64)
         self._ends = np.array([segment.end for segment in self._segments], np.int64)
         self._cache: FloatArray | None = None
@@ -274,7 +305,14 @@ class FeatureStore:
     @property
     def mapped(self) -> list[Segment]:
         """Segments that were mapped, and so not compared with their checksums."""
-        return [segment for segment in self._segments if segment.rows * self._stored_d * 2 > READ_UP_TO]
+        return [segment for segment in self._segments if self._is_mapped(segment)]
+
+    def _is_mapped(self, segment: Segment) -> bool:
+        return segment.rows * self._stored_d * 2 > READ_UP_TO
+
+    def cut(self) -> list[tuple[str, str]]:
+        """Keys of mapped segments whose files somebody has cut short since: they must not be read any more."""
+        return [key for key, (path, size) in self._sizes.items() if is_shorter(path, size)]
 
     def holds(self, ids: IdArray) -> Array:
         """Which of `ids` can be read."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sqlite3
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.collection.catalog import Version, as_number, read_version
+from lookalike.collection.catalog import Version, as_number, check_meta, read_version
+from lookalike.collection.mapping import is_shorter
 from lookalike.collection.models import read_card
-from lookalike.collection.schema import wrong_rows
+from lookalike.collection.records import printable
+from lookalike.collection.schema import is_right, wrong_rows
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
 from lookalike.errors import CollectionError, FormatError, LookalikeWarning
@@ -25,7 +28,7 @@ from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
-    from lookalike.index.base import Index
+    from lookalike.index.index import Index
 
 __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
 
@@ -74,8 +77,9 @@ def read_generation(connection: sqlite3.Connection) -> Generation | None:
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
-    """All segments, in the order of their features."""
-    rows = connection.execute("SELECT id, file, first, rows, sha256 FROM segments ORDER BY first")
+    """All segments whose rows are what was written, in the order of their features."""
+    where = is_right(connection, "segments")
+    rows = connection.execute(f"SELECT id, file, first, rows, sha256 FROM segments WHERE {where} ORDER BY first")
     return [_segment(*row) for row in rows]
 
 
@@ -95,6 +99,7 @@ class LoadedIndex:
         self._guard = threading.Lock()
         self._opened = False
         self._index: Index | None = None
+        self._mapped_size = 0  # bytes of the file, where it is mapped
 
     def get(self) -> Index | None:
         """The index; None where its file cannot be used, or was just replaced: search is exact then."""
@@ -102,18 +107,29 @@ class LoadedIndex:
             if not self._opened:
                 with contextlib.suppress(FileNotFoundError):
                     self._open()
+            if self._index is not None and is_shorter(self._path, self._mapped_size):
+                self._index = None
+                self._warn(f"was cut to less than its {self._mapped_size:,} bytes")
             return self._index
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self._path.is_file()
+        """Whether the file is there, or may be."""
+        try:
+            self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True  # nothing is known of it; `get` tries to open it
+        return True
 
     def _open(self) -> None:
         from lookalike.index.storage import load_index
 
         try:
             # A file that is read is compared with its checksums; a large one is mapped, and compared by `verify`.
-            self._index = load_index(self._path, mmap=self._path.stat().st_size > MAPPED)
+            size = self._path.stat().st_size
+            self._index = load_index(self._path, mmap=size > MAPPED)
+            self._mapped_size = size if size > MAPPED else 0
         except FileNotFoundError:
             raise
         except OSError as error:  # tried again at the next search
@@ -125,24 +141,22 @@ class LoadedIndex:
             )
             return
         except FormatError as error:
-            warnings.warn(
-                f"the index file {self._path.name} is damaged, so search is exact and slower; "
-                f"the next `lookalike index` makes a new one ({error})",
-                LookalikeWarning,
-                stacklevel=2,
-            )
+            self._warn(f"is damaged ({error})")
         self._opened = True
+
+    def _warn(self, what: str) -> None:
+        warnings.warn(
+            f"the index file {self._path.name} {what}, so search is exact and slower; "
+            "the next `lookalike index` makes a new one",
+            LookalikeWarning,
+            stacklevel=3,
+        )
 
     def give_up(self) -> None:
         """Go on without the index: its file is gone for good."""
         with self._guard:
             self._opened = True
-        warnings.warn(
-            f"the index file {self._path.name} is missing, so search is exact and slower; "
-            "the next `lookalike index` makes a new one",
-            LookalikeWarning,
-            stacklevel=2,
-        )
+        self._warn("is missing")
 
 
 class Snapshot:
@@ -349,15 +363,21 @@ def load_snapshot(
     *,
     strict: bool = True,
     damaged: Collection[tuple[str, str]] = (),
-    wrong: Collection[int] = (),
+    wrong: Mapping[str, Collection[int]] | None = None,
 ) -> Snapshot:
     """Read the state that `connection`'s transaction sees.
 
     With `strict`, a file that is not there is an error (the caller's view may be old, and the file deleted since);
-    without, its pictures are hidden, with a warning. So are those of segments that are known to be `damaged`, and the
-    entries that were `wrong` and still are.
+    without, its pictures are hidden, with a warning. So are those of segments that are known to be `damaged`, of entries
+    and features that were `wrong` and still are, and of segments and folders whose rows are not what was written.
+
+    Raises
+    ------
+    CollectionError
+        If a value of the collection as a whole is not what was written.
     """
     version = read_version(connection)
+    check_meta(connection)
     card = read_card(connection)
     known = read_transform(connection, folder, previous.transform if previous is not None else None)
     transform = None if known is None else known[1]
@@ -372,16 +392,8 @@ def load_snapshot(
         transform=transform,
         damaged=damaged,
     )
-    rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
-    pairs = np.array(rows, np.int64).reshape(len(rows), 2)
-    if wrong and (left := [id for id in wrong if wrong_rows(connection, "entries", "id = ?", (id,))]):
-        pairs = pairs[~np.isin(pairs[:, 0], left)]
-        warnings.warn(
-            f"{len(left):,} pictures are hidden, because the catalogue's rows of them are damaged; "
-            "`lookalike verify --repair` mends them",
-            LookalikeWarning,
-            stacklevel=2,
-        )
+    store.broken += [f"the catalogue's row of {_name(row)} is damaged" for row in wrong_rows(connection, "segments")]
+    pairs = _without_damage(connection, _pairs(connection), wrong or {})
     generation = read_generation(connection)
     loaded = None
     if generation is not None and generation.file is not None:
@@ -391,7 +403,7 @@ def load_snapshot(
     if snapshot.hidden:
         warnings.warn(
             f"{snapshot.hidden:,} pictures are hidden, because their features on disk are damaged; "
-            f"`lookalike index` with their folders reads them again ({'; '.join(store.broken)})",
+            f"`lookalike verify --repair` mends them or reads them again ({'; '.join(store.broken) or 'no file has them'})",
             LookalikeWarning,
             stacklevel=2,
         )
@@ -400,3 +412,52 @@ def load_snapshot(
             raise FileNotFoundError(loaded.generation.file)
         loaded.give_up()
     return snapshot
+
+
+def _pairs(connection: sqlite3.Connection) -> IdArray:
+    """Entry and feature of every picture that is not missing, grouped by feature."""
+    rows = connection.execute("SELECT id, feature FROM entries WHERE missing = 0 ORDER BY feature, id").fetchall()
+    try:
+        pairs = np.array(rows, np.int64)
+    except (ValueError, TypeError, OverflowError):  # something else than a number: of rows that are damaged
+        pairs = np.array([row for row in rows if isinstance(row[1], int)], np.int64)
+    return pairs.reshape(-1, 2)
+
+
+def _without_damage(connection: sqlite3.Connection, pairs: IdArray, wrong: Mapping[str, Collection[int]]) -> IdArray:
+    """Those pairs whose rows, and the row of whose folder, are what was written; a warning names the others."""
+    still = {
+        table: [id for id in sorted(ids) if wrong_rows(connection, table, "id = ?", (id,))]
+        for table, ids in wrong.items()
+    }
+    if any(still.values()):
+        hurt = np.isin(pairs[:, 0], still.get("entries", [])) | np.isin(pairs[:, 1], still.get("features", []))
+        hurt |= ~np.isin(pairs[:, 1], _ids(connection, "SELECT id FROM features"))  # it had another number
+        pairs = _hidden(pairs, hurt, "the catalogue's rows of them are damaged")
+    if roots := wrong_rows(connection, "roots"):
+        right = f"SELECT id FROM roots WHERE {is_right(connection, 'roots')}"
+        query = f"SELECT id FROM entries WHERE root IS NOT NULL AND root NOT IN ({right})"
+        names = ", ".join(_name(row) for row in roots)
+        why = f"what the catalogue says of the folder they are in is damaged (it now reads {names})"
+        pairs = _hidden(pairs, np.isin(pairs[:, 0], _ids(connection, query)), why)
+    return pairs
+
+
+def _hidden(pairs: IdArray, hurt: Array, why: str) -> IdArray:
+    count = int(np.count_nonzero(hurt))
+    if count:
+        warnings.warn(
+            f"{count:,} pictures are hidden, because {why}; `lookalike verify --repair` mends them",
+            LookalikeWarning,
+            stacklevel=2,
+        )
+    return pairs[~hurt]
+
+
+def _ids(connection: sqlite3.Connection, query: str) -> IdArray:
+    return np.fromiter((row[0] for row in connection.execute(query)), np.int64)
+
+
+def _name(row: tuple[object, ...]) -> str:
+    """The file or folder of a row, as far as it can still be read."""
+    return printable(os.fsdecode(row[1]))[:200] if isinstance(row[1], bytes) else repr(row[1])[:200]

@@ -65,9 +65,10 @@ def describe(connection: sqlite3.Connection, folder: Path) -> dict[str, Any]:
 def _bytes(folder: Path) -> int:
     total = 0
     for pattern in (f"{CATALOG}*", f"{FOLDER}/*", f"{INDEX_FOLDER}/*"):
-        for file in folder.glob(pattern):
-            with contextlib.suppress(OSError):  # a writer may be replacing it
-                total += file.stat().st_size
+        with contextlib.suppress(OSError):  # a folder that cannot be listed now
+            for file in folder.glob(pattern):
+                with contextlib.suppress(OSError):  # a writer may be replacing it
+                    total += file.stat().st_size
     return total
 
 

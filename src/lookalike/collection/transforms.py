@@ -17,7 +17,14 @@ from lookalike.collection.segments import FOLDER
 from lookalike.errors import CollectionError, CollectionUnavailableError, DimensionError, FormatError, ModelError
 from lookalike.features.transforms import Transform, load_transform, save_transform
 
-__all__ = ["describe_transform", "forget_transform", "read_transform", "transform_file", "write_transform"]
+__all__ = [
+    "describe_transform",
+    "forget_transform",
+    "read_transform",
+    "record_of",
+    "transform_file",
+    "write_transform",
+]
 
 _META = "transform"
 
@@ -96,17 +103,16 @@ def write_transform(connection: sqlite3.Connection, folder: Path, transform: Tra
         number = meta_number(connection, "next_file")
         file = f"{number:06d}.safetensors"
         sha256 = save_transform(transform, folder / FOLDER / file)
-        record = {
-            "file": file,
-            "sha256": sha256,
-            "kind": transform.kind,
-            "d": transform.d_out,
-            "about": transform.about,
-        }
-        set_meta(connection, _META, json.dumps(record))
+        set_meta(connection, _META, record_of(file, sha256, transform))
         set_meta(connection, "next_file", number + 1)
         connection.execute("DELETE FROM generations")
         bump(connection)
+
+
+def record_of(file: str, sha256: str, transform: Transform) -> str:
+    """What the catalogue says of a transform."""
+    about = {"kind": transform.kind, "d": transform.d_out, "about": transform.about}
+    return json.dumps({"file": file, "sha256": sha256, **about})
 
 
 def forget_transform(connection: sqlite3.Connection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,23 @@ import numpy as np
 from lookalike._typing import Array, IdArray
 from lookalike.collection.catalog import bump, meta_number, set_meta, transaction
 from lookalike.collection.models import read_card
-from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, open_segment, write_segment
+from lookalike.collection.schema import wrong_rows
+from lookalike.collection.segments import FOLDER, FeatureStore, Segment, check_segment, rows_of, write_segment
 from lookalike.collection.snapshot import INDEX_FOLDER, read_segments
 from lookalike.collection.transforms import forget_transform, transform_file
 from lookalike.errors import CollectionError
 
-__all__ = ["OUR_FILES", "compact", "damaged_features", "delete_orphans", "forget_features", "merge_recent", "tidy"]
+__all__ = [
+    "OUR_FILES",
+    "compact",
+    "damaged_features",
+    "delete_orphans",
+    "drop_lost",
+    "forget_features",
+    "lost_features",
+    "merge_recent",
+    "tidy",
+]
 
 MERGED = 8  # neighbouring segments of a size become one
 SIZES = (512, 4096, 32768)
@@ -28,21 +40,36 @@ OUR_FILES = re.compile(r"\d{6,}\.(safetensors|lka)|\..*\.part")
 
 
 def delete_orphans(connection: sqlite3.Connection, folder: Path) -> None:
-    """Delete files that the catalogue does not name: of a killed writer, or replaced."""
+    """Delete files that the catalogue does not name: of a killed writer, or replaced.
+
+    Beside the features only where all that may name one is what was written: else it may be one that still has to be found. One
+    that cannot be deleted now, as Windows keeps files that a reader has mapped, is left to the next writer.
+    """
+    orphans: list[Path] = []
     for name, table in ((FOLDER, "segments"), (INDEX_FOLDER, "generations")):
+        if name == FOLDER and (wrong_rows(connection, table) or wrong_rows(connection, "meta")):
+            continue
         named = {row[0] for row in connection.execute(f"SELECT file FROM {table}")}
         if name == FOLDER and (transform := transform_file(connection)) is not None:
             named.add(transform[0])
         (folder / name).mkdir(exist_ok=True)
-        for file in (folder / name).iterdir():
-            if file.name not in named and OUR_FILES.fullmatch(file.name):
-                with contextlib.suppress(PermissionError):  # Windows keeps files that a reader has mapped: next time
-                    file.unlink(missing_ok=True)
+        orphans += [
+            file for file in (folder / name).iterdir() if file.name not in named and OUR_FILES.fullmatch(file.name)
+        ]
+    if not orphans:
+        return
+    # A commit whose fsync failed stands in the log behind its end, and would count after a crash of the system, with the files
+    # that it names. Something that is committed takes its place.
+    with transaction(connection):
+        set_meta(connection, "swept", secrets.token_hex(8))
+    for file in orphans:
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def damaged_features(connection: sqlite3.Connection, folder: Path, d: int) -> list[tuple[int, int]]:
     """Ranges (first, last) of features whose segment is damaged. Their contents count as unknown from now on."""
-    ranges = []
+    ranges = lost_features(connection)
     for segment in read_segments(connection):
         if check_segment(folder, segment, d) is not None:
             ranges.append((segment.first, segment.end - 1))
@@ -51,6 +78,31 @@ def damaged_features(connection: sqlite3.Connection, folder: Path, d: int) -> li
             connection.executemany("UPDATE features SET content = NULL WHERE id BETWEEN ? AND ?", ranges)
             bump(connection)
     return ranges
+
+
+def lost_features(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Ranges (first, last) of features that lie in no segment, or in one whose row is not what was written."""
+    segments = read_segments(connection)
+    starts = [-(2**63), *(segment.end for segment in segments)]
+    ends = [*(segment.first for segment in segments), 2**63 - 1]
+    query = "SELECT min(id), max(id) FROM features WHERE id >= ? AND id < ?"
+    found = [connection.execute(query, gap).fetchone() for gap in zip(starts, ends, strict=True) if gap[0] < gap[1]]
+    return [(first, last) for first, last in found if first is not None]
+
+
+def drop_lost(connection: sqlite3.Connection) -> None:
+    """Forget rows of segments that cannot be used, and features in no segment, once no picture needs them any more."""
+    gaps = lost_features(connection)
+    users = "SELECT 1 FROM entries WHERE feature BETWEEN ? AND ? LIMIT 1"
+    if any(connection.execute(users, gap).fetchone() for gap in gaps):
+        return
+    wrong = wrong_rows(connection, "segments")
+    if not gaps and not wrong:
+        return
+    with transaction(connection):
+        connection.executemany("DELETE FROM features WHERE id BETWEEN ? AND ?", gaps)
+        connection.executemany("DELETE FROM segments WHERE id = ?", [row[:1] for row in wrong])
+        bump(connection)
 
 
 def forget_features(connection: sqlite3.Connection) -> None:
@@ -63,6 +115,7 @@ def forget_features(connection: sqlite3.Connection) -> None:
 def tidy(connection: sqlite3.Connection, folder: Path, d: int) -> None:
     """Drop segments that nobody uses, merge small ones, and compact when much is dead."""
     _drop_unused(connection)
+    drop_lost(connection)
     total, dead = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM entries WHERE feature = features.id))"
         " FROM features"
@@ -145,7 +198,7 @@ def _merge(connection: sqlite3.Connection, folder: Path, run: list[Segment], d: 
     if any(check_segment(folder, segment, d) is not None for segment in run):
         return False
     rows = sum(segment.rows for segment in run)
-    parts = [open_segment(folder / FOLDER / segment.file, segment.rows, d) for segment in run]
+    parts = [rows_of(folder, segment, d) for segment in run]
     blocks = (part[at : at + BLOCK_ROWS] for part in parts for at in range(0, len(part), BLOCK_ROWS))
     with transaction(connection):
         connection.executemany("DELETE FROM segments WHERE id = ?", [(segment.id,) for segment in run])
@@ -173,7 +226,7 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
     Entries keep their ids. Features get new ones, since readers may still hold the old files.
     """
     if (wrong := _damaged(connection, folder, d)) is not None:
-        raise CollectionError(f"{FOLDER}/{wrong}; index the folders again before compacting")
+        raise CollectionError(f"{wrong}; run `lookalike verify --repair` before compacting")
     store = FeatureStore(folder, read_segments(connection), d)
     used = connection.execute("SELECT DISTINCT feature FROM entries ORDER BY feature").fetchall()
     old = np.array(used, np.int64).reshape(-1)
@@ -205,8 +258,12 @@ def compact(connection: sqlite3.Connection, folder: Path, d: int) -> None:
 
 
 def _damaged(connection: sqlite3.Connection, folder: Path, d: int) -> str | None:
-    """What is wrong with the first damaged segment: copying it would give it a right checksum."""
-    return next((wrong for s in read_segments(connection) if (wrong := check_segment(folder, s, d))), None)
+    """What is wrong with the first damaged segment or row: copying it would give it a right checksum."""
+    for table in ("segments", "features", "entries"):
+        if wrong_rows(connection, table):
+            return f"the catalogue is damaged: a row of {table} is not what was written"
+    damaged = (wrong for s in read_segments(connection) if (wrong := check_segment(folder, s, d)))
+    return next((f"{FOLDER}/{wrong}" for wrong in damaged), None)
 
 
 def _blocks(store: FeatureStore, ids: IdArray) -> Iterator[Array]:

@@ -6,6 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+from lookalike.collection.catalog import check_meta
+from lookalike.collection.connecting import integrity
 from lookalike.collection.indexing import check_index_file
 from lookalike.collection.models import read_card
 from lookalike.collection.records import printable
@@ -21,12 +23,17 @@ __all__ = ["problems"]
 
 def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
     """One line for each thing that is wrong; empty when all is well."""
-    found = [f"catalog.sqlite: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    found = [f"catalog.sqlite: {wrong}" for wrong in integrity(connection)]
     found += [
         f"catalog.sqlite: a row of {table} names a row of {parent} that is not there"
         for table, _, parent, _ in connection.execute("PRAGMA foreign_key_check")
     ]
-    d = read_card(connection).d
+    try:
+        d = read_card(connection).d
+        named = transform_file(connection)
+        check_meta(connection)
+    except LookalikeError as error:  # what segments have to look like is not known either
+        return found + (wrong_columns(connection) or [str(error)])
     for segment in read_segments(connection):
         try:
             if wrong := check_segment(folder, segment, d):
@@ -48,7 +55,7 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
     ).fetchone()[0]
     if lost:
         found.append(f"catalog.sqlite: {lost:,} features are in no segment")
-    if (named := transform_file(connection)) is not None:
+    if named is not None:
         try:
             load_transform(folder / FOLDER / named[0], named[1])
         except LookalikeError as error:
@@ -67,7 +74,8 @@ def problems(connection: sqlite3.Connection, folder: Path) -> list[str]:
 def wrong_columns(connection: sqlite3.Connection) -> list[str]:
     """One line for each row of the catalogue that is not what was written."""
     return [
-        f"catalog.sqlite: the row {_named(table, row)} of {table} is not what was written; `lookalike verify --repair` mends it"
+        f"catalog.sqlite: the row {_named(table, row)} of {table} is not what was written; "
+        "`lookalike verify --repair` mends it or says what to do"
         for table in TABLES
         for row in wrong_rows(connection, table)
     ]

@@ -21,10 +21,12 @@ from lookalike.collection.indexing import refresh_index
 from lookalike.collection.ingest import Feature, Ingest, append_features
 from lookalike.collection.models import check_embeds, embedder_for, own_vectors, read_card, write_card
 from lookalike.collection.pace import Pace
+from lookalike.collection.proof import restore_rows
 from lookalike.collection.queries import absolute
 from lookalike.collection.records import AddReport, Progress, printable
-from lookalike.collection.repair import hurt_pictures, mend_rows
+from lookalike.collection.repair import beyond_proof, hurt_features, hurt_pictures, mend_rows, settle_features, unread
 from lookalike.collection.scan import Scan, below
+from lookalike.collection.schema import accept, wrong_rows
 from lookalike.collection.transforms import write_transform
 from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import InputError, ModelError
@@ -51,20 +53,33 @@ class Writer:
         """See `Collection.add`."""
         card = read_card(self.connection)
         check_embeds(card)
+        if wrong_rows(self.connection, "segments"):
+            restore_rows(self.connection, self.folder)  # what can be put back need not be read again
         return self._take_in(paths, upkeep.damaged_features(self.connection, self.folder, card.d), prune, progress)
 
     def repair(self, progress: Callable[[Progress], None] | None = None) -> list[str]:
         """See `Collection.repair`."""
-        ranges = mend_rows(self.connection)
+        restore_rows(self.connection, self.folder)
+        left = mend_rows(self.connection)
+        if lost := beyond_proof(self.connection):  # which model and transform: the rest depends on it
+            return left + lost
+        ranges = hurt_features(self.connection)
         ranges += upkeep.damaged_features(self.connection, self.folder, read_card(self.connection).d)
         files, imported = hurt_pictures(self.connection, ranges)
         if files:
             check_embeds(read_card(self.connection))
             self._take_in(files, ranges, False, progress)
         else:
+            d = read_card(self.connection).d
+            upkeep.tidy(self.connection, self.folder, d)  # a damaged segment may be of no use
             refresh_index(self.connection, self.folder, Pace(progress))
-        return [
+        settle_features(self.connection)
+        left += [
             f"{printable(path)}: its vector was imported and cannot be made again; add it again" for path in imported
+        ]
+        return left + [
+            f"{printable(path)}: it is hidden until it can be read again; `lookalike index` with its folder looks for it"
+            for path in unread(self.connection)
         ]
 
     def _take_in(
@@ -172,6 +187,9 @@ class Writer:
             " size = ?, mtime_ns = ?, device = ?, inode = ? WHERE id = ?",
             (label, feature, *stamp, known[0]),
         )
+        if wrong_rows(self.connection, "entries", "id = ?", known):  # all of it has just been written but for this
+            execute("UPDATE entries SET root = NULL WHERE id = ?", known)
+            accept(self.connection, "entries", known[0])
         return "changed"
 
     def set_transform(self, transform: Transform | None) -> None:

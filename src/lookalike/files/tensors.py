@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +23,7 @@ from lookalike.errors import FormatError, InputError
 from lookalike.files.reader import open_regular
 from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = ["Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
+__all__ = ["MappedFile", "Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 
 ALIGNMENT = 64
 MAX_HEADER = 1 << 20
@@ -144,6 +144,32 @@ def read_tensors(
         if not (mmap and key in unread) and _checksum(array) != checksums.get(key):
             raise FormatError(f"{name}: the checksum of {key!r} differs; the file is damaged")
     return metadata, arrays
+
+
+class MappedFile:
+    """A file that arrays are mapped from, for as long as they are used."""
+
+    def __init__(self, arrays: Iterable[Array], name: str) -> None:
+        """`arrays` are those of `read_tensors`, of the file `name`; where all are empty, there is nothing to lose."""
+        mappings = (getattr(array, "_mmap", None) for array in arrays)
+        self._mapping: Any = next((mapping for mapping in mappings if mapping is not None), b"")
+        self._name, self._size = name, len(self._mapping)
+
+    def check(self) -> None:
+        """Refuse to go on when somebody has cut the file short: to read what is gone would end the process (SIGBUS).
+
+        Raises
+        ------
+        FormatError
+            With both sizes.
+        """
+        if not self._size:
+            return
+        size = self._mapping.size()  # of the file that is mapped, whatever its name is now
+        if size < self._size:
+            raise FormatError(
+                f"{self._name}: the file was cut to {size:,} bytes while it was mapped; expected {self._size:,}: write it again"
+            )
 
 
 def source_name(source: Any) -> str:

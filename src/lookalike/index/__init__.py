@@ -2,12 +2,8 @@
 
 from lookalike.index.factory import index_factory
 from lookalike.index.faiss import read_faiss, write_faiss
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
-from lookalike.index.rerank import Reranked
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex, Reranked
 from lookalike.index.storage import load_index
 
 __all__ = [

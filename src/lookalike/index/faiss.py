@@ -14,14 +14,13 @@ from lookalike.errors import FormatError, InputError, LookalikeError, NotTrained
 from lookalike.files.codebits import unpack_codes
 from lookalike.files.faiss_read import Codebook, Stored, read_records
 from lookalike.files.faiss_write import Writer
-from lookalike.index.base import Index
-from lookalike.index.coded import CodedIndex
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
-from lookalike.index.vectorlists import VectorLists
+from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.codecs.whole import WholeCodec
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex
+from lookalike.quantizers.pq import ProductQuantizer
 
 __all__ = ["read_faiss", "write_faiss"]
 
@@ -66,7 +65,13 @@ def read_faiss(path: PathLike) -> Index:
 
 
 def _build(stored: Stored) -> Index:
-    """The index that a file describes, which must not normalise before L2, and whose ids must be distinct and not negative."""
+    """The index that a file describes.
+
+    Raises
+    ------
+    FormatError
+        If it normalises before an L2 index, or its ids are not distinct and positive.
+    """
     if stored.normalise and stored.metric != "ip":
         raise FormatError('normalisation before an index by L2 is not understood; "cosine" is inner product after it')
     metric = "cosine" if stored.normalise else stored.metric
@@ -77,10 +82,16 @@ def _build(stored: Stored) -> Index:
     elif stored.centroids is not None or stored.transform is not None:
         index = _ivfflat(stored, metric)
     else:
-        index = FlatIndex(metric)
-        index._restore(stored.rows[0], ids, stored.d)
+        index = _flat(metric, stored.d, stored.rows[0], ids)
     index._next_id = int(ids.max(initial=-1)) + 1
     return index if stored.refinement is None else _refined(index, stored, ids)
+
+
+def _flat(metric: str, d: int, vectors: Array, ids: IdArray) -> FlatIndex:
+    index = FlatIndex(metric)
+    index._take(WholeCodec(metric, OneCell(d)), None)
+    index._lists = index._lists.append(np.zeros(len(ids), np.int64), (vectors,), ids)[0]
+    return index
 
 
 def _check_ids(ids: IdArray) -> None:
@@ -96,37 +107,47 @@ def _ivfflat(stored: Stored, metric: str) -> IVFFlatIndex:
     centroids = np.zeros((1, stored.d), np.float32) if stored.centroids is None else stored.centroids
     rotation = stored.rotation if stored.rotation and stored.rotation.startswith("pca") else None
     index = IVFFlatIndex(len(centroids), metric, rotation=rotation, coarse_metric=stored.coarse_metric)
-    index._set_trained(centroids, stored.transform)
-    sizes = np.array([len(ids) for ids in stored.ids], np.int64)
-    index._lists = VectorLists(tuple(stored.rows), tuple(stored.ids), sizes)
-    return index
-
-
-def _coded(stored: Stored, codebook: Codebook, metric: str) -> CodedIndex:
-    options: dict[str, Any] = {"m": codebook.m, "nbits": codebook.nbits, "metric": metric, "rotation": stored.rotation}
-    if stored.centroids is None:
-        index: CodedIndex = PQIndex(**options)
-        centroids = np.zeros((1, stored.d), np.float32)
-    else:
-        centroids = stored.centroids
-        options |= {"by_residual": stored.by_residual, "coarse_metric": stored.coarse_metric}
-        index = IVFPQIndex(len(centroids), **options)
-    index.pq.set_centroids(codebook.centroids)
-    index._transform = stored.transform
-    index._set_centroids(centroids)
-    lists = index._lists.clone()
-    for first, last in _groups([len(ids) for ids in stored.ids]):
-        ids = np.concatenate(stored.ids[first:last])
-        list_no = np.repeat(np.arange(first, last), [len(part) for part in stored.ids[first:last]])
-        packed: Array = np.concatenate(stored.rows[first:last])
-        codes = unpack_codes(packed, codebook.m, codebook.nbits)
-        lists.append(list_no, codes, index._biases(list_no, codes), ids)
+    index._take(WholeCodec(metric, Cells(centroids, stored.coarse_metric)), stored.transform)
+    lists = index._lists
+    for list_no, vectors, ids in _batches(stored):
+        lists, _ = lists.append(list_no, (vectors,), ids)
     index._lists = lists
     return index
 
 
+def _coded(stored: Stored, codebook: Codebook, metric: str) -> PQIndex | IVFPQIndex:
+    options: dict[str, Any] = {"m": codebook.m, "nbits": codebook.nbits, "metric": metric, "rotation": stored.rotation}
+    if stored.centroids is None:
+        index: PQIndex | IVFPQIndex = PQIndex(**options)
+        cells: Cells | OneCell = OneCell(stored.d)
+    else:
+        cells = Cells(stored.centroids, stored.coarse_metric)
+        options |= {"by_residual": stored.by_residual, "coarse_metric": stored.coarse_metric}
+        index = IVFPQIndex(cells.nlist, **options)
+    pq = ProductQuantizer(codebook.m, codebook.nbits).set_centroids(codebook.centroids)
+    codec = PQCodec(pq, index.by_residual, metric, cells)
+    index._take(codec, stored.transform)
+    lists = index._lists
+    for list_no, packed, ids in _batches(stored):
+        codes = unpack_codes(packed, codebook.m, codebook.nbits)
+        lists, _ = lists.append(list_no, (codes, codec.biases(codes, list_no)), ids)
+    index._lists = lists
+    return index
+
+
+def _batches(stored: Stored) -> Iterator[tuple[IdArray, Array, IdArray]]:
+    """List numbers, rows and ids of about `ROWS` vectors at a time."""
+    for first, last in _groups([len(ids) for ids in stored.ids]):
+        sizes = [len(part) for part in stored.ids[first:last]]
+        yield (
+            np.repeat(np.arange(first, last), sizes),
+            np.concatenate(stored.rows[first:last]),
+            np.concatenate(stored.ids[first:last]),
+        )
+
+
 def _groups(sizes: list[int]) -> list[tuple[int, int]]:
-    """Runs of whole lists that hold about `ROWS` vectors, so that each list gets its final size at once."""
+    """Runs of lists that hold about `ROWS` vectors; a list is never cut, so that each is given its final size at once."""
     groups, first, held = [], 0, 0
     for number, size in enumerate(sizes):
         held += size
@@ -137,11 +158,11 @@ def _groups(sizes: list[int]) -> list[tuple[int, int]]:
 
 
 def _refined(base: Index, stored: Stored, ids: IdArray) -> RefinedIndex:
-    """`base` and the vectors that order its candidates."""
+    """`base` with the vectors that its candidates are compared with."""
     assert stored.refinement is not None
     index = RefinedIndex(FlatIndex(base.metric), stored.k_factor)
     index.base, index.d, index._next_id = base, base.d, base._next_id
-    index._store._restore(stored.refinement, ids, stored.outer_d)
+    index._store = _flat(base.metric, stored.outer_d, stored.refinement, ids)
     return index
 
 
@@ -188,7 +209,7 @@ def _write(writer: Writer, index: Index, d: int) -> None:
     if isinstance(index, RefinedIndex):
         writer.record("IxRF", d, n, metric)
         _write_inner(writer, index.base, index._store)
-        writer.flat(index._store._stored.vectors, metric)
+        writer.flat(index._store._stored[0], metric)
         writer.numbers("f", index.k_factor)
     else:
         _write_inner(writer, index, None)
@@ -203,7 +224,7 @@ def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
     if isinstance(index, FlatIndex | PQIndex):
         order = slice(None) if store is None else index._find(store.ids)
         if isinstance(index, FlatIndex):
-            writer.flat(index._stored.vectors[order], index.metric)
+            writer.flat(index._stored[0][order], index.metric)
         else:
             writer.product_quantized(index.pq, index.codes[order], index.metric)
         return
@@ -222,5 +243,6 @@ def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
 def _lists(index: IVFPQIndex | IVFFlatIndex, store: FlatIndex | None) -> Iterator[tuple[Array, IdArray]]:
     """Codes or vectors, and ids, of each list that is not empty."""
     for number in np.flatnonzero(index.list_sizes).tolist():
-        rows, *_, ids = index._lists.rows(number)
-        yield rows, ids if store is None else store._find(ids)
+        *rows, ids = index._lists.rows(number)
+        own = index._codec.codes(tuple(rows)) if isinstance(index, IVFPQIndex) else rows[0]
+        yield own, ids if store is None else store._find(ids)

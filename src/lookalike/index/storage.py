@@ -13,17 +13,15 @@ from lookalike._typing import Array
 from lookalike.errors import FormatError, LookalikeError
 from lookalike.files import native
 from lookalike.files.native import Tensors
-from lookalike.files.tensors import Source, source_name, tensor_bytes, write_tensors
-from lookalike.index.base import Index
-from lookalike.index.coded import CodedIndex
-from lookalike.index.flat import FlatIndex
-from lookalike.index.invlists import InvertedLists
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.listed import ListedIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
-from lookalike.index.vectorlists import VectorLists
+from lookalike.files.tensors import MappedFile, Source, source_name, tensor_bytes, write_tensors
+from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.codecs.whole import WholeCodec
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.lists import Column, Lists
+from lookalike.index.refine import RefinedIndex
+from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.tiles import aligned_empty
 
 __all__ = ["copied", "index_from_bytes", "index_to_bytes", "load_index", "reduced", "save_index"]
@@ -63,18 +61,14 @@ def _parts(index: Index, what: str) -> tuple[dict[str, Any], Tensors]:
     if isinstance(index, RefinedIndex):
         spec["base"], inner = _parts(index.base, what)
         tensors = {native.BASE + name: array for name, array in inner.items()}
-        tensors |= {"vectors": index._store._stored.vectors, "ids": index._store._stored.ids}
+        tensors |= dict(zip(("vectors", "ids"), index._store._stored, strict=True))
     elif isinstance(index, FlatIndex):
-        tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
+        tensors = dict(zip(("vectors", "ids"), index._stored, strict=True))
     else:
-        assert isinstance(index, CodedIndex | IVFFlatIndex)
-        tensors = {"coarse_centroids": index._coarse_space()}
-        if isinstance(index, CodedIndex):
-            tensors["pq_centroids"] = index.pq_centroids
-        lists = index._lists_to_store() if isinstance(index, CodedIndex) else index._lists
-        tensors |= lists.flat() | native.rotation_tensors(index._transform)
+        tensors = {"coarse_centroids": index._cells.centroids, **index._codec.tensors()}
+        tensors |= index._codec.to_file(index._lists).flat() | native.rotation_tensors(index._transform)
     metadata = native.metadata_of(index.kind, spec, index.d, index.ntotal, index._next_id)
-    if isinstance(index, CodedIndex):
+    if isinstance(index._codec, PQCodec):
         metadata["training"] = index.training
     return metadata, tensors
 
@@ -100,10 +94,9 @@ def _take_names(copy: Index, index: Index) -> None:
     copy.__class__ = type(index)
     if isinstance(copy, RefinedIndex) and isinstance(index, RefinedIndex):
         _take_names(copy.base, index.base)
-    if isinstance(copy, ListedIndex) and isinstance(index, ListedIndex):
-        copy.kmeans = index.kmeans
-    if isinstance(copy, CodedIndex) and isinstance(index, CodedIndex):
-        copy.pq.kmeans = index.pq.kmeans
+    copy.kmeans = index.kmeans
+    if isinstance(copy._codec, PQCodec) and isinstance(index._codec, PQCodec):
+        copy._codec.pq.kmeans = index._codec.pq.kmeans
 
 
 def reduced(index: Index) -> tuple[Any, ...]:
@@ -174,17 +167,17 @@ def _load(metadata: dict[str, Any], tensors: Tensors, name: str, mmap: bool) -> 
         index = _index_of(metadata, tensors, not mmap)
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
         raise FormatError(f"{name}: its parts do not fit each other ({error})") from None
-    _settle(index, mmap)
+    _settle(index, MappedFile(tensors.values(), name) if mmap else None)
     return index
 
 
-def _settle(index: Index, mmap: bool) -> None:
-    index._readonly = mmap
-    if isinstance(index, ListedIndex):
-        index._cold = True
+def _settle(index: Index, mapped: MappedFile | None) -> None:
+    index._readonly, index._mapped = mapped is not None, mapped
+    if not isinstance(index, FlatIndex):
+        index._is_fresh = True
     if isinstance(index, RefinedIndex):
-        _settle(index.base, mmap)
-        _settle(index._store, mmap)
+        _settle(index.base, mapped)
+        _settle(index._store, mapped)
 
 
 def _index_of(metadata: dict[str, Any], tensors: Tensors, look: bool) -> Index:
@@ -210,8 +203,18 @@ def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: Tensors, loo
     native.check_flat(tensors, d)
     if look:
         native.check_lengths(tensors["vectors"])
-    index._restore(tensors["vectors"], tensors["ids"], d)
+    if d:
+        index._take(WholeCodec(index.metric, OneCell(d)), None)
+        columns = {"vectors": tensors["vectors"].reshape(-1, d), "ids": tensors["ids"]}
+        index._lists = _lists(index, columns, np.array([len(tensors["ids"])]))
     return index
+
+
+def _lists(index: Index, tensors: Tensors, sizes: Array) -> Lists:
+    """Lists that share the memory of the tensors."""
+    columns = index._codec.columns
+    columns["ids"] = Column(tensors["ids"].dtype)
+    return Lists.from_flat(columns, tensors, sizes)
 
 
 def _load_refined(spec: dict[str, Any], metadata: dict[str, Any], tensors: Tensors, look: bool) -> RefinedIndex:
@@ -237,21 +240,22 @@ def _load_ivfflat(index: Any, metadata: dict[str, Any], tensors: Tensors, look: 
     vectors = tensors["vectors"]
     if look:
         native.check_lengths(vectors)
-    index._set_trained(np.array(tensors["coarse_centroids"]), native.rotation_of(tensors, vectors.shape[1]))
-    index._lists = VectorLists.from_flat(vectors, tensors["ids"], tensors["sizes"].copy())
+    cells = Cells(np.array(tensors["coarse_centroids"]), index.coarse_metric)
+    index._take(WholeCodec(index.metric, cells), native.rotation_of(tensors, vectors.shape[1]))
+    index._lists = _lists(index, tensors, tensors["sizes"].copy())
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
     return index
 
 
-def _load_coded(index: Any, metadata: dict[str, Any], tensors: Tensors, look: bool) -> CodedIndex:
-    assert isinstance(index, CodedIndex)
-    index.pq.set_centroids(tensors["pq_centroids"])
-    native.check_codes(tensors, index.nlist, metadata["ntotal"], index.pq, look)
-    index._transform = native.rotation_of(tensors, index.pq.d)
-    index._set_centroids(np.array(tensors["coarse_centroids"]))
-    codes, biases, ids, sizes = (tensors[name] for name in ("codes", "biases", "ids", "sizes"))
-    index._take_lists(InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1))
+def _load_coded(index: Any, metadata: dict[str, Any], tensors: Tensors, look: bool) -> PQIndex | IVFPQIndex:
+    assert isinstance(index, PQIndex | IVFPQIndex)
+    pq = ProductQuantizer(index.m, index.nbits, index.kmeans, index.seed).set_centroids(tensors["pq_centroids"])
+    native.check_codes(tensors, index.nlist, metadata["ntotal"], pq, look)
+    centroids = np.array(tensors["coarse_centroids"])
+    cells = Cells(centroids, index.coarse_metric) if isinstance(index, IVFPQIndex) else OneCell(pq.d)
+    index._take(PQCodec(pq, index.by_residual, index.metric, cells), native.rotation_of(tensors, pq.d))
+    index._lists = index._codec.from_file(_lists(index, tensors, tensors["sizes"].copy()))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")

@@ -100,6 +100,12 @@ def near_ties(coarse, size):
     return near if near < INFINITY else np.float32(0)  # of a damaged file
 
 
+@inlined
+def tied_with(limit, near):
+    """What is no further may be as near as the k-th distance: rounding of the terms, and of a sum with a large bias."""
+    return limit + near + np.float32(2) * ROUNDING * abs(limit)
+
+
 @kernel
 def settle(query, lists, centroids, codebook, metric, by_residual, distances, places, first, count):
     """Replace the distances of the candidates from `first` on by those that a search reports, summed directly."""
@@ -125,8 +131,8 @@ def cut(query, lists, centroids, codebook, metric, by_residual, distances, ids, 
     """
     if settled == 0:
         limit = quickselect(distances, ids, places, count, k)
-        kept = keep_near(distances, ids, places, count, k, limit + near)
-        if kept - k <= (distances.shape[0] - k) >> 1:
+        kept = keep_near(distances, ids, places, count, k, tied_with(limit, near))
+        if kept - k <= k >> 1:
             return kept, limit, 0
         count = kept
     settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
@@ -163,11 +169,18 @@ def score_survivors(
     scale = np.float32(-2 if metric == L2 else -1)
     filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
     blocks = (size + BLOCK - 1) // BLOCK
-    width, bound = BLOCK * (1 if ksub <= 256 else 2), limit + near
+    width, bound = BLOCK * (1 if ksub <= 256 else 2), tied_with(limit, near)
     for block in range(blocks):
         left = masks[block]
         if block == blocks - 1:
             left &= _tail(size)
+        if left == np.uint64(0):
+            continue
+        if count > 2 * k:  # there has to be room for a block
+            count, limit, settled = cut(
+                query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
+            )
+            bound = tied_with(limit, near)
         while left != np.uint64(0):
             i = lowest_bit(left)
             left &= left - np.uint64(1)
@@ -183,12 +196,6 @@ def score_survivors(
             if distance <= bound:
                 distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
                 count += 1
-                if count == distances.shape[0]:
-                    count, limit, settled = cut(
-                        query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near,
-                        settled,
-                    )  # fmt: skip
-                    bound = limit + near
     return count, limit, settled
 
 
@@ -268,7 +275,7 @@ def search_group(
                     codes, biases, size, m, table, steps[i], slack, least, k, work.estimates, work.minima, masks
                 )
             else:
-                threshold = limits[i] - coarse[i, p] - floors[i] + slack + ROUNDING * abs(limits[i]) + near[i]
+                threshold = tied_with(limits[i], near[i]) - coarse[i, p] - floors[i] + slack
                 scan_masks(codes, blocks, m, table, biases, steps[i], threshold, masks)
             count, limit, done = score_survivors(
                 xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, work.exact[i], metric, by_residual, masks,
