@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -46,17 +46,12 @@ UNDERSTOOD = (
 )
 
 
-@dataclass
-class Codebook:
+class Codebook(NamedTuple):
     """A product quantizer as stored."""
 
     m: int
     nbits: int
     centroids: FloatArray  # (m, ksub, dsub)
-
-    @property
-    def d(self) -> int:
-        return self.m * int(self.centroids.shape[2])
 
 
 @dataclass
@@ -65,16 +60,16 @@ class Stored:
 
     d: int
     metric: str  # "l2" or "ip"
-    rows: list[Array]  # of each list: float32 (n, d), or codes as bytes, uint8 (n, code_size)
-    ids: list[IdArray]  # of each list
+    rows: list[Array]  # for each list float32 (n, d), or packed codes, uint8 (n, code_size)
+    ids: list[IdArray]  # for each list
     codebook: Codebook | None = None
-    centroids: FloatArray | None = None  # of the inverted file, if it is one
+    centroids: FloatArray | None = None  # if it is an inverted file
     coarse_metric: str = "l2"
     by_residual: bool = False
     normalise: bool = False
     transform: LinearTransform | None = None  # behind the normalisation
-    rotation: str | None = None  # its name in the constructors here
-    refinement: FloatArray | None = None  # whole vectors, in the order of `ids`
+    rotation: str | None = None  # how the constructors here name the transform
+    refinement: FloatArray | None = None  # vectors, in the order of `ids`
     k_factor: float = 1.0
     code_size: int = 0
 
@@ -95,7 +90,7 @@ class Stored:
         return [values[ids] for ids in self.ids]
 
     def is_flat(self) -> bool:
-        """Whether it is a flat index and nothing more, so that ids are rows."""
+        """Whether it is a flat index alone, so that ids are row numbers."""
         wrapped = self.normalise or self.transform is not None or self.refinement is not None
         plain = self.codebook is None and self.centroids is None and not wrapped
         return plain and np.array_equal(self.ids[0], np.arange(len(self.rows[0])))

@@ -21,7 +21,7 @@ from lookalike.files.hnsw import StoredGraph, read_graph
 __all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "read_hnsw"]
 
 MAX_EF = 100_000
-EF = 50  # where the file does not say one
+EF = 50  # where the file gives none
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class HNSWGraph(StoredGraph):
         return np.asarray((1 if self.metric == "cosine" else 0) - rows @ q, np.float32)
 
     def trace(self, query: Any, k: int = 10, ef: int | None = None) -> HNSWTrace:
-        """One search, every step of it written down; results are those of the library that wrote the file.
+        """One search, recorded step by step, with the results of the library that wrote the file.
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class HNSWGraph(StoredGraph):
         k : int
             Results.
         ef : int, optional
-            Width of the search on level 0. Without it what the file says, else 50.
+            Width of the search on level 0; by default that of the file, else 50.
 
         Raises
         ------
@@ -69,19 +69,19 @@ class HNSWStep:
     ----------
     level, node : int
     distance : float
-        Of the vector itself.
+        Of the vector.
     links : ndarray of int64
         All positions that it is linked to on this level.
     new : ndarray of int64
-        Those whose distance was computed now, in this order; above level 0 all of them, on level 0 those not met there before.
+        Those whose distance was computed now, in order: above level 0 all of them, on level 0 those not visited before.
     distances : ndarray of float32
         Of `new`.
     kept : ndarray of bool
-        Which of `new` came nearer than all before (above level 0), or among the ef best (on level 0).
+        Which of `new` were nearer than all before (above level 0), or among the ef best (on level 0).
     nearest, worst : float
-        Least distance until now; largest of the results that are kept.
+        Smallest distance so far; largest among the results kept.
     results, candidates : int
-        How many are kept, and how many wait to have their links followed.
+        How many are kept, and how many have links still to follow.
     """
 
     level: int
@@ -99,7 +99,7 @@ class HNSWStep:
 
 @dataclass(frozen=True)
 class HNSWTrace:
-    """Every step of one search in a graph. Distances are those of the metric: of ``"ip"`` the inner product, larger is nearer.
+    """Every step of one search in a graph. Distances are those of the metric; for ``"ip"`` inner products, larger is nearer.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class HNSWTrace:
     distances: FloatArray
 
     def visited(self) -> dict[int, IdArray]:
-        """Of each level, the positions whose distance was computed there, in order; the first is where it was entered."""
+        """For each level the positions whose distance was computed there, in order; the first is the entry to the level."""
         by_level: dict[int, list[IdArray]] = {}
         for step in self.steps:
             by_level.setdefault(step.level, [np.array([step.node])]).append(step.new)
@@ -206,7 +206,7 @@ def _search(graph: HNSWGraph, q: FloatArray, k: int, ef: int) -> HNSWTrace:
 
 
 def _signed(step: HNSWStep, sign: float) -> HNSWStep:
-    """With distances of the metric in place of what is compared."""
+    """The step with distances of the metric in place of the keys compared."""
     return replace(
         step,
         distance=sign * step.distance,
@@ -217,13 +217,13 @@ def _signed(step: HNSWStep, sign: float) -> HNSWStep:
 
 
 def _descend(graph: HNSWGraph, q: FloatArray, level: int, node: int, key: float) -> Iterator[HNSWStep]:
-    """Above level 0: go to the nearest of the links for as long as there is a nearer one."""
+    """Above level 0: move to the nearest neighbour until none is nearer."""
     moved = True
     while moved:
         links = graph.links[level].of(node)
         keys = graph.keys(q, links)
         before = np.minimum.accumulate(np.concatenate([[key], keys]))[:-1]
-        kept = keys < before  # each that was nearer than all before it
+        kept = keys < before  # nearer than all before it
         nearest = float(keys[kept][-1]) if kept.any() else key
         yield HNSWStep(level, node, key, links, links, keys, kept, nearest, nearest, 1, 1)
         moved = bool(kept.any())
@@ -232,18 +232,18 @@ def _descend(graph: HNSWGraph, q: FloatArray, level: int, node: int, key: float)
 
 
 class _Walk:
-    """On level 0: follow the links of the nearest candidate, until none can come among the best.
+    """On level 0: follow the links of the nearest candidate, until none can be among the best.
 
     hnswlib keeps the `width` best and stops at a candidate that is worse than all of them. FAISS keeps k, and stops at a candidate
-    that `limit` of the vectors it met are nearer than.
+    once `limit` of the vectors it visited are nearer.
     """
 
     def __init__(self, graph: HNSWGraph, q: FloatArray, node: int, key: float, k: int, width: int, limit: int) -> None:
         self.graph, self.q, self.limit, self.k = graph, q, limit, k
         self.width = width
         self.candidates = [(key, node)]
-        self.best: list[tuple[float, int]] = []  # of the results, the worst first: (−key, node)
-        self.met: list[float] = []  # FAISS: −keys of the `width` nearest that were ever candidates
+        self.best: list[tuple[float, int]] = []  # results, the worst first: (−key, node)
+        self.met: list[float] = []  # FAISS: −keys of the `width` nearest candidates so far
         self.visited = np.zeros(graph.ntotal, np.bool_)
         self.visited[node] = True
         self.any_deleted = bool(graph.deleted.any())
@@ -297,7 +297,7 @@ class _Walk:
         return True
 
     def _note(self, key: float) -> bool:
-        """Whether a key is among the `width` least until now, as far as FAISS's bounded queue holds them."""
+        """Whether a key is among the `width` smallest so far, as FAISS's bounded queue counts them."""
         if len(self.met) >= self.width:
             if key >= -self.met[0]:
                 return False
