@@ -127,6 +127,12 @@ def test_denied_ids_are_not_found(kind: str, metric: str) -> None:
         index.search(queries(), 3, deny="abc")
 
 
+def test_denied_ids_are_not_reranked() -> None:
+    index = la.Reranked(empty_of("ivfpq").add(base()), base())
+    found = index.search(queries(), 5, nprobe=NLIST, deny=range(750)).ids
+    assert found.min() >= 750
+
+
 def test_denied_ids_far_apart() -> None:
     index = la.FlatIndex().add(base()[:4], ids=[0, 10**12, 2 * 10**15, 2**63 - 1])
     assert sorted(index.search(base()[:1], 4, deny=[10**12, 5, 2**63 - 1]).ids[0].tolist()) == [-1, -1, 0, 2 * 10**15]
@@ -237,6 +243,15 @@ def test_tuning_finds_the_smallest_nprobe(kind: str) -> None:
         assert tuned.recall == pytest.approx(recalls[tuned.nprobe - 1])
         assert tuned.recall >= target
         assert tuned.nprobe == 1 or recalls[tuned.nprobe - 2] < target
+
+
+def test_a_refined_index_is_tuned_by_the_lists_of_its_base() -> None:
+    x = np.random.default_rng(3).normal(size=(2000, D)).astype(np.float32)
+    index = la.RefinedIndex(la.IVFPQIndex(32, M, 4)).train(x).add(x)
+    tuned = index.tune(x[:100] + 0.3, 0.95)
+    assert tuned.nprobe > 2
+    for other in (type(index).from_bytes(index.to_bytes()), index.split(range(1000))):
+        assert other.nlist == 32
 
 
 def test_tuning_says_what_cannot_be_reached() -> None:

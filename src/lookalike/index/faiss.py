@@ -161,8 +161,7 @@ def _refined(base: Index, stored: Stored, ids: IdArray) -> RefinedIndex:
     """`base` with the vectors that its candidates are compared with."""
     assert stored.refinement is not None
     index = RefinedIndex(FlatIndex(base.metric), stored.k_factor)
-    index.base, index.d, index._next_id = base, base.d, base._next_id
-    index._store = _flat(base.metric, stored.outer_d, stored.refinement, ids)
+    index._hold(base, _flat(base.metric, stored.outer_d, stored.refinement, ids))
     return index
 
 

@@ -81,6 +81,7 @@ class Reranked:
         nprobe: int | None = None,
         candidates: int | None = None,
         allow: Any = None,
+        deny: Any = None,
         threads: int | None = None,
     ) -> SearchResult:
         """The k nearest of the index's candidates, by exact distance.
@@ -89,7 +90,7 @@ class Reranked:
         ----------
         xq : array of numbers, shape (nq, d)
         k : int
-        nprobe, allow, threads
+        nprobe, allow, deny, threads
             As in the index's own `search`.
         candidates : int, optional
             How many to ask the index for; 10 k by default, at least k.
@@ -107,7 +108,7 @@ class Reranked:
         k = check_count(k, "k", 1, MAX_K)
         count = max(k, check_count(min(10 * k, MAX_K) if candidates is None else candidates, "candidates", 1, MAX_K))
         queries = xq if is_plain(xq, self.index.d) else check_vectors(xq, self.index.d, "xq", empty_ok=True)
-        found = self.index.search(queries, count, nprobe=nprobe, allow=allow, threads=threads).ids
+        found = self.index.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
         return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
 
 
@@ -142,9 +143,14 @@ class RefinedIndex(Index):
         if isinstance(k_factor, bool) or not isinstance(k_factor, int | float) or not 1 <= k_factor <= MAX_K:
             raise InputError(f"k_factor: expected a number of at least 1, got {k_factor!r}")
         super().__init__(WholeCodec(base.metric))
-        self.base, self.k_factor = base, float(k_factor)
-        self._store = FlatIndex(base.metric)
+        self.k_factor = float(k_factor)
+        self._hold(base, FlatIndex(base.metric))
         self._storing = threading.Lock()  # held while vectors are put into the store or read from it, never longer
+
+    def _hold(self, base: Index, store: FlatIndex) -> None:
+        """Be made of these two."""
+        self.base, self._store = base, store
+        self.d, self.nlist, self._next_id = base.d, base.nlist, base._next_id
 
     @property
     def ntotal(self) -> int:
@@ -209,16 +215,18 @@ class RefinedIndex(Index):
 
     def update(self, ids: Any, xb: Any) -> Self:
         """Replace the vectors of these ids, which must be stored; see `IVFPQIndex.update`."""
-        with self._changing(), self._storing:
-            self._store.update(ids, xb)
+        with self._changing():
+            with self._storing:
+                self._store.update(ids, xb)
             self.base.update(ids, xb)
         return self
 
     def upsert(self, ids: Any, xb: Any) -> Self:
         """Replace the vectors of the ids that are stored, and add the others; see `IVFPQIndex.upsert`."""
-        with self._changing(), self._storing:
+        with self._changing():
+            with self._storing:
+                self._store.upsert(ids, xb)
             self.base.upsert(ids, xb)
-            self._store.upsert(ids, xb)
             self.d, self._next_id = self.base.d, self.base._next_id
         return self
 
@@ -226,25 +234,30 @@ class RefinedIndex(Index):
         """Take over the vectors of an index refined the same way; see `IVFPQIndex.merge`."""
         if not isinstance(other, RefinedIndex):
             raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
-        with self._changing(), self._storing:
-            self._store.merge(other._store, add_id)
+        with self._changing():
+            with self._storing:
+                self._store.merge(other._store, add_id)
             self.base.merge(other.base, add_id)
             self._next_id = self.base._next_id
         return self
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index, and return it."""
-        with self._changing(), self._storing:
-            base, store = self.base.split(ids), self._store.split(ids)
+        with self._changing():
+            base = self.base.split(ids)
+            with self._storing:
+                store = self._store.split(ids)
         part = type(self)(FlatIndex(self.metric), self.k_factor)
-        part.base, part._store, part.d, part._next_id = base, store, self.d, self._next_id
+        part._hold(base, store)
+        part._next_id = self._next_id
         return part
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
-        with self._changing(), self._storing:
+        with self._changing():
             self.base.compact()
-            self._store.compact()
+            with self._storing:
+                self._store.compact()
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
         """Those of `base`, with the vectors beside it in ``memory`` and ``bytes_per_vector``."""

@@ -224,7 +224,7 @@ def _load_refined(spec: dict[str, Any], metadata: dict[str, Any], tensors: Tenso
         raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
     base = _index_of(about, inner, look)
     index = RefinedIndex(FlatIndex(base.metric), spec["k_factor"])
-    index.base, index.d = base, base.d
+    index._hold(base, index._store)
     _load_flat(index._store, metadata, tensors, look)
     index._store._next_id = int(metadata["next_id"])
     if base.ntotal != index._store.ntotal or (
