@@ -94,8 +94,8 @@ def _draw_hnsw(collection: Any, page: Path, file: Path) -> None:
     import hnswlib
 
     from lookalike.data.datasets import starter_folder
-    from lookalike.index.hnsw_format import read_hnsw
     from lookalike.viz.hnsw import hnsw_page
+    from lookalike.viz.hnsw_graph import read_hnsw
 
     ids = collection.ids()
     x = collection.vectors(ids.tolist())

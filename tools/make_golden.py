@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import lookalike as la
-from lookalike.index.storage import VERSION
+from lookalike.files.native import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent / "tests" / "golden"
 N, D, K, NPROBE = 300, 16, 5, 3

@@ -11,6 +11,7 @@ from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.errors import DimensionError, DTypeError, InputError
 
 __all__ = [
+    "LARGEST_NORM",
     "check_allow",
     "check_count",
     "check_ids",
@@ -24,6 +25,7 @@ __all__ = [
 
 METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
+LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -99,7 +101,7 @@ def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def check_allow(allow: Any, below: int = 1 << 63) -> Array:
+def check_allow(allow: Any, below: int = 1 << 63, name: str = "allow") -> Array:
     """Ids that a search may find, int64, or a mask over ids, bool; both of shape (n,).
 
     Ids may come as a list, a set, a range or any array of integers. What no id can be, such as 2**63, is left out; of a range so is
@@ -114,20 +116,20 @@ def check_allow(allow: Any, below: int = 1 << 63) -> Array:
     if isinstance(allow, range):
         array: Array = _within(allow if allow.step > 0 else allow[::-1], below)
     elif isinstance(allow, AbstractSet | list | tuple):
-        array = _ids_of(list(allow))
+        array = _ids_of(list(allow), name)
         if isinstance(allow, AbstractSet) and array.dtype == np.bool_:
-            raise InputError(f"allow: expected ids, or a mask in their order, got a {kind} of booleans")
+            raise InputError(f"{name}: expected ids, or a mask in their order, got a {kind} of booleans")
     else:
         array = np.asarray(allow)
     wanted = "expected ids (a list, set, range or array of integers) or a boolean mask, of shape (n,)"
     if array.ndim != 1:
         raise InputError(
-            f"allow: {wanted}, got {kind} of shape {array.shape}" if array.ndim else f"allow: {wanted}, got {kind}"
+            f"{name}: {wanted}, got {kind} of shape {array.shape}" if array.ndim else f"{name}: {wanted}, got {kind}"
         )
     if array.size == 0 and array.dtype != np.bool_:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "biu":
-        raise DTypeError(f"allow: {wanted}, got {kind} of dtype {array.dtype}")
+        raise DTypeError(f"{name}: {wanted}, got {kind} of dtype {array.dtype}")
     if array.dtype.kind == "u" and array.dtype.itemsize == 8:
         array = array[array <= np.iinfo(np.int64).max]
     return array if array.dtype.kind == "b" else array.astype(np.int64, copy=False)
@@ -140,12 +142,12 @@ def _within(numbers: range, below: int) -> IdArray:
     return np.arange(start, stop, numbers.step, dtype=np.int64) if start < stop else np.empty(0, np.int64)
 
 
-def _ids_of(values: list[Any]) -> Array:
+def _ids_of(values: list[Any], name: str) -> Array:
     """A list as numpy takes it, but whole numbers as int64 whatever their size."""
     try:
         array: Array = np.asarray(values)
     except ValueError as error:
-        raise InputError(f"allow: expected ids of shape (n,), got a ragged sequence: {error}") from None
+        raise InputError(f"{name}: expected ids of shape (n,), got a ragged sequence: {error}") from None
     if array.dtype.kind in "biu" or array.ndim != 1:
         return array
     if all(isinstance(value, int | np.integer) for value in values):  # some of them beyond 64 bits

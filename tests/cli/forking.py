@@ -36,7 +36,7 @@ IMPORTED = (
     "lookalike.features.embedder",
     "lookalike.features.images",
     "lookalike.features.workers",
-    "lookalike.index.cold",
+    "lookalike.index.plain",
 )
 ROOT = Path(__file__).parents[2]
 

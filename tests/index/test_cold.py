@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index import cold
+from lookalike.index import plain
 from tests import reference
 from tests.index.conftest import METRICS, M, N, base, centroids, empty, filled, queries, trained
 
@@ -120,30 +120,30 @@ def test_the_second_search_brings_the_kernels(tmp_path: Path) -> None:
 def test_equal_distances_come_by_id() -> None:
     codes_twice = empty().add(np.concatenate([base()[:300], base()[:300]]), ids=np.arange(600)[::-1].copy())
     for k in (1, 2, 3, 7):
-        got = cold.search_codes(codes_twice, queries()[:5], k, 12, None)
+        got = plain.search(codes_twice, queries()[:5], k, 12, None)
         np.testing.assert_array_equal(got[1], codes_twice.search(queries()[:5], k, nprobe=12).ids)
 
 
 def test_a_large_search_is_left_to_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "numba")
     index = filled()
-    one = index._coarse_space().size + index.pq_centroids.size + 12 * cold.LIST + N * M
+    one = index.coarse_centroids.size + index.pq_centroids.size + 12 * plain.LIST + N * M
     for enough, worthwhile in ((one, True), (one - 1, False)):
-        monkeypatch.setattr(cold, "WORK", enough)
-        assert cold.is_worthwhile(index, 1, 12, index.pq_centroids.size, M) is worthwhile
-        assert not cold.is_worthwhile(index, 2, 12, index.pq_centroids.size, M)
+        monkeypatch.setattr(plain, "WORK", enough)
+        assert plain.is_worthwhile(index, 1, 12) is worthwhile
+        assert not plain.is_worthwhile(index, 2, 12)
     monkeypatch.undo()
-    assert not cold.is_worthwhile(index, 1, 1, 0, 1)  # the compiler is loaded here
+    assert not plain.is_worthwhile(index, 1, 1)  # the compiler is loaded here
 
 
 def test_damaged_codes_and_biases_point_nowhere_else() -> None:
     """What a mapped file may hold, as checksums are not compared then; nothing warns either."""
     index = _with_gaps(empty().add(base()))
-    for one in index._lists.snapshot.lists:
-        one.codes[:] = 255
-        one.biases[::2] = np.nan
-        one.biases[1::4] = np.inf
-    distances, ids = cold.search_codes(index, queries()[:3], N, 12, None)
+    for codes, biases, _ in index._lists.arrays:
+        codes[:] = 255
+        biases[::2] = np.nan
+        biases[1::4] = np.inf
+    distances, ids = plain.search(index, queries()[:3], N, 12, None)
     assert ((ids >= 0).sum(axis=1) < index.ntotal).all()
     assert (ids >= 0).any()
     assert not np.isnan(distances).any()

@@ -129,8 +129,7 @@ def test_a_memory_map_is_trained_on_and_added_like_an_array(
     kind: str, dtype: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read block by block; the same to the last bit, and a block with NaN leaves the index as it was."""
-    monkeypatch.setattr("lookalike.index.coded.ROWS", 400)
-    monkeypatch.setattr("lookalike.index.ivfflat.ROWS", 400)
+    monkeypatch.setattr("lookalike.index.index.ROWS", 400)
     x = (40 * (base() - base().min())).astype(dtype)
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")

@@ -316,7 +316,7 @@ def test_a_part_that_learns_anew_leaves_the_whole_alone(kind: str, made: Any) ->
 @pytest.mark.parametrize("description", ["Flat", "IVF6,Flat"])
 def test_files_that_earlier_versions_wrote_of_empty_indexes_open(description: str, tmp_path: Path) -> None:
     """They were right but for the reader, or had no dimension at all."""
-    from lookalike.index.storage import read_tensors, write_tensors
+    from lookalike.files.tensors import read_tensors, write_tensors
 
     index = la.index_factory(description).train(base())
     index.save(tmp_path / "a.lka")

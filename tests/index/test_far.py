@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index import cold
-from lookalike.index.storage import read_tensors
+from lookalike.files.tensors import read_tensors
+from lookalike.index import plain
 from lookalike.quantizers import ProductQuantizer, kmeans
 from lookalike.quantizers.origin import far_origin
 from tests import reference
@@ -95,7 +95,7 @@ def test_every_path_sees_the_same_far_out(kind, where) -> None:
     index, xq = built(kind, where), placed(where)[1][:10]
     found = index.search(xq, K, nprobe=16)
     inside = index._inside(xq)
-    first = cold.search_codes(index, inside, K, 16, None)
+    first = plain.search(index, inside, K, 16, None)
     np.testing.assert_allclose(first[0], found.distances, rtol=1e-4)
     assert np.mean(first[1] == found.ids) > 0.98
     for i in range(10):
@@ -129,13 +129,13 @@ def test_files_hold_what_they_held_and_are_searched_alike(kind, tmp_path: Path) 
     """Biases in a file are ‖r̂‖² + 2⟨c, r̂⟩ around 0, as in every file before; whoever loads it moves them."""
     index, (xb, xq, _) = built(kind, "3000"), placed("3000")
     index.save(tmp_path / "far.lka")
-    assert index._seen().origin is not None or index._transform is not None
+    assert index._codec.origin is not None or index._transform is not None
     _, arrays = read_tensors(tmp_path / "far.lka")
     lists = np.repeat(np.arange(index.nlist), index._lists.sizes)
     decoded = reference.decode(index.codes, index.pq_centroids).astype(np.float64)
     wanted = np.square(decoded).sum(axis=1)
     if index.by_residual:
-        wanted += 2 * (decoded * index._trained()[lists]).sum(axis=1)
+        wanted += 2 * (decoded * index.coarse_centroids[lists]).sum(axis=1)
     starts = np.cumsum(-(-index._lists.sizes // 64) * 64) - (-(-index._lists.sizes // 64) * 64)
     stored = np.concatenate(
         [arrays["biases"][at : at + size] for at, size in zip(starts, index._lists.sizes, strict=True)]

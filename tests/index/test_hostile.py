@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index.hnsw_format import read_hnsw
-from lookalike.index.storage import read_tensors, write_tensors
+from lookalike.files.tensors import read_tensors, write_tensors
+from lookalike.viz.hnsw_graph import read_hnsw
+from tests.files.test_faiss import FLAT, header, linear, vector
 from tests.index.conftest import base, empty
-from tests.index.test_faiss_format import FLAT, header, linear, vector
 
 HNSW = Path(__file__).parents[1] / "golden" / "hnsw"
 
@@ -389,7 +389,7 @@ FUZZ = """
 import sys, warnings, resource, struct
 import numpy as np
 import lookalike as la
-from lookalike.index.hnsw_format import read_hnsw
+from lookalike.viz.hnsw_graph import read_hnsw
 
 warnings.simplefilter("ignore")
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
@@ -423,7 +423,7 @@ def mutated(data):
 
 def resealed(path, name):
     # A native file whose checksums are right again after one of its arrays, or its metadata, was changed.
-    from lookalike.index.storage import read_tensors, write_tensors
+    from lookalike.files.tensors import read_tensors, write_tensors
     metadata, arrays = read_tensors(path)
     metadata = {key: value for key, value in metadata.items() if key not in ("shapes", "sha256")}
     key = sorted(arrays)[rng.integers(len(arrays))]

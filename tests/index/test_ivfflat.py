@@ -36,7 +36,7 @@ def build(metric: str = "l2", **options: Any) -> la.IVFFlatIndex:
 def oracle(index: la.IVFFlatIndex, xq: Any, k: int, nprobe: int, keep: Any = None) -> la.SearchResult:
     """Every vector of the probed lists compared, one query at a time."""
     queries = index._vectors(xq, "xq")
-    probes = index._coarse.probe(queries, nprobe)[0]
+    probes = index._cells.probe(queries, nprobe)[0]
     sign = -1 if index.metric == "ip" else 1
     distances = np.full((len(xq), k), sign * np.inf, np.float32)
     ids = np.full((len(xq), k), -1, np.int64)
@@ -186,7 +186,7 @@ def test_save_and_load_are_bit_identical(metric: str, mmap: bool, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["sizes", "ids", "vectors", "coarse_centroids"])
 def test_a_file_whose_parts_do_not_fit_is_refused(name: str, tmp_path: Path) -> None:
-    from lookalike.index.storage import read_tensors, write_tensors
+    from lookalike.files.tensors import read_tensors, write_tensors
 
     build().add(XB).save(tmp_path / "x.lka")
     metadata, tensors = read_tensors(tmp_path / "x.lka")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index import cold
+from lookalike.index import plain
 from tests.index.conftest import METRICS, NLIST, D, M, N, base, queries, same
 
 KINDS: dict[str, Any] = {
@@ -167,10 +167,10 @@ def test_the_first_search_breaks_ties_as_later_ones_do(metric, by_residual) -> N
     index = filled("ivfpq" if by_residual else "plain codes", metric)
     xq = stepped()[:20] if metric != "cosine" else stepped()[:20] / np.linalg.norm(stepped()[:20], axis=1)[:, None]
     for k in (1, 3, 40):
-        distances, ids = cold.search_codes(index, xq.astype(np.float32), k, NLIST, None)
+        distances, ids = plain.search(index, xq.astype(np.float32), k, NLIST, None)
         for i in range(20):
             np.testing.assert_array_equal(np.lexsort((ids[i], distances[i])), np.arange(k))
-    whole = cold.search_codes(index, xq.astype(np.float32), len(stepped()), NLIST, None)
+    whole = plain.search(index, xq.astype(np.float32), len(stepped()), NLIST, None)
     np.testing.assert_array_equal(ids, whole[1][:, :40])
 
 

@@ -34,7 +34,7 @@ def test_golden_files_are_found_on_every_path(name) -> None:
     """Ids and codes to the last one, distances to rounding; and nothing aborts where an instruction is missing."""
     environment, path = PATHS[name]
     assert run(["-c", PRINT], environment).strip() == path
-    out = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/index/test_golden.py"], environment)
+    out = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/files/test_golden.py"], environment)
     assert " passed" in out
     assert "skipped" not in out
 

@@ -66,7 +66,7 @@ def test_lists_are_as_balanced_as_those_of_faiss(kind, method) -> None:
     assert balance < 1.5
     assert imbalance(index.list_sizes) < 1.2 * balance
     assert (index.list_sizes > 0).mean() > 0.95
-    probes = index._probe(spread()[:300], NPROBE)[0]
+    probes = index._cells.probe(spread()[:300], NPROBE)[0]
     assert index.list_sizes[probes].sum(axis=1).mean() < 1.15 * scanned
     np.testing.assert_allclose(np.linalg.norm(index.coarse_centroids, axis=1), 1, atol=1e-5)
 

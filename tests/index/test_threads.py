@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index import coded
+from lookalike.index import index as index_module
 from tests.index.conftest import METRICS, NLIST, N, base, empty, filled, queries, same, trained
 
 
@@ -62,7 +62,7 @@ def pairs_together(result: la.SearchResult) -> None:
 
 @pytest.mark.parametrize("kind", ["flat", "ivfpq"])
 def test_a_search_never_sees_half_an_add_or_a_removal(kind, monkeypatch) -> None:
-    monkeypatch.setattr(coded, "ROWS", 16)  # an add of many rows is encoded in several parts
+    monkeypatch.setattr(index_module, "ROWS", 16)  # an add of many rows is encoded in several parts
     index = la.FlatIndex() if kind == "flat" else empty()
     rng = np.random.default_rng(0)
 

@@ -43,10 +43,10 @@ def index(x: Any) -> la.IVFPQIndex:
 
 
 def test_the_equations_stand_where_one_looks_for_them() -> None:
-    import lookalike.index.ivfpq
+    import lookalike.index.codecs.pq
     import lookalike.kernels.distances
 
-    assert "r = x − q_c(x)" in inspect.getsource(lookalike.index.ivfpq)
+    assert "r = x − q_c(x)" in inspect.getsource(lookalike.index.codecs.pq)
     assert "‖q − c − r̂‖² = ‖q − c‖²" in inspect.getsource(lookalike.kernels.distances)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lookalike.kernels.blocks import append_rows
+from lookalike.kernels.blocks import next_positions, store_rows
 from tests import reference
 
 
@@ -25,9 +25,15 @@ def test_rows_go_to_their_lists_in_order(dtype, wide, rng) -> None:
         for _ in range(nlist)
     ]
     table = np.array([[part.ctypes.data for part in one] + [0] for one in memory], np.int64)
+    position = np.full(n, -1)
+    next_positions(list_no, np.zeros(nlist, np.int64), position)
+    np.testing.assert_array_equal(position, [np.count_nonzero(list_no[:i] == list_no[i]) for i in range(n)])
+    named = ids.astype(np.int64 if wide else np.int32)
     for rows in (slice(0, 1), slice(1, 140), slice(140, n)):  # in three batches
-        append_rows(list_no[rows], codes[rows], biases[rows], ids[rows], wide, table)
-    assert table[:, 3].tolist() == np.bincount(list_no, minlength=nlist).tolist()
+        place = list_no[rows], position[rows]
+        store_rows(table[:, 0], *place, codes[rows], True)
+        store_rows(table[:, 1], *place, biases[rows].reshape(-1, 1).view(np.uint16), False)
+        store_rows(table[:, 2], *place, named[rows].reshape(-1, 1).view(np.uint16), False)
     for number, (blocks, near, names) in enumerate(memory):
         here = list_no == number
         np.testing.assert_array_equal(reference.from_blocks(blocks, here.sum()), codes[here])

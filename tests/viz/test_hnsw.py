@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike.index.hnsw import HNSWGraph
-from lookalike.index.hnsw_format import read_hnsw
 from lookalike.viz import hnsw
 from lookalike.viz.hnsw import hnsw_page, place
+from lookalike.viz.hnsw_graph import HNSWGraph, read_hnsw
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "hnsw"
 

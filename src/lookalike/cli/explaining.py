@@ -12,7 +12,7 @@ from lookalike.cli.opening import In, Json, open_collection
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
-    from lookalike.index.base import Index
+    from lookalike.index.index import Index
 
 __all__ = ["Out", "explain", "viz", "write_page"]
 

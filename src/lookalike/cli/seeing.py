@@ -14,7 +14,7 @@ from lookalike.cli.explaining import viz
 from lookalike.cli.opening import In, open_collection
 
 if TYPE_CHECKING:
-    from lookalike.index.hnsw import HNSWGraph
+    from lookalike.viz.hnsw_graph import HNSWGraph
 
 __all__ = ["view_hnsw", "view_map", "viz"]
 
@@ -40,8 +40,8 @@ def view_hnsw(
 ) -> None:
     """Draw a search in an HNSW graph: its levels, its way, step by step."""
     from lookalike.errors import FormatError
-    from lookalike.index.hnsw_format import read_hnsw
     from lookalike.viz.hnsw import hnsw_page
+    from lookalike.viz.hnsw_graph import read_hnsw
 
     graph = read_hnsw(file, metric)
     if not graph.ntotal:

@@ -15,7 +15,7 @@ from lookalike._typing import CodeArray, FloatArray, IdArray
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
     from lookalike.index.trace import Trace
 
 __all__ = ["Explanation", "Scope"]

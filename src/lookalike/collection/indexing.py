@@ -26,7 +26,7 @@ from lookalike.collection.tune import Measured, Spec, choose_nprobe, choose_spec
 from lookalike.errors import CollectionUnavailableError, FormatError, LookalikeWarning
 
 if TYPE_CHECKING:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
 __all__ = ["EXACT_BELOW", "check_index_file", "refresh_index"]
 
@@ -105,7 +105,7 @@ def _extend(
     pace: Pace,
 ) -> bool:
     """Add what is new to the index; False if it is damaged, or too imprecise by now."""
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
     from lookalike.index.storage import load_index
 
     if generation.file is None or check_index_file(folder, generation) is not None:
@@ -155,7 +155,7 @@ def _finer(spec: Spec, d: int) -> Spec:
 
 
 def _trained(spec: Spec, store: FeatureStore, live: IdArray) -> IVFPQIndex:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
     points = live
     if len(points) > TRAINING_POINTS:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lookalike.collection.snapshot import Snapshot
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
 __all__ = ["Inside", "first_entries", "look_inside", "named_paths", "sampled", "spec_of", "temporary_index", "unwarned"]
 
@@ -73,7 +73,7 @@ def sampled(features: IdArray) -> IdArray:
 
 def temporary_index(x: FloatArray, ids: IdArray) -> IVFPQIndex:
     """An IVFPQ index over few vectors, unit rows of shape (n, d), for looking at; it is not kept."""
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
     spec = choose_spec(*x.shape)
     nlist = max(1, min(spec.nlist, len(x) // 2))

@@ -28,7 +28,7 @@ from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
-    from lookalike.index.base import Index
+    from lookalike.index.index import Index
 
 __all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
 

@@ -23,7 +23,7 @@ from lookalike.collection.segments import FeatureStore
 from lookalike.index.exact import exact_search
 
 if TYPE_CHECKING:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
 __all__ = [
     "SCALE",
@@ -150,7 +150,7 @@ def _kth_other(own: IdArray, distances: FloatArray, found: IdArray, k: int) -> F
 
 def measure(index: IVFPQIndex, store: FeatureStore, sample: Sample, nprobe: int, candidates: int) -> Measured:
     """Recall@k of a search with these parameters."""
-    from lookalike.index.rerank import Reranked
+    from lookalike.index.refine import Reranked
 
     k = sample.k
     fine = Reranked(index, store.rows)

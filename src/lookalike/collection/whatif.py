@@ -10,7 +10,7 @@ from lookalike._typing import FloatArray, IdArray
 from lookalike.collection.inside import unwarned
 
 if TYPE_CHECKING:
-    from lookalike.index.ivfpq import IVFPQIndex
+    from lookalike.index.kinds import IVFPQIndex
 
 __all__ = ["TRAINED", "other_codes"]
 

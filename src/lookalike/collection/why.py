@@ -11,7 +11,7 @@ from lookalike._typing import FloatArray, IdArray
 
 if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
-    from lookalike.index.coded import CodedIndex
+    from lookalike.index.index import Index
     from lookalike.index.trace import Trace
 
 __all__ = ["Met", "how_met"]
@@ -65,7 +65,7 @@ def how_met(snapshot: Snapshot, xq: FloatArray, ids: IdArray) -> list[Met]:
         return [Met(everything, True)] * len(ids)
     generation = snapshot.loaded.generation
     features = snapshot.features_of(ids)
-    coded: CodedIndex = index.index if hasattr(index, "index") else index
+    coded: Index = index.index if hasattr(index, "index") else index
     trace = coded.trace(xq, generation.candidates, generation.nprobe, exact_ids=features)
     missed = {miss.id: miss for miss in trace.missed}
     scanned = np.sort(np.concatenate([cell.distances for cell in trace.probed]))

@@ -1,13 +1,9 @@
 """Indexes that share one API: train, add, search, remove, reconstruct, save."""
 
 from lookalike.index.factory import index_factory
-from lookalike.index.faiss_format import read_faiss, write_faiss
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
-from lookalike.index.rerank import Reranked
+from lookalike.index.faiss import read_faiss, write_faiss
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex, Reranked
 from lookalike.index.storage import load_index
 
 __all__ = [

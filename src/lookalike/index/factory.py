@@ -8,11 +8,8 @@ from typing import Any, NoReturn
 
 from lookalike._validate import check_metric
 from lookalike.errors import InputError
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.refine import RefinedIndex
 from lookalike.quantizers.kmeans import KMeansChoice
 
 __all__ = ["index_factory"]

@@ -5,48 +5,95 @@ from __future__ import annotations
 import numpy as np
 
 from lookalike._typing import IdArray
+from lookalike.index.lists import POSITION, Lists
 
 __all__ = ["IdMap"]
 
+FEW = 4  # ids that are looked for one by one
+
 
 class IdMap:
-    """Sorted runs of (id, place) pairs; looking up is a binary search in each run.
+    """Sorted runs of (id, place) pairs, which say where to look; what the lists hold there decides.
 
-    Adding merges the newest runs while they are of similar length, so there are O(log n) runs and
-    n additions cost O(n log n), however small the batches.
+    So a removal does not change the map: ids that were removed are not where it says, and those that stood behind them are found in
+    the same list. Adding merges the newest runs while they are of similar length, so there are O(log n) runs and n additions cost
+    O(n log n), however small the batches. A map is replaced, never changed.
     """
 
-    def __init__(self, ids: IdArray | None = None, places: IdArray | None = None) -> None:
-        self._runs: list[tuple[IdArray, IdArray]] = []
-        if ids is not None and places is not None and len(ids):
-            self._add(ids, places)
+    def __init__(self, ids: IdArray, places: IdArray) -> None:
+        self._runs: tuple[tuple[IdArray, IdArray], ...] = ()
+        self._stale = 0  # vectors that may stand elsewhere
+        if len(ids):
+            self._runs = _merged((), ids, places)
 
     @property
     def nbytes(self) -> int:
         return sum(ids.nbytes + places.nbytes for ids, places in self._runs)
 
-    def find(self, ids: IdArray) -> IdArray:
-        """The place of each id, −1 where it is not stored."""
+    def find(self, ids: IdArray, lists: Lists) -> IdArray:
+        """The place of each id in these lists, −1 where it is not stored."""
         places = np.full(len(ids), -1, np.int64)
-        for run_ids, run_places in self._runs:
+        for run_ids, run_places in self._runs:  # of an id that was added again the newest place holds
             at = np.minimum(np.searchsorted(run_ids, ids), len(run_ids) - 1)
             hit = run_ids[at] == ids
             places[hit] = run_places[at[hit]]
-        return places
+        return self._looked_up(ids, places, lists) if self._stale else places
 
     def extended(self, ids: IdArray, places: IdArray) -> IdMap:
-        """This map and more pairs, whose ids must be new. This one stays as it is."""
-        larger = IdMap()
-        larger._runs = list(self._runs)
-        larger._add(ids, places)
+        """This map and more pairs."""
+        larger = IdMap(ids[:0], places[:0])
+        larger._runs, larger._stale = _merged(self._runs, ids, places), self._stale
         return larger
 
-    def _add(self, ids: IdArray, places: IdArray) -> None:
-        order = np.argsort(ids, kind="stable")
-        self._runs.append((ids[order], places[order]))
-        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
-            late_ids, late_places = self._runs.pop()
-            early_ids, early_places = self._runs.pop()
-            both = np.concatenate([early_ids, late_ids])
-            order = np.argsort(both, kind="stable")
-            self._runs.append((both[order], np.concatenate([early_places, late_places])[order]))
+    def without(self, places: IdArray, lists: Lists) -> IdMap | None:
+        """The map after these places of `lists` were removed; None where so much has moved that it has to be made anew."""
+        first = np.full(len(lists), np.iinfo(np.int64).max)
+        np.minimum.at(first, places >> 32, places & POSITION)
+        moved = int(np.maximum(lists.sizes - first, 0).sum())
+        if self._stale + moved > lists.ntotal:
+            return None
+        same = IdMap(places[:0], places[:0])
+        same._runs, same._stale = self._runs, self._stale + moved
+        return same
+
+    def _looked_up(self, ids: IdArray, places: IdArray, lists: Lists) -> IdArray:
+        known = np.flatnonzero(places >= 0)
+        list_no, position = places[known] >> 32, places[known] & POSITION
+        for number in np.unique(list_no).tolist():
+            here = list_no == number
+            mine, at, own = known[here], position[here], lists.ids_of(number)
+            right = at < len(own)
+            right[right] = own[at[right]] == ids[mine[right]]
+            wrong = mine[~right]
+            if len(wrong):
+                found = _positions(own, ids[wrong])
+                places[wrong] = np.where(found < 0, -1, (number << 32) | found)
+        return places
+
+
+def _positions(own: IdArray, ids: IdArray) -> IdArray:
+    """Where each id stands among the ids of a list, −1 where it does not."""
+    if len(ids) <= FEW:
+        at = [np.flatnonzero(own == number) for number in ids.tolist()]
+        return np.array([int(where[0]) if len(where) else -1 for where in at])
+    order = np.argsort(own, kind="stable")
+    if not len(order):
+        return np.full(len(ids), -1)
+    at_sorted = order[np.minimum(np.searchsorted(own, ids, sorter=order), len(own) - 1)]
+    return np.where(own[at_sorted] == ids, at_sorted, -1)
+
+
+def _merged(
+    runs: tuple[tuple[IdArray, IdArray], ...], ids: IdArray, places: IdArray
+) -> tuple[tuple[IdArray, IdArray], ...]:
+    """The runs with one more; the newest are merged while they are of similar length."""
+    order = np.argsort(ids, kind="stable")
+    kept, newest = list(runs), (ids[order], places[order])
+    while kept and len(kept[-1][0]) < 2 * len(newest[0]):
+        early_ids, early_places = kept.pop()
+        both = np.concatenate([early_ids, newest[0]])
+        order = np.argsort(both, kind="stable")
+        both, where = both[order], np.concatenate([early_places, newest[1]])[order]
+        last = np.append(both[1:] != both[:-1], True)  # of an id that is there twice, the later one
+        newest = both[last], where[last]
+    return (*kept, newest)

@@ -11,7 +11,7 @@ from lookalike._validate import check_shape
 from lookalike.errors import InputError
 
 if TYPE_CHECKING:
-    from lookalike.index.base import Index
+    from lookalike.index.index import Index
 
 __all__ = ["ROWS", "LargeArray", "is_large", "sample_rows"]
 

@@ -12,10 +12,9 @@ import numpy as np
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_count
 from lookalike.errors import InputError, MissingExtraError
-from lookalike.index.base import Index
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.rerank import Reranked
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFPQIndex
+from lookalike.index.refine import Reranked
 
 try:
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]

@@ -1,6 +1,6 @@
-"""The native file of an index (`tensorfile`): metadata with the format, its version and the constructor's arguments; the arrays.
+"""Indexes as metadata and tensors, and back: how they are saved, loaded, copied and pickled.
 
-The same parts in memory are how an index is copied, pickled and sent elsewhere.
+`files.native` checks what comes from a file.
 """
 
 from __future__ import annotations
@@ -9,39 +9,23 @@ from typing import Any
 
 import numpy as np
 
-import lookalike
 from lookalike._typing import Array
-from lookalike.errors import FormatError, LookalikeError, VersionError
-from lookalike.index.base import LARGEST_NORM, Index
-from lookalike.index.coded import CodedIndex
-from lookalike.index.flat import FlatIndex
-from lookalike.index.invlists import InvertedLists
-from lookalike.index.ivfflat import IVFFlatIndex
-from lookalike.index.ivfpq import IVFPQIndex
-from lookalike.index.listed import ListedIndex
-from lookalike.index.pq import PQIndex
-from lookalike.index.refined import RefinedIndex
-from lookalike.index.tensorfile import MappedFile, Source, read_tensors, source_name, tensor_bytes, write_tensors
-from lookalike.index.vectorlists import VectorLists
-from lookalike.quantizers.rotation import LinearTransform
+from lookalike.errors import FormatError, LookalikeError
+from lookalike.files import native
+from lookalike.files.native import Tensors
+from lookalike.files.tensors import MappedFile, Source, source_name, tensor_bytes, write_tensors
+from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.codecs.whole import WholeCodec
+from lookalike.index.index import Index
+from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.lists import Column, Lists
+from lookalike.index.refine import RefinedIndex
+from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = [
-    "copied",
-    "index_from_bytes",
-    "index_to_bytes",
-    "load_index",
-    "read_tensors",
-    "reduced",
-    "save_index",
-    "write_tensors",
-]
+__all__ = ["copied", "index_from_bytes", "index_to_bytes", "load_index", "reduced", "save_index"]
 
-FORMAT, VERSION = "lookalike-index", 1
-BASE = "base."  # before the names of what a RefinedIndex refines
-LARGE = ("vectors", "codes", "biases", "ids")  # of each vector: left in the file where it is mapped
-UNREAD = frozenset([*LARGE, *(BASE + name for name in LARGE)])
-DENSE = 16  # ids up to so many times their number are counted in a table of bits, others are sorted
 KINDS: dict[str, type[Index]] = {
     "flat": FlatIndex,
     "pq": PQIndex,
@@ -55,7 +39,7 @@ KINDS: dict[str, type[Index]] = {
 
 def save_index(index: Index, target: Source) -> None:
     """Write `index` to one file, atomically if `target` is a path."""
-    with index._writing:  # what is written belongs together
+    with index._writing:  # nothing changes while it is written
         write_tensors(target, *_parts(index, "save"))
 
 
@@ -65,7 +49,7 @@ def index_to_bytes(index: Index) -> bytes:
         return tensor_bytes(*_parts(index, "to_bytes"))
 
 
-def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
+def _parts(index: Index, what: str) -> tuple[dict[str, Any], Tensors]:
     """Metadata and tensors; the tensors may share memory with the index."""
     if KINDS.get(index.kind) is None or not isinstance(index, KINDS[index.kind]):
         raise LookalikeError(f"{what}: {type(index).__name__} has no file format of its own")
@@ -73,49 +57,27 @@ def _parts(index: Index, what: str) -> tuple[dict[str, Any], dict[str, Array]]:
     spec = index._arguments()
     if "kmeans" in spec and not isinstance(spec["kmeans"], str):
         spec["kmeans"] = "custom"
-    tensors: dict[str, Array]
+    tensors: Tensors
     if isinstance(index, RefinedIndex):
-        tensors = _refined_tensors(index, spec, what)
+        spec["base"], inner = _parts(index.base, what)
+        tensors = {native.BASE + name: array for name, array in inner.items()}
+        tensors |= dict(zip(("vectors", "ids"), index._store._stored, strict=True))
     elif isinstance(index, FlatIndex):
-        tensors = {"vectors": index._stored.vectors, "ids": index._stored.ids}
+        tensors = dict(zip(("vectors", "ids"), index._stored, strict=True))
     else:
-        assert isinstance(index, CodedIndex | IVFFlatIndex)
-        tensors = {"coarse_centroids": index._coarse_space()}
-        if isinstance(index, CodedIndex):
-            tensors["pq_centroids"] = index.pq_centroids
-        lists = index._lists_to_store() if isinstance(index, CodedIndex) else index._lists
-        tensors |= lists.flat()
-        if index._transform is not None:
-            tensors |= {"rotation": index._transform.matrix, "rotation_offset": index._transform.offset}
-            if index._transform.centre is not None:
-                tensors["rotation_centre"] = index._transform.centre
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "writer": f"lookalike {lookalike.__version__}",
-        "kind": index.kind,
-        "spec": spec,
-        "d": index.d or 0,
-        "ntotal": index.ntotal,
-        "next_id": index._next_id,
-    }
-    if isinstance(index, CodedIndex):
+        tensors = {"coarse_centroids": index._cells.centroids, **index._codec.tensors()}
+        tensors |= index._codec.to_file(index._lists).flat() | native.rotation_tensors(index._transform)
+    metadata = native.metadata_of(index.kind, spec, index.d, index.ntotal, index._next_id)
+    if isinstance(index._codec, PQCodec):
         metadata["training"] = index.training
     return metadata, tensors
-
-
-def _refined_tensors(index: RefinedIndex, spec: dict[str, Any], what: str) -> dict[str, Array]:
-    """Those of the base, renamed, and the vectors; what the base says of itself goes into the spec."""
-    spec["base"], inner = _parts(index.base, what)
-    tensors = {BASE + name: array for name, array in inner.items()}
-    return tensors | {"vectors": index._store._stored.vectors, "ids": index._store._stored.ids}
 
 
 # --- copies and pickles ----------------------------------------------------------------------------------------------
 
 
 def copied(index: Any) -> Any:
-    """An index that is equal and shares nothing."""
+    """An equal index that shares no memory with this one."""
     with index._writing:
         if not index.is_trained:
             arguments = index._arguments()  # the base of a RefinedIndex is among them
@@ -128,18 +90,17 @@ def copied(index: Any) -> Any:
 
 
 def _take_names(copy: Index, index: Index) -> None:
-    """What a file does not keep: the class of somebody else's index, and a function for k-means."""
+    """Give `copy` what a file does not hold: a class derived elsewhere, and a function for k-means."""
     copy.__class__ = type(index)
     if isinstance(copy, RefinedIndex) and isinstance(index, RefinedIndex):
         _take_names(copy.base, index.base)
-    if isinstance(copy, ListedIndex) and isinstance(index, ListedIndex):
-        copy.kmeans = index.kmeans
-    if isinstance(copy, CodedIndex) and isinstance(index, CodedIndex):
-        copy.pq.kmeans = index.pq.kmeans
+    copy.kmeans = index.kmeans
+    if isinstance(copy._codec, PQCodec) and isinstance(index._codec, PQCodec):
+        copy._codec.pq.kmeans = index._codec.pq.kmeans
 
 
 def reduced(index: Index) -> tuple[Any, ...]:
-    """How pickle takes an index apart: its class, and its file or, before it is trained, what it was made with."""
+    """For pickle: the class, and the bytes of the file or, before training, the arguments of the constructor."""
     with index._writing:
         if index.is_trained:
             return _unpickled, (type(index), index_to_bytes(index))
@@ -190,30 +151,18 @@ def load_index(path: Source, mmap: bool = False) -> Index:
     OSError
         If there is no such file (FileNotFoundError), or it cannot be read now, which does not mean that it is damaged.
     """
-    metadata, tensors = read_tensors(path, mmap, UNREAD)
-    return _load(metadata, tensors, source_name(path), mmap)
+    return _load(*native.read_index(path, mmap), source_name(path), mmap)
 
 
 def index_from_bytes(data: bytes | bytearray | memoryview) -> Index:
     """See `Index.from_bytes`."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise FormatError(f"from_bytes: expected the bytes of to_bytes, got {type(data).__name__}")
-    return _load(*read_tensors(data), source_name(data), False)
+    return _load(*native.read_index(data), source_name(data), False)
 
 
-def _load(metadata: dict[str, Any], tensors: dict[str, Array], name: str, mmap: bool) -> Index:
+def _load(metadata: dict[str, Any], tensors: Tensors, name: str, mmap: bool) -> Index:
     """The index of what was read, or an error that begins with the name of the file."""
-    if metadata.get("format") != FORMAT:
-        raise FormatError(f"{name}: not a lookalike index (its format is {metadata.get('format')!r})")
-    version = metadata.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        raise VersionError(
-            f"{name}: written by {metadata.get('writer', 'a newer lookalike')}, file version {version}; "
-            f"this one reads up to {VERSION}; upgrade lookalike"
-        )
-    kind = metadata.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise FormatError(f"{name}: unknown kind of index {kind!r}; expected one of {', '.join(KINDS)}")
     try:
         index = _index_of(metadata, tensors, not mmap)
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
@@ -224,90 +173,58 @@ def _load(metadata: dict[str, Any], tensors: dict[str, Array], name: str, mmap: 
 
 def _settle(index: Index, mapped: MappedFile | None) -> None:
     index._readonly, index._mapped = mapped is not None, mapped
-    if isinstance(index, ListedIndex):
-        index._cold = True
+    if not isinstance(index, FlatIndex):
+        index._is_fresh = True
     if isinstance(index, RefinedIndex):
         _settle(index.base, mapped)
         _settle(index._store, mapped)
 
 
-def _index_of(metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> Index:
-    """An index that takes over these tensors; `look` reads all of them, to see that they can be lived with."""
+def _index_of(metadata: dict[str, Any], tensors: Tensors, look: bool) -> Index:
+    """An index that takes over these tensors; `look` reads all of them, so that none holds what no index could."""
     kind, spec, next_id = metadata["kind"], dict(metadata["spec"]), int(metadata["next_id"])
     if kind == "refined":
         index: Index = _load_refined(spec, metadata, tensors, look)
     elif kind == "flat":
         index = _load_flat(FlatIndex(spec["metric"]), metadata, tensors, look)
     else:
-        _check_lists(spec, tensors)
+        native.check_nlist(spec, tensors)
         spec["kmeans"] = "native" if spec.get("kmeans") == "custom" else spec.get("kmeans")
         load = _load_ivfflat if kind == "ivfflat" else _load_coded
         index = load(KINDS[kind](**spec), metadata, tensors, look)
     index._next_id = next_id
-    if next_id < 0 or (look and next_id <= _check_ids(index.ids)):
+    if next_id < 0 or (look and next_id <= native.check_ids(index.ids)):
         raise FormatError(f"next_id={next_id}, which is taken")
     return index
 
 
-def _check_lists(spec: dict[str, Any], tensors: dict[str, Array]) -> None:
-    """Before room is made for the lists: that there are so many, each with a centroid that has a length."""
-    centroids, seed = tensors["coarse_centroids"], spec.get("seed", 0)
-    if centroids.ndim != 2 or not centroids.size or spec.get("nlist", 1) != len(centroids):
-        raise FormatError(f"nlist={spec.get('nlist', 1)}, centroids {centroids.shape}")
-    if not isinstance(seed, int) or seed < 0:
-        raise FormatError(f"seed={seed!r}")
-
-
-def _check_ids(ids: Array) -> int:
-    """The largest of distinct ids that are not negative; −1 if there are none."""
-    if not len(ids):
-        return -1
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0:
-        raise FormatError(f"id {low}, which is negative")
-    if high < DENSE * len(ids):
-        seen = np.zeros(high + 1, np.bool_)
-        seen[ids] = True
-        distinct = int(np.count_nonzero(seen))
-    else:
-        distinct = len(np.unique(ids))
-    if distinct != len(ids):
-        raise FormatError(f"{len(ids)} ids, of which {len(ids) - distinct} are there twice")
-    return high
-
-
-def _check_usable(vectors: Array, metric: str) -> None:
-    """Whole vectors as `add` takes them: finite, and short enough to be compared."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        for first in range(0, len(vectors), 1 << 16):
-            block = vectors[first : first + (1 << 16)]
-            if not (np.einsum("nd,nd->n", block, block) < LARGEST_NORM).all():
-                raise FormatError("vectors that are not finite, or too long to be compared")
-
-
-def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> FlatIndex:
-    vectors, ids, d = tensors["vectors"], tensors["ids"], int(metadata["d"])
-    shape = (len(ids), d) if len(ids) else (0, vectors.shape[1])  # of an empty index older versions wrote (0, 0)
-    if vectors.dtype != np.float32 or ids.dtype != np.int64 or vectors.shape != shape or ids.ndim != 1 or d < 0:
-        raise FormatError(f"vectors {vectors.dtype} {vectors.shape}, ids {ids.dtype} {ids.shape}, d={d}")
-    if len(ids) and not d:
-        raise FormatError(f"{len(ids)} vectors of d=0")
+def _load_flat(index: FlatIndex, metadata: dict[str, Any], tensors: Tensors, look: bool) -> FlatIndex:
+    d = int(metadata["d"])
+    native.check_flat(tensors, d)
     if look:
-        _check_usable(vectors, index.metric)
-    index._restore(vectors, ids, d)
+        native.check_lengths(tensors["vectors"])
+    if d:
+        index._take(WholeCodec(index.metric, OneCell(d)), None)
+        columns = {"vectors": tensors["vectors"].reshape(-1, d), "ids": tensors["ids"]}
+        index._lists = _lists(index, columns, np.array([len(tensors["ids"])]))
     return index
 
 
-def _load_refined(
-    spec: dict[str, Any], metadata: dict[str, Any], tensors: dict[str, Array], look: bool
-) -> RefinedIndex:
-    inner = {name.removeprefix(BASE): array for name, array in tensors.items() if name.startswith(BASE)}
+def _lists(index: Index, tensors: Tensors, sizes: Array) -> Lists:
+    """Lists that share the memory of the tensors."""
+    columns = index._codec.columns
+    columns["ids"] = Column(tensors["ids"].dtype)
+    return Lists.from_flat(columns, tensors, sizes)
+
+
+def _load_refined(spec: dict[str, Any], metadata: dict[str, Any], tensors: Tensors, look: bool) -> RefinedIndex:
+    inner = {name.removeprefix(native.BASE): array for name, array in tensors.items() if name.startswith(native.BASE)}
     about = dict(spec["base"])
     if about["kind"] not in KINDS or about["kind"] == "refined":
         raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
     base = _index_of(about, inner, look)
     index = RefinedIndex(FlatIndex(base.metric), spec["k_factor"])
-    index.base, index.d = base, base.d
+    index._hold(base, index._store)
     _load_flat(index._store, metadata, tensors, look)
     index._store._next_id = int(metadata["next_id"])
     if base.ntotal != index._store.ntotal or (
@@ -317,66 +234,28 @@ def _load_refined(
     return index
 
 
-def _rotation(tensors: dict[str, Array], d_out: int) -> LinearTransform | None:
-    if "rotation" not in tensors:
-        return None
-    transform = LinearTransform(tensors["rotation"], tensors["rotation_offset"], tensors.get("rotation_centre"))
-    if transform.d_out != d_out:
-        raise FormatError(f"rotation to {transform.d_out} dimensions, centroids of {d_out}")
-    return transform
-
-
-def _load_ivfflat(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> IVFFlatIndex:
+def _load_ivfflat(index: Any, metadata: dict[str, Any], tensors: Tensors, look: bool) -> IVFFlatIndex:
     assert isinstance(index, IVFFlatIndex)
-    centroids, vectors, ids, sizes = (tensors[name] for name in ("coarse_centroids", "vectors", "ids", "sizes"))
-    fits = (
-        centroids.ndim == vectors.ndim == 2
-        and centroids.shape == (index.nlist, vectors.shape[1])
-        and centroids.dtype == vectors.dtype == np.float32
-        and ids.dtype == sizes.dtype == np.int64
-        and sizes.shape == (index.nlist,)
-        and not ((sizes < 0) | (sizes > len(vectors))).any()
-        and ids.shape == (len(vectors),)
-        and int(sizes.sum()) == len(vectors) == metadata["ntotal"]
-        and bool(np.isfinite(centroids).all())
-    )
-    if not fits:
-        raise FormatError(f"nlist={index.nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
+    native.check_vectors(tensors, index.nlist, metadata["ntotal"])
+    vectors = tensors["vectors"]
     if look:
-        _check_usable(vectors, index.metric)
-    index._set_trained(np.array(centroids), _rotation(tensors, vectors.shape[1]))
-    index._lists = VectorLists.from_flat(vectors, ids, sizes.copy())
+        native.check_lengths(vectors)
+    cells = Cells(np.array(tensors["coarse_centroids"]), index.coarse_metric)
+    index._take(WholeCodec(index.metric, cells), native.rotation_of(tensors, vectors.shape[1]))
+    index._lists = _lists(index, tensors, tensors["sizes"].copy())
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
     return index
 
 
-def _load_coded(index: Any, metadata: dict[str, Any], tensors: dict[str, Array], look: bool) -> CodedIndex:
-    assert isinstance(index, CodedIndex)
-    centroids, codes, sizes = tensors["coarse_centroids"], tensors["codes"], tensors["sizes"]
-    biases, ids = tensors["biases"], tensors["ids"]
-    index.pq.set_centroids(tensors["pq_centroids"])
-    blocks = -(-sizes // 64)
-    fits = (
-        centroids.shape == (index.nlist, index.pq.d)
-        and sizes.shape == (index.nlist,)
-        and sizes.dtype == np.int64
-        and not ((sizes < 0) | (sizes > len(ids))).any()  # so that no sum below overflows
-        and codes.shape == (int(blocks.sum()), index.m, 64)
-        and codes.dtype == np.dtype(index.pq.code_dtype)
-        and biases.shape == ids.shape == (len(codes) * 64,)
-        and centroids.dtype == biases.dtype == np.float32
-        and ids.dtype in (np.int32, np.int64)
-        and int(sizes.sum()) == metadata["ntotal"]
-        and bool(np.isfinite(centroids).all())
-    )
-    if not fits:
-        raise FormatError(f"nlist={index.nlist}, m={index.m}, centroids {centroids.shape}, codes {codes.shape}")
-    if look and index.nbits not in {8, 16} and codes.size and int(codes.max()) >= index.ksub:
-        raise FormatError(f"code {int(codes.max())} of {index.ksub} centroids")
-    index._transform = _rotation(tensors, index.pq.d)
-    index._set_centroids(np.array(centroids))
-    index._take_lists(InvertedLists.from_flat(codes, biases, ids, sizes.copy(), None if look else index.ksub - 1))
+def _load_coded(index: Any, metadata: dict[str, Any], tensors: Tensors, look: bool) -> PQIndex | IVFPQIndex:
+    assert isinstance(index, PQIndex | IVFPQIndex)
+    pq = ProductQuantizer(index.m, index.nbits, index.kmeans, index.seed).set_centroids(tensors["pq_centroids"])
+    native.check_codes(tensors, index.nlist, metadata["ntotal"], pq, look)
+    centroids = np.array(tensors["coarse_centroids"])
+    cells = Cells(centroids, index.coarse_metric) if isinstance(index, IVFPQIndex) else OneCell(pq.d)
+    index._take(PQCodec(pq, index.by_residual, index.metric, cells), native.rotation_of(tensors, pq.d))
+    index._lists = index._codec.from_file(_lists(index, tensors, tensors["sizes"].copy()))
     index.training = dict(metadata.get("training", {}))
     if index.d != metadata["d"]:
         raise FormatError(f"d={metadata['d']}, centroids of {index.d}")

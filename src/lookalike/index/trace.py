@@ -7,19 +7,19 @@ independent account of what the kernels did.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import MAX_K, check_count, check_ids
 from lookalike.errors import InputError
-from lookalike.index.coded import CodedIndex
-from lookalike.index.cold import product_table
-from lookalike.index.flat import FlatIndex
-from lookalike.index.ivfflat import IVFFlatIndex
+from lookalike.index.codecs.pq import PQCodec
 
-__all__ = ["Missed", "ProbedList", "Trace"]
+if TYPE_CHECKING:
+    from lookalike.index.index import Index
+
+__all__ = ["Missed", "ProbedList", "Trace", "trace_search"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Trace:
         In the order of visit.
     lookup_table : ndarray of float32, shape (m, ksub)
         −2⟨q_j, p_jc⟩ (``"l2"``) or ⟨q_j, p_jc⟩: what the scan adds up for each code; empty where vectors are kept whole. Far from
-        the origin, both as seen from among the vectors (`coded.Near`).
+        the origin, both as seen from among the vectors (`codecs.pq.PQCodec`).
     ids, distances : ndarray, shape (k',)
         What was kept, best first.
     missed : tuple of Missed
@@ -138,26 +138,17 @@ class Trace:
         }
 
 
-Traced = CodedIndex | IVFFlatIndex | FlatIndex
-
-
-class _Opened(NamedTuple):
-    """What one list holds, decoded."""
-
-    ids: IdArray
-    codes: CodeArray
-    vectors: FloatArray
-
-
-def trace_search(index: Traced, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
-    """See `CodedIndex.trace`."""
+def trace_search(index: Index, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
+    """See `Index.trace`."""
     q, order, visits = _visits(index, query, nprobe)
     k = check_count(k, "k", 1, MAX_K)
-    coarse = np.empty(0, np.float32) if isinstance(index, FlatIndex) else _distances(index, q, index._coarse_space())
+    coarse = np.empty(0, np.float32) if _is_flat(index) else _distances(index, q, index._cells.centroids)
     probed = []
     for rank, list_no in enumerate(order[:visits].tolist()):
-        ids, codes, vectors = _open(index, list_no)
+        *rows, ids = index._lists.rows(list_no)
+        vectors = index._codec.decode(tuple(rows), np.full(len(ids), list_no))
         near = float(coarse[list_no]) if len(coarse) else 0.0
+        codes = index._codec.codes(tuple(rows))
         probed.append(ProbedList(list_no, rank, near, ids, codes, _stored_distances(index, q, vectors)))
     found = index.search(query, k, nprobe=visits)
     kept = found.ids[0] >= 0
@@ -168,59 +159,37 @@ def trace_search(index: Traced, query: Any, k: int, nprobe: int | None, exact_id
         nprobe=visits,
         coarse_distances=coarse,
         probed=tuple(probed),
-        lookup_table=_table(index, q),
+        lookup_table=index._codec.lookup_table(q),
         ids=found.ids[0][kept],
         distances=found.distances[0][kept],
         missed=_missed(index, q, order, tuple(probed), found.ids[0][kept], exact_ids),
     )
 
 
-def _visits(index: Traced, query: Any, nprobe: int | None) -> tuple[FloatArray, IdArray, int]:
-    """The query as the lists know it, all lists in the order in which they would be visited, and how many are."""
-    if isinstance(index, FlatIndex):
-        vectors, visits = index._check_search(query, 1)[0], 1
-    else:
-        vectors, visits, _, _ = index._check_request(query, nprobe, None, None)
+def _is_flat(index: Index) -> bool:
+    """Whether there are no cells and no codes to speak of."""
+    return index.kind == "flat"
+
+
+def _visits(index: Index, query: Any, nprobe: int | None) -> tuple[FloatArray, IdArray, int]:
+    """The query as the cells know it, all lists in the order in which they would be visited, and how many are."""
+    vectors, visits, _, _ = index._check_request(query, None if _is_flat(index) else nprobe, None, None)
     if len(vectors) != 1:
         raise InputError(f"trace: expected one query, got {len(vectors)}")
-    if isinstance(index, FlatIndex):
-        return vectors[0], np.zeros(1, np.int64), visits
+    if _is_flat(index):
+        return vectors[0], np.zeros(1, np.int64), 1
     inside = index._inside(vectors)
-    return inside[0], index._probe(inside, index.nlist)[0][0], visits
+    return inside[0], index._cells.probe(inside, index.nlist)[0][0], visits
 
 
-def _open(index: Traced, list_no: int) -> _Opened:
-    if isinstance(index, FlatIndex):
-        stored = index._stored
-        return _Opened(stored.ids, np.empty((len(stored.ids), 0), np.uint8), stored.vectors)
-    if isinstance(index, IVFFlatIndex):
-        whole, numbers = index._lists.rows(list_no)
-        return _Opened(numbers, np.empty((len(numbers), 0), np.uint8), whole)
-    codes, _, ids = index._lists.rows(list_no)
-    return _Opened(ids, codes, _decoded(index, list_no, codes))
-
-
-def _decoded(index: CodedIndex, list_no: int, codes: CodeArray) -> FloatArray:
-    decoded = index.pq.decode(codes)
-    if index.by_residual:
-        decoded += index._trained()[list_no]
-    return decoded
-
-
-def _table(index: Traced, q: FloatArray) -> FloatArray:
-    if not isinstance(index, CodedIndex):
-        return np.empty((0, 0), np.float32)
-    return (-2 if index.metric == "l2" else 1) * product_table(index._seen_pq().pq_centroids, index._seen().moved(q))
-
-
-def _distances(index: Traced, q: FloatArray, x: FloatArray) -> FloatArray:
+def _distances(index: Index, q: FloatArray, x: FloatArray) -> FloatArray:
     """Distances of q to the rows of x in the metric; coarse distances of ``"cosine"`` are squared ones, as it assigns by them."""
     if index.metric == "ip":
         return np.asarray(x @ q, np.float32)
     return np.asarray(np.square(x - q).sum(axis=1), np.float32)
 
 
-def _stored_distances(index: Traced, q: FloatArray, vectors: FloatArray) -> FloatArray:
+def _stored_distances(index: Index, q: FloatArray, vectors: FloatArray) -> FloatArray:
     if len(vectors) == 0:
         return np.empty(0, np.float32)
     if index.metric == "cosine":
@@ -229,7 +198,7 @@ def _stored_distances(index: Traced, q: FloatArray, vectors: FloatArray) -> Floa
 
 
 def _missed(
-    index: Traced, q: FloatArray, order: IdArray, probed: tuple[ProbedList, ...], kept: IdArray, exact_ids: Any
+    index: Index, q: FloatArray, order: IdArray, probed: tuple[ProbedList, ...], kept: IdArray, exact_ids: Any
 ) -> tuple[Missed, ...]:
     if exact_ids is None:
         return ()
@@ -247,14 +216,16 @@ def _missed(
         if place < 0:
             missed.append(Missed(number, "not stored"))
             continue
-        list_no, vector = _at(index, place)
+        list_no = place >> 32
+        at = np.array([place])
+        vector = index._codec.decode(index._lists.at(at), at >> 32)
         here = np.flatnonzero(scanned_ids == number)
         # As it was scanned, not computed again by itself: rounding would tell equal codes apart.
         distance = float(scanned[here[0]]) if len(here) else sign * float(_stored_distances(index, q, vector)[0])
         before = (scanned < distance) | ((scanned == distance) & (scanned_ids < number))  # the lower id of equal ones
         needed = int(np.flatnonzero(order == list_no)[0]) + 1
         seen: Literal["code too coarse", "beyond k"] = (
-            "code too coarse" if isinstance(index, CodedIndex) else "beyond k"
+            "code too coarse" if isinstance(index._codec, PQCodec) else "beyond k"
         )
         missed.append(
             Missed(
@@ -268,14 +239,3 @@ def _missed(
             )
         )
     return tuple(missed)
-
-
-def _at(index: Traced, place: int) -> tuple[int, FloatArray]:
-    """The list of a place, and what stands there, decoded, shape (1, d)."""
-    if isinstance(index, FlatIndex):
-        return 0, index._stored.vectors[place : place + 1]
-    list_no = place >> 32
-    if isinstance(index, IVFFlatIndex):
-        return list_no, index._lists.at(np.array([place]))
-    code = index._lists.codes_at(np.array([list_no]), np.array([place & 0xFFFFFFFF]))
-    return list_no, _decoded(index, list_no, code)

@@ -22,7 +22,7 @@ from lookalike.kernels.simd import (
 )
 
 
-@inlined
+@kernel
 def _of_all(x, centroids):
     """The nearest centroid by distance alone, for scores that overflow; the first where distances do, too."""
     winner, least = 0, squared_distance(x, centroids[0])
@@ -139,7 +139,6 @@ def encode_plain(x, codebook, columns, norms, codes):
 def encode_simd(x, codebook, columns, norms, codes):
     """The same codes; sixty-four centroids of a sub-space at a time in four values. width a multiple of 64."""
     m, dsub, width = columns.shape
-    ksub = codebook.shape[1]
     scores = np.empty(width + 16, np.float32)
     start = ((64 - (scores.ctypes.data & 63)) & 63) // 4
     row = scores[start : start + width]
@@ -169,18 +168,21 @@ def encode_simd(x, codebook, columns, norms, codes):
                 storeu_f32x16(at + 4 * first + 192, h)
                 low = minimum(low, minimum(minimum(a, b), minimum(g, h)))
             best = smallest_lane(low)
-            slack = ROUNDING * (length + largest)
-            bound = splat_f32x16(best + slack)
+            limit = best + ROUNDING * (length + largest)
+            if not limit < np.inf:  # then what is padded would be within it
+                codes[i, j], _ = _of_all(part, codebook[j])
+                continue
+            bound = splat_f32x16(limit)
             winner, least = -1, np.float32(np.inf)
             for c in range(0, width, 16):
                 if mask_le(load_f32x16(at + 4 * c), bound) != np.uint64(0):
-                    for lane in range(c, min(c + 16, ksub)):  # where `slack` overflows, what is padded is within it
-                        if row[lane] <= best + slack:
+                    for lane in range(c, c + 16):
+                        if row[lane] <= limit:
                             distance = squared_distance(part, codebook[j, lane])
                             if distance < least:
                                 winner, least = lane, distance
             if winner < 0:
-                winner, least = _of_all(part, codebook[j])
+                winner, _ = _of_all(part, codebook[j])
             codes[i, j] = winner
 
 

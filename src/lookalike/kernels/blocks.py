@@ -1,29 +1,35 @@
-"""Writing rows of codes into the blocks of their lists."""
-
-import numpy as np
+"""Writing rows into the columns of their lists."""
 
 from lookalike.kernels._jit import kernel
 from lookalike.kernels.scan import BLOCK, lane_byte
-from lookalike.kernels.simd import store_f32, store_i32, store_i64, store_u8, store_u16
+from lookalike.kernels.simd import store_u8, store_u16
 
 
 @kernel
-def append_rows(list_no, codes, biases, ids, wide_ids, table):
-    """Append row i to list list_no[i]; codes (n, m); table int64 (nlist, 4): addresses of codes, biases, ids; size."""
-    n, m = codes.shape
-    element = codes.itemsize
+def next_positions(list_no, sizes, position):
+    """Where rows stand that are appended to their lists in this order; sizes (nlist,) is counted up."""
+    for i in range(list_no.shape[0]):
+        position[i] = sizes[list_no[i]]
+        sizes[list_no[i]] += 1
+
+
+@kernel
+def store_rows(columns, list_no, position, rows, is_blocked):
+    """Write row i to position[i] of list list_no[i], whose column begins at address columns[list_no[i]].
+
+    rows: uint8 or uint16 (n, width). In a column of blocks, number j of vector p lies in block p // 64 at row j and `lane_byte`.
+    """
+    n, width = rows.shape
+    element = rows.itemsize
     for i in range(n):
-        row = table[list_no[i]]
-        position = row[3]
-        at = row[0] + ((position // BLOCK) * m * BLOCK + lane_byte(position % BLOCK)) * element
-        for j in range(m):
-            if element == 1:
-                store_u8(at + j * BLOCK, np.uint8(codes[i, j]))
-            else:
-                store_u16(at + j * BLOCK * 2, np.uint16(codes[i, j]))
-        store_f32(row[1] + 4 * position, biases[i])
-        if wide_ids:
-            store_i64(row[2] + 8 * position, ids[i])
+        at, step = columns[list_no[i]], element
+        if is_blocked:
+            at += ((position[i] // BLOCK) * width * BLOCK + lane_byte(position[i] % BLOCK)) * element
+            step *= BLOCK
         else:
-            store_i32(row[2] + 4 * position, np.int32(ids[i]))
-        row[3] = position + 1
+            at += position[i] * width * element
+        for j in range(width):
+            if element == 1:
+                store_u8(at + j * step, rows[i, j])
+            else:
+                store_u16(at + j * step, rows[i, j])

@@ -73,7 +73,7 @@ class LinearTransform:
         return self._forward.map(self._moved(x), threads)
 
     def apply_cold(self, x: FloatArray) -> FloatArray:
-        """The same up to rounding, without the kernels (see `index.cold`)."""
+        """The same up to rounding, without the kernels (see `index.plain`)."""
         return np.asarray(self._moved(x).astype(np.float64) @ self.matrix.T + self._constant, np.float32)
 
     def inverse(self, y: FloatArray, threads: int | None = None) -> FloatArray:

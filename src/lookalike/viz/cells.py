@@ -101,7 +101,7 @@ def _residual_norms(index: Any, list_no: int) -> tuple[IdArray, Array]:
     """Ids of a list's first vectors, and the squared distance of each to the centroid."""
     centroid = index.coarse_centroids[list_no]
     if hasattr(index, "pq"):
-        codes, _, ids = index._lists.rows(list_no, index._lists.snapshot)
+        codes, _, ids = index._lists.rows(list_no)
         decoded = index.pq.decode(codes[:MEASURED])
         residuals = decoded if index.by_residual else decoded - centroid
         return ids[:MEASURED], np.square(residuals).sum(axis=1)

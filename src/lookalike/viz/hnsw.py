@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.index.hnsw import HNSWGraph, HNSWStep, HNSWTrace
+from lookalike.viz.hnsw_graph import HNSWGraph, HNSWStep, HNSWTrace
 from lookalike.viz.report import Page, View, assemble
 
 __all__ = ["MOST_VISITED", "Placed", "hnsw_page", "place"]

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import lookalike as la
-from lookalike.index.storage import read_tensors, write_tensors
+from lookalike.files.tensors import read_tensors, write_tensors
 from tests.index.conftest import NLIST, base, empty, queries, same
 
 CRASHES = """

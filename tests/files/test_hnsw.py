@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index.hnsw import HNSWGraph
-from lookalike.index.hnsw_format import read_hnsw
+from lookalike.viz.hnsw_graph import HNSWGraph, read_hnsw
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "hnsw"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

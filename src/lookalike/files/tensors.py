@@ -1,7 +1,7 @@
 """Named arrays in one safetensors file that can be mapped.
 
-Metadata holds logical shapes and checksums. The header and every tensor are padded to 64 bytes, so each tensor can be
-mapped aligned; a tensor is stored flat, its logical shape stands in the metadata. Any safetensors reader opens the file.
+The header and every tensor are padded to 64 bytes, so that tensors are aligned when they are mapped. Tensors are stored flat; their
+shapes and checksums are in the metadata. Any safetensors reader opens the file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 import json
 import math
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,18 +20,19 @@ import numpy as np
 from lookalike._files import atomic_write
 from lookalike._typing import Array, PathLike
 from lookalike.errors import FormatError, InputError
+from lookalike.files.reader import open_regular
 from lookalike.quantizers.tiles import aligned_empty
 
-__all__ = ["MappedFile", "Source", "open_regular", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
+__all__ = ["MappedFile", "Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 
 ALIGNMENT = 64
 MAX_HEADER = 1 << 20
-AHEAD = 1 << 24  # bytes read at a time from a stream, whose length only its header tells
+PIECE = 1 << 24  # bytes read at a time from a stream, whose length only its header gives
 DTYPES = {"F32": np.float32, "U8": np.uint8, "U16": np.uint16, "I32": np.int32, "I64": np.int64, "F16": np.float16}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
 Source = PathLike | BinaryIO
-"""A path, or a binary file that is read from where it stands to the end of what was written there."""
+"""A path, or a binary file, which is read from its position to the end of what was written there."""
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -53,12 +53,12 @@ def write_tensors(target: Source, metadata: dict[str, Any], tensors: dict[str, A
 
 
 def tensor_bytes(metadata: dict[str, Any], tensors: dict[str, Array]) -> bytes:
-    """What `write_tensors` writes."""
+    """The bytes that `write_tensors` writes."""
     return b"".join(_parts(metadata, tensors))
 
 
 def _write_all(file: BinaryIO, part: bytes | memoryview) -> None:
-    """Files without a buffer may take a part only, or nothing now; others need not say how much they took."""
+    """Write all of `part`: unbuffered files may take some of it, or nothing now; others may not say how much they took."""
     left = memoryview(part)
     while left:
         try:
@@ -99,7 +99,7 @@ def _compact(header: dict[str, Any]) -> bytes:
 
 
 def _header_checksum(header: dict[str, Any]) -> str:
-    """Of everything in a header but this checksum itself."""
+    """The checksum of everything in a header but the checksum itself."""
     metadata = {key: value for key, value in header["__metadata__"].items() if key != "header_sha256"}
     return hashlib.sha256(_compact({**header, "__metadata__": metadata})).hexdigest()
 
@@ -122,16 +122,16 @@ def read_tensors(
     mmap : bool
         Map the file at a path read-only instead of reading it.
     unread : set of str
-        Tensors that are left where they are if they are mapped: their checksums are not compared, since that would read them.
+        Tensors that are not read if they are mapped: their checksums are not compared.
 
     Raises
     ------
     FormatError
-        If it is truncated, damaged or of another kind. An `OSError` says that it cannot be read now.
+        If it is truncated, damaged or of another kind. An `OSError` means that it cannot be read now.
     """
     name = source_name(source)
     if isinstance(source, str | os.PathLike):
-        with open_regular(Path(source)) as file:  # opened once: another file may take its name at any time
+        with open_regular(Path(source)) as file:  # opened once: another file may take the name at any time
             header, start = _read_header(file.read, name)
             size = os.fstat(file.fileno()).st_size
             memory = np.memmap(file, np.uint8, "r") if mmap else _read_all(file, size, name)
@@ -173,7 +173,7 @@ class MappedFile:
 
 
 def source_name(source: Any) -> str:
-    """What errors call it."""
+    """The name of a source in messages."""
     if isinstance(source, str | os.PathLike):
         return str(source)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -181,18 +181,10 @@ def source_name(source: Any) -> str:
     return str(getattr(source, "name", type(source).__name__))
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """A regular file: to open a pipe would wait for whoever writes to it."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # to open a folder is an error of the system
-        raise FormatError(f"{path}: expected a regular file, got a device, pipe or socket")
-    return path.open("rb")
-
-
 def _arrays(
     header: dict[str, Any], start: int, memory: Array, name: str
 ) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
-    """Metadata, arrays and the checksums they should have."""
+    """Metadata, arrays, and the checksum that each array should have."""
     size = len(memory)
     try:
         if header["__metadata__"].pop("header_sha256") != _header_checksum(header):
@@ -200,7 +192,7 @@ def _arrays(
         metadata = {key: json.loads(value) for key, value in header.pop("__metadata__").items()}
         shapes, checksums = metadata["shapes"], dict(metadata["sha256"])
         arrays, end = {}, start
-        # by both offsets: an empty tensor begins where the next one does
+        # sorted by both offsets, since an empty tensor begins where the next one does
         for key, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
             first, last = (start + int(offset) for offset in entry["data_offsets"])
             dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(int(side) for side in shapes[key])
@@ -230,7 +222,7 @@ def _read_header(read: Callable[[int], bytes], name: str) -> tuple[dict[str, Any
 
 
 def _read_all(file: BinaryIO, size: int, name: str) -> Array:
-    """The whole file in memory that is 64-byte aligned."""
+    """The whole file, in 64-byte aligned memory."""
     memory = aligned_empty((size,), np.uint8)
     file.seek(0)
     if file.readinto(memory.data) != size:  # type: ignore[attr-defined]
@@ -239,7 +231,7 @@ def _read_all(file: BinaryIO, size: int, name: str) -> Array:
 
 
 def _read_stream(source: Any, name: str) -> tuple[Array, dict[str, Any], int]:
-    """The same of bytes, or of a file from where it stands; memory is taken as bytes arrive, whatever the header says."""
+    """Memory, header and its length, of bytes or of a file from its position on; memory is allocated for bytes that arrived."""
     if isinstance(source, bytes | bytearray | memoryview):
         given = np.frombuffer(source, np.uint8)
         at = 0
@@ -263,7 +255,7 @@ def _read_stream(source: Any, name: str) -> tuple[Array, dict[str, Any], int]:
 
 
 def _announced(header: dict[str, Any]) -> int:
-    """Bytes of all tensors, as far as the header can be understood; it is looked at closely when they are there."""
+    """Bytes of all tensors according to the header, which is checked once they have arrived; 0 if it does not say."""
     try:
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
@@ -272,9 +264,9 @@ def _announced(header: dict[str, Any]) -> int:
 
 
 def _pieces(file: BinaryIO, count: int) -> Iterator[bytes]:
-    """`count` bytes, or what there is."""
+    """`count` bytes, or all that there are, in pieces."""
     while count > 0:
-        piece = file.read(min(count, AHEAD))
+        piece = file.read(min(count, PIECE))
         if isinstance(piece, str):
             raise InputError("load_index: expected a file that is open in binary mode, got one of text")
         if piece is None:

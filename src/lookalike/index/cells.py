@@ -1,4 +1,7 @@
-"""The coarse quantizer: which inverted list a vector goes to, and which lists a query visits."""
+"""How space is cut into cells: which list a vector goes to, and which lists a query visits.
+
+`OneCell` does not cut it. `Cells` has a centroid for each cell: the coarse quantizer q_c of Jégou et al. 2011, section IV.A.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import numpy as np
 
 from lookalike._threads import cores, run_all, shares
 from lookalike._typing import FloatArray, IdArray
+from lookalike._validate import LARGEST_NORM
 from lookalike.errors import InputError
-from lookalike.index.base import LARGEST_NORM
-from lookalike.quantizers.kmeans import assign, is_small
+from lookalike.quantizers.kmeans import KMeansChoice, assign, is_small, train_centroids
 from lookalike.quantizers.origin import far_origin
 from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles
 
-__all__ = ["CoarseQuantizer", "assign_lists", "check_centroids", "check_coarse_metric"]
+__all__ = ["Cells", "OneCell", "check_centroids", "check_coarse_metric", "train_cells"]
 
 
 def check_coarse_metric(choice: str | None, metric: str) -> str:
@@ -22,11 +25,6 @@ def check_coarse_metric(choice: str | None, metric: str) -> str:
     if choice not in {"l2", "ip"}:
         raise InputError(f'coarse_metric: expected None, "l2" or "ip", got {choice!r}')
     return choice
-
-
-def assign_lists(x: FloatArray, centroids: FloatArray, metric: str) -> IdArray:
-    """The list of each vector: its nearest centroid, or for ``"ip"`` the one of largest inner product; the lower of equal ones."""
-    return CoarseQuantizer(centroids, metric).assign(x)
 
 
 def check_centroids(centroids: FloatArray) -> FloatArray:
@@ -40,8 +38,32 @@ def check_centroids(centroids: FloatArray) -> FloatArray:
     return norms
 
 
-class CoarseQuantizer:
-    """Centroids, ready to be searched; it is replaced, never changed.
+def train_cells(xt: FloatArray, nlist: int, metric: str, kmeans: KMeansChoice, seed: int) -> Cells:
+    """Cells around centroids of `xt`; of length 1 where cells are chosen by inner product (spherical k-means)."""
+    spherical = metric == "ip"
+    return Cells(train_centroids(xt, nlist, kmeans, seed, "coarse quantizer", spherical=spherical), metric)
+
+
+class OneCell:
+    """All vectors in one list."""
+
+    metric, nlist = "l2", 1
+
+    def __init__(self, d: int) -> None:
+        self.centroids = np.zeros((1, d), np.float32)
+        self.centroids.flags.writeable = False
+
+    def assign(self, x: FloatArray) -> IdArray:
+        """Zeros, int64, shape (n,)."""
+        return np.zeros(len(x), np.int64)
+
+    def probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
+        """Zeros, int64 and float32, shape (nq, 1)."""
+        return np.zeros((len(xq), 1), np.int64), np.zeros((len(xq), 1), np.float32)
+
+
+class Cells:
+    """A cell around each centroid; replaced, never changed.
 
     Parameters
     ----------
@@ -59,6 +81,7 @@ class CoarseQuantizer:
 
     def __init__(self, centroids: FloatArray, metric: str) -> None:
         self.centroids, self.metric = centroids, metric
+        centroids.flags.writeable = False
         check_centroids(centroids)
         self.origin = far_origin(centroids) if metric == "l2" else None
         self.near = centroids.view() if self.origin is None else centroids - self.origin

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index.codebits import code_bytes, pack_codes, unpack_codes
+from lookalike.files.codebits import code_bytes, pack_codes, unpack_codes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "faiss"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())

@@ -1,76 +1,139 @@
-"""Graphs from files of hnswlib and of FAISS (IndexHNSWFlat, alone or in an IndexIDMap), read without either.
+"""HNSW graphs from files of hnswlib and of FAISS (IndexHNSWFlat, alone or in an IndexIDMap), read without either.
 
-All little-endian. FAISS wraps its records as in `faiss_format`; hnswlib writes its memory as it is::
+All numbers are little-endian. FAISS writes records (see `faiss_read`); hnswlib writes its memory as it is::
 
     hnswlib  offset of level 0 u64 (0) · max_elements u64 · n u64 · size of an element u64 · offset of its label u64
              · offset of its vector u64 · highest level i32 · entry point u32 · M u64 · M of level 0 u64 · M u64
              · 1 / ln M f64 · ef_construction u64
              · n elements: count u16 · deleted u8 · unused u8 · links u32 (M of level 0) · vector float32 (d) · label u64
-             · of each element: bytes u32 · of each level above 0: count u16 · unused u16 · links u32 (M)
-    IHNf     header · vector of f64: odds of each level · vector of i32: links up to each level · vector of i32: levels, from 1
-             · vector of u64: where the links of each begin, and their end · vector of i32: links, −1 where there is none
-             · entry point i32 · highest level i32 · ef_construction i32 · ef of searches i32 · unused i32 · flat record
+             · for each element: bytes u32 · for each level above 0: count u16 · unused u16 · links u32 (M)
+    IHNf     header · vector of f64: probability of each level · vector of i32: links up to each level
+             · vector of i32: levels, from 1 · vector of u64: where the links of each begin, and where the last end
+             · vector of i32: links, −1 where unused · entry point i32 · highest level i32
+             · ef_construction i32 · ef of searches i32 · unused i32 · flat record
 
-hnswlib's file does not say by which metric it was built, and has vectors of ``"cosine"`` at unit length.
+A file of hnswlib does not name its metric; for ``"cosine"`` its vectors have unit length.
 """
 
 from __future__ import annotations
 
-import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, PathLike
+from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import check_metric
-from lookalike.index.faiss_read import DEEPEST, read_flat, read_header
-from lookalike.index.faiss_reader import Reader
-from lookalike.index.hnsw import HNSWGraph, LevelLinks
-from lookalike.index.tensorfile import open_regular
+from lookalike.errors import InputError
+from lookalike.files.faiss_read import DEEPEST, read_flat, read_header
+from lookalike.files.reader import Reader, open_reader
 
-__all__ = ["read_hnsw"]
+__all__ = ["LevelLinks", "StoredGraph", "read_graph"]
 
-HIGHEST = 64  # level; of a graph of 2⁶⁴ vectors with M = 2, fewer
-MAX_LINKS = 0xFFFF  # of one vector on one level: their number is stored in 16 bits
+HIGHEST = 64  # level; 2⁶⁴ vectors with M = 2 reach it
+MAX_LINKS = 0xFFFF  # of one vector on one level; their count has 16 bits
 MAX_D = 1_000_000
-UNIT = 1e-3  # how far lengths may be from 1
+UNIT = 1e-3  # how far a squared length may be from 1
 
 
-def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
-    """The graph of a file that ``hnswlib.Index.save_index`` or ``faiss.write_index`` wrote.
+@dataclass(frozen=True)
+class LevelLinks:
+    """The links of one level, as a compressed sparse matrix.
 
-    Parameters
+    Attributes
     ----------
-    path : str or path
-    metric : {"l2", "ip", "cosine"}, optional
-        Of a file of hnswlib, which does not say it. Without it, ``"cosine"`` if all vectors have length 1, else ``"l2"``. A file of
-        FAISS knows its metric.
+    nodes : ndarray of int64, shape (n,)
+        Positions of the vectors that are on this level, ascending.
+    starts : ndarray of int64, shape (n + 1,)
+        Links of ``nodes[i]`` are ``targets[starts[i]:starts[i + 1]]``.
+    targets : ndarray of int64, shape (links,)
+    """
 
-    Returns
-    -------
-    graph : HNSWGraph
+    nodes: IdArray
+    starts: IdArray
+    targets: IdArray
+
+    @classmethod
+    def of_table(cls, nodes: Array, table: Array, used: Array) -> LevelLinks:
+        """From links in a table of n rows, and a mask of those that are used."""
+        starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
+        return cls(nodes.astype(np.int64), starts, table[used].astype(np.int64))
+
+    def of(self, node: int) -> IdArray:
+        """Positions that a vector on this level links to."""
+        place = int(np.searchsorted(self.nodes, node))
+        if place == len(self.nodes) or self.nodes[place] != node:
+            raise InputError(f"node: {node} is not on this level")
+        return self.targets[self.starts[place] : self.starts[place + 1]]
+
+
+@dataclass(frozen=True)
+class StoredGraph:
+    """A graph as its file holds it. Vectors are numbered by position, 0 to ntotal − 1; searches return their `ids`.
+
+    Attributes
+    ----------
+    library : {"hnswlib", "faiss"}
+        The one that wrote it; their searches stop differently.
+    metric : {"l2", "ip", "cosine"}
+    vectors : ndarray of float32, shape (n, d)
+    ids : ndarray of int64, shape (n,)
+    levels : ndarray of int64, shape (n,)
+        Of each vector the highest level that it is on, from 0.
+    links : tuple of LevelLinks
+        Those of level 0, 1 …
+    entry : int
+        Position where searches begin; −1 if the graph is empty.
+    M, ef_construction : int
+        Links of a vector on each level above 0, at most; width of the searches that built the graph.
+    ef : int or None
+        Width of searches, if the file gives one.
+    deleted : ndarray of bool, shape (n,)
+        Vectors that searches pass through and never return (hnswlib's ``mark_deleted``).
+    """
+
+    library: str
+    metric: str
+    vectors: FloatArray
+    ids: IdArray
+    levels: IdArray
+    links: tuple[LevelLinks, ...]
+    entry: int
+    M: int
+    ef_construction: int
+    ef: int | None
+    deleted: Array
+
+    @property
+    def ntotal(self) -> int:
+        """Vectors, the deleted ones included."""
+        return len(self.vectors)
+
+    @property
+    def d(self) -> int:
+        """Dimension."""
+        return int(self.vectors.shape[1])
+
+
+def read_graph(path: Path, metric: str | None = None) -> StoredGraph:
+    """The graph of a file of hnswlib, whose metric may be given, or of FAISS.
 
     Raises
     ------
     FormatError
         If the file is damaged, truncated or of another kind.
     """
-    path = Path(path)
     wanted = None if metric is None else check_metric(metric)
-    with open_regular(path) as file:
-        reader = Reader(file, os.fstat(file.fileno()).st_size, str(path))
-        start = file.read(8)
-        file.seek(0)
-        graph = _hnswlib(reader, wanted) if start == bytes(8) else _faiss(reader, start)
-        if reader.left:
-            reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
-    return graph
+    with open_reader(path) as reader:
+        start = reader.file.read(8)
+        reader.file.seek(0)
+        return _hnswlib(reader, wanted) if start == bytes(8) else _faiss(reader, start)
 
 
 # --- FAISS -----------------------------------------------------------------------------------------------------------
 
 
-def _faiss(reader: Reader, start: bytes) -> HNSWGraph:
+def _faiss(reader: Reader, start: bytes) -> StoredGraph:
     if start[:4] not in {b"IHNf", b"IxMp", b"IxM2"}:
         is_faiss = start[:2] in {b"Ix", b"IH", b"Iw", b"Iv"} and start[:4].isalnum()
         known = f"an index of type {start[:4].decode()}" if is_faiss else "another kind of file"
@@ -80,7 +143,7 @@ def _faiss(reader: Reader, start: bytes) -> HNSWGraph:
     return _record(reader, 0)
 
 
-def _record(reader: Reader, depth: int) -> HNSWGraph:
+def _record(reader: Reader, depth: int) -> StoredGraph:
     if depth == DEEPEST:
         reader.fail(f"more than {DEEPEST} records inside each other")
     kind = reader.fourcc("record")
@@ -94,13 +157,13 @@ def _record(reader: Reader, depth: int) -> HNSWGraph:
             reader.fail(f"a map of {len(ids)} ids around id {int(inner.ids.max())}; it is damaged")
         if len(ids) and int(ids.min()) < 0:
             reader.fail(f"expected ids of at least 0, got {int(ids.min())}")
-        return inner.renumbered(ids[inner.ids])
+        return replace(inner, ids=ids[inner.ids])
     if kind != "IHNf":
         reader.fail(f"expected a graph of whole vectors (IHNf: IndexHNSWFlat), got a FAISS index of type {kind}")
     return _hnsw_flat(reader)
 
 
-def _hnsw_flat(reader: Reader) -> HNSWGraph:
+def _hnsw_flat(reader: Reader) -> StoredGraph:
     d, n, metric = read_header(reader)
     reader.vector(np.float64, "odds of the levels")
     upto = reader.vector(np.int32, "links up to each level").astype(np.int64)
@@ -129,17 +192,17 @@ def _hnsw_flat(reader: Reader) -> HNSWGraph:
         nodes = np.flatnonzero(levels > level)
         table = links[starts[nodes, None] + np.arange(upto[level], upto[level + 1])]
         by_level.append(LevelLinks.of_table(nodes, table, np.logical_and.accumulate(table >= 0, axis=1)))
-    graph = HNSWGraph(
+    graph = StoredGraph(
         "faiss", metric, stored.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
         M=int(upto[1] // 2), ef_construction=ef_construction, ef=ef, deleted=np.zeros(n, np.bool_),
     )  # fmt: skip
-    return _believable(reader, graph, highest)
+    return _checked(reader, graph, highest)
 
 
 # --- hnswlib ---------------------------------------------------------------------------------------------------------
 
 
-def _hnswlib(reader: Reader, metric: str | None) -> HNSWGraph:
+def _hnswlib(reader: Reader, metric: str | None) -> StoredGraph:
     names = ("offset of level 0", "max_elements", "number of vectors", "size of an element", "offset of a label")
     _, room, n, size, label_at = (reader.number("Q", what) for what in names)
     vector_at = reader.number("Q", "offset of a vector")
@@ -159,11 +222,11 @@ def _hnswlib(reader: Reader, metric: str | None) -> HNSWGraph:
     labels = _field(block, label_at, size, "<i8")[:, 0].astype(np.int64)
     ground = _table(reader, np.arange(n), _field(block, 0, vector_at, "<u4"))
     levels, above = _upper(reader, n, most)
-    graph = HNSWGraph(
+    graph = StoredGraph(
         "hnswlib", metric or _guessed(vectors), vectors, labels, levels, (ground, *above) if n else (), entry,
         M=m, ef_construction=ef_construction, ef=None, deleted=(block[:, 2] & 1).astype(np.bool_),
     )  # fmt: skip
-    return _believable(reader, graph, highest)
+    return _checked(reader, graph, highest)
 
 
 def _field(block: Array, start: int, stop: int, dtype: str) -> Array:
@@ -171,7 +234,7 @@ def _field(block: Array, start: int, stop: int, dtype: str) -> Array:
 
 
 def _table(reader: Reader, nodes: Array, words: Array) -> LevelLinks:
-    """Links of `nodes` from rows of their number and, in what follows, themselves."""
+    """Links of `nodes`; a row of `words` is their count and the links."""
     counts = words[:, 0] & MAX_LINKS
     room = words.shape[1] - 1
     if len(counts) and counts.max() > room:
@@ -183,7 +246,7 @@ def _upper(reader: Reader, n: int, most: int) -> tuple[Array, list[LevelLinks]]:
     """Levels of all vectors, and the links above level 0."""
     words = reader.array(np.uint32, reader.left // 4, "links above level 0")
     levels = np.zeros(n, np.int64)
-    found: list[tuple[list[int], list[int]]] = []  # of each level: vectors, and where their links begin
+    found: list[tuple[list[int], list[int]]] = []  # for each level: vectors, and where their links begin
     place, width = 0, most + 1
     for node in range(n):
         if place >= len(words):
@@ -215,8 +278,8 @@ def _guessed(vectors: FloatArray) -> str:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _believable(reader: Reader, graph: HNSWGraph, highest: int) -> HNSWGraph:
-    """The graph, once no link leads out of it."""
+def _checked(reader: Reader, graph: StoredGraph, highest: int) -> StoredGraph:
+    """The graph, if its entry point, links, ids and widths are possible."""
     n = graph.ntotal
     if n and (not 0 <= graph.entry < n or graph.levels[graph.entry] != highest or graph.levels.max() != highest):
         reader.fail(f"entry point {graph.entry} on level {highest} does not fit the levels of {n} vectors")

@@ -1,26 +1,52 @@
-"""A file that is not believed: every count is compared with the bytes that are left before anything is allocated."""
+"""Untrusted binary files: every count is compared with the bytes that are left before anything is allocated."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import struct
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
+from lookalike._validate import LARGEST_NORM
 from lookalike.errors import FormatError
-from lookalike.index.base import LARGEST_NORM
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "open_reader", "open_regular"]
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file; opening a pipe would wait for its writer."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder is an error of the system
+        raise FormatError(f"{path}: expected a regular file, got a device, pipe or socket")
+    return path.open("rb")
+
+
+@contextlib.contextmanager
+def open_reader(path: Path) -> Iterator[Reader]:
+    """A `Reader` of a file that must have been read to its end when the block ends."""
+    with open_regular(path) as file:
+        reader = Reader(file, os.fstat(file.fileno()).st_size, str(path))
+        yield reader
+        if reader.left:
+            reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
 
 
 class Reader:
-    """A file, the bytes that are left of it, and checks before each read."""
+    """Little-endian numbers and arrays from a file, and the number of bytes left in it.
+
+    Every method raises `FormatError` for what the file does not hold; `what` names it in the message.
+    """
 
     def __init__(self, file: BinaryIO, size: int, name: str) -> None:
         self.file, self.left, self.name = file, size, name
 
-    def fail(self, message: str) -> Any:
+    def fail(self, message: str) -> NoReturn:
         raise FormatError(f"{self.name}: {message}")
 
     def number(self, kind: str, what: str) -> Any:
@@ -39,7 +65,7 @@ class Reader:
         return code.decode("ascii") if code.isalnum() else repr(code)
 
     def array(self, dtype: Any, count: int, what: str) -> Array:
-        """So many elements, in the byte order of this machine."""
+        """`count` elements, in the byte order of this machine."""
         stored = np.dtype(dtype).newbyteorder("<")
         if count * stored.itemsize > self.left:
             self.fail(f"{what}: {count} elements of {stored.itemsize} bytes announced, {self.left} bytes left")
@@ -50,18 +76,18 @@ class Reader:
         return array.astype(dtype, copy=False)
 
     def vector(self, dtype: Any, what: str, size: int | None = None) -> Array:
-        """A count, and so many elements; `size`, if it is known."""
+        """A count and that many elements; `size` is the count where it is known."""
         count = self.number("Q", what)
         if size is not None and count != size:
             self.fail(f"{what}: expected {size} elements, got {count}; it is damaged")
         return self.array(dtype, count, what)
 
     def floats(self, what: str, size: int, d: int) -> FloatArray:
-        """A vector of the elements of vectors of dimension d."""
+        """A `vector` that holds the elements of vectors of dimension d."""
         return self.usable(self.vector(np.float32, what, size), what, d)
 
     def usable(self, values: FloatArray, what: str, d: int) -> FloatArray:
-        """No NaN, no infinity, no element that lets the squared norm of a vector overflow."""
+        """`values`, if none is NaN, infinite or so large that the squared norm of a vector could overflow."""
         largest = (LARGEST_NORM / d) ** 0.5
         if values.size and not (-largest < values.min() and values.max() < largest):
             self.fail(f"{what}: expected numbers below {largest:.1e}, got NaN, infinity or larger")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.index.storage import VERSION
+from lookalike.files.native import VERSION
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = {1: ["flat", "ivfflat", "ivfpq", "ivfpq-ip", "ivfpq-rotation", "pq"]}

@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import lookalike as la
-from lookalike.index.storage import read_tensors
+from lookalike.files.tensors import read_tensors
 from tests.index.conftest import KINDS, METRICS, NLIST, N, base, empty, filled, queries, same, trained
 
 VARIANTS = [(kind, metric, None) for kind in KINDS for metric in METRICS] + [

@@ -1,26 +1,44 @@
-"""Reading the records of `faiss_format`: parts are compared with each other before an index is made of them."""
+"""Files of FAISS 1.7 to 1.15: their format, and what a file holds as plain arrays.
+
+A file is a tree of records, all little-endian. A record is a code of four letters, then its fields; a "vector" is a u64 count and
+that many elements::
+
+    header     d i32 · ntotal i64 · 2 unused i64 · is_trained u8 · metric i32 (0 inner product, 1 L2)
+    IxF2 IxFI  header · vector of float32 (n d); in the older IxFl the metric says which of the two it is
+    IxPq       header · pq · vector of u8 (n code_size) · search_type i32 · encode_signs u8 · polysemous_ht i32
+    IwFl       header · nlist u64 · nprobe u64 · record of the coarse quantizer · direct map · inverted lists
+    IwPQ       as IwFl up to the direct map · by_residual u8 · code_size u64 · pq · inverted lists
+    IxPT       header · count i32 · that many transforms · record of the index behind them
+    IxMp IxM2  header · record of the index · vector of i64: the id of each position
+    IxRF       header · record of the index · record of the flat index that refines it · k_factor f32
+    pq         d u64 · m u64 · nbits u64 · vector of float32 (m ksub dsub)
+    direct map type u8 (0 none, 1 array, 2 hash table) · vector of i64 · for type 2 a vector of pairs of i64
+    lists      ilar · nlist u64 · code_size u64 · full | sprs · vector of u64: all sizes | pairs (list, size)
+               · for each list that is not empty: codes u8 (size code_size) · ids i64 (size)
+    transform  LTra | rrot | PcAm | Pcam … · have_bias u8 · vector of float32 A (d_out d_in) · vector of float32 b
+               or VNrm · norm f32; then d_in i32 · d_out i32 · is_trained u8
+
+Tables that FAISS precomputes are not in its files. Older spellings (IvPQ, IvFl, IvFL, IxPQ, IxPo) are read as well.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray, PathLike
-from lookalike.errors import FormatError, InputError, LookalikeError
-from lookalike.index.base import Index
-from lookalike.index.codebits import code_bytes
-from lookalike.index.faiss_reader import Reader
-from lookalike.index.tensorfile import open_regular
+from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.errors import InputError
+from lookalike.files.codebits import code_bytes
+from lookalike.files.reader import Reader, open_reader
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_index"]
+__all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_records"]
 
-DEEPEST = 8  # records inside records
+DEEPEST = 8  # records inside each other
 LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
 UNDERSTOOD = (
     "Flat (IxF2, IxFI, IxFl), IVFFlat (IwFl), PQ (IxPq), IVFPQ (IwPQ), PreTransform (IxPT), IDMap (IxMp, IxM2), "
@@ -28,35 +46,30 @@ UNDERSTOOD = (
 )
 
 
-@dataclass
-class Codebook:
+class Codebook(NamedTuple):
     """A product quantizer as stored."""
 
     m: int
     nbits: int
     centroids: FloatArray  # (m, ksub, dsub)
 
-    @property
-    def d(self) -> int:
-        return self.m * int(self.centroids.shape[2])
-
 
 @dataclass
 class Stored:
-    """What a record and the records inside it hold."""
+    """What a record holds, with the records inside it."""
 
     d: int
     metric: str  # "l2" or "ip"
-    rows: list[Array]  # of each list: float32 (n, d), or codes as bytes, uint8 (n, code_size)
-    ids: list[IdArray]  # of each list
+    rows: list[Array]  # for each list float32 (n, d), or packed codes, uint8 (n, code_size)
+    ids: list[IdArray]  # for each list
     codebook: Codebook | None = None
-    centroids: FloatArray | None = None  # of the inverted file, if it is one
+    centroids: FloatArray | None = None  # if it is an inverted file
     coarse_metric: str = "l2"
     by_residual: bool = False
     normalise: bool = False
     transform: LinearTransform | None = None  # behind the normalisation
-    rotation: str | None = None  # its name in the constructors here
-    refinement: FloatArray | None = None  # whole vectors, in the order of `ids`
+    rotation: str | None = None  # how the constructors here name the transform
+    refinement: FloatArray | None = None  # vectors, in the order of `ids`
     k_factor: float = 1.0
     code_size: int = 0
 
@@ -64,8 +77,8 @@ class Stored:
     def outer_d(self) -> int:
         return self.d if self.transform is None else self.transform.d_in
 
-    def of_each(self, values: Array, fail: Any) -> list[Array]:
-        """values[id] of each id, list by list. No id may be there twice, so that the result is not larger than `values`."""
+    def of_each(self, values: Array, fail: Callable[[str], NoReturn]) -> list[Array]:
+        """values[id] of each id, list by list. Ids must be distinct, so that the result is not larger than `values`."""
         seen = np.zeros(len(values), np.bool_)
         for ids in self.ids:
             if len(ids) and (ids.min() < 0 or ids.max() >= len(values)):
@@ -77,33 +90,29 @@ class Stored:
         return [values[ids] for ids in self.ids]
 
     def is_flat(self) -> bool:
-        """Whether it is a flat index and nothing more, so that ids are rows."""
+        """Whether it is a flat index alone, so that ids are row numbers."""
         wrapped = self.normalise or self.transform is not None or self.refinement is not None
         plain = self.codebook is None and self.centroids is None and not wrapped
         return plain and np.array_equal(self.ids[0], np.arange(len(self.rows[0])))
 
 
-def read_index(path: PathLike) -> Index:
-    """See `faiss_format.read_faiss`."""
-    from lookalike.index.faiss_build import build
+def read_records(path: Path) -> Stored:
+    """What a FAISS file describes.
 
-    path = Path(path)
-    with open_regular(path) as file:
-        reader = Reader(file, os.fstat(file.fileno()).st_size, str(path))
-        stored = _record(reader, 0)
-        if reader.left:
-            reader.fail(f"expected its end, found {reader.left} bytes more; it is damaged")
-    try:
-        return build(stored)
-    except LookalikeError as error:
-        raise FormatError(f"{path}: {error}") from None
+    Raises
+    ------
+    FormatError
+        If it is damaged, or holds something that no index here can be made of.
+    """
+    with open_reader(path) as reader:
+        return _record(reader, 0)
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
 def _record(reader: Reader, depth: int) -> Stored:
-    """One record, whatever it is, and those inside it."""
+    """The next record, of any type."""
     if depth == DEEPEST:
         reader.fail(f"more than {DEEPEST} records inside each other")
     kind = reader.fourcc("record")
@@ -113,7 +122,7 @@ def _record(reader: Reader, depth: int) -> Stored:
 
 
 def read_header(reader: Reader) -> tuple[int, int, str]:
-    """What every record of an index begins with: d, ntotal, metric."""
+    """d, ntotal and metric, with which the record of every index begins."""
     d, ntotal = reader.number("i", "d"), reader.number("q", "ntotal")
     reader.number("q", "header")
     reader.number("q", "header")
@@ -128,7 +137,7 @@ def read_header(reader: Reader) -> tuple[int, int, str]:
 
 
 def read_flat(reader: Reader, kind: str, depth: int) -> Stored:
-    """A flat index, behind its code of four letters."""
+    """A flat index, from behind its code on."""
     d, ntotal, metric = read_header(reader)
     vectors = reader.floats("vectors", ntotal * d, d).reshape(ntotal, d)
     return Stored(d, metric, [vectors], [np.arange(ntotal)])
@@ -156,7 +165,7 @@ def _pq(reader: Reader, kind: str, depth: int) -> Stored:
         if search_type:
             reader.fail(f"expected a PQ index that searches by distances (search_type 0), got {search_type}")
     if kind != "IxPq":
-        metric = "l2"  # what those versions computed, whatever they wrote
+        metric = "l2"  # those versions computed it, whatever they wrote
     return Stored(d, metric, [codes], [np.arange(ntotal)], codebook)
 
 
@@ -194,7 +203,7 @@ def _inverted_file(reader: Reader, kind: str, depth: int) -> Stored:
 
 
 def _direct_map(reader: Reader) -> None:
-    """Where each id is stored: the lists say so, too."""
+    """Skip the table of where each id is stored; the lists hold the ids."""
     kind = reader.number("B", "direct map")
     if kind > 2:
         reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")
@@ -223,7 +232,7 @@ def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
         sizes[pairs[::2].astype(np.int64)] = pairs[1::2]
     else:
         reader.fail(f"sizes of the lists: expected full or sprs, got {layout}")
-    no_codes, no_ids = np.empty(0, np.uint8), np.empty(0, np.int64)  # shared: there may be many lists that hold nothing
+    no_codes, no_ids = np.empty(0, np.uint8), np.empty(0, np.int64)  # shared by all empty lists
     no_rows = no_codes.reshape(0, stored.code_size) if stored.codebook else np.empty((0, stored.d), np.float32)
     for size in sizes.tolist():
         if not size:
@@ -311,7 +320,7 @@ def _linear(reader: Reader, matrix: Array, offset: Array | None) -> LinearTransf
     try:
         return LinearTransform(matrix, offset)
     except InputError as error:
-        return reader.fail(str(error))  # type: ignore[no-any-return]
+        reader.fail(str(error))
 
 
 def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
@@ -342,7 +351,7 @@ def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
 
 
 def _skip_pca(reader: Reader, kind: str) -> None:
-    """What PCA was computed from; the map that it gave follows."""
+    """Skip what PCA learnt beside the map, which follows."""
     reader.number("f", "eigen_power")
     if kind == "Pcam":
         reader.number("f", "epsilon")

@@ -1,6 +1,6 @@
-"""A graph of small worlds on levels (HNSW; Malkov and Yashunin 2018), read from a file, and its search written down.
+"""Search in an HNSW graph (Malkov and Yashunin 2018) that another library built, recorded step by step.
 
-Nothing here builds graphs: it is to look at those of other libraries, with their own results step by step.
+The results are those of the library that wrote the file. Graphs are not built here.
 """
 
 from __future__ import annotations
@@ -8,101 +8,25 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray
+from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_vectors, unit_rows
 from lookalike.errors import InputError
+from lookalike.files.hnsw import StoredGraph, read_graph
 
-__all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "LevelLinks"]
+__all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "read_hnsw"]
 
 MAX_EF = 100_000
-EF = 50  # where the file does not say one
+EF = 50  # where the file gives none
 
 
 @dataclass(frozen=True)
-class LevelLinks:
-    """The links of one level, in compressed rows.
-
-    Attributes
-    ----------
-    nodes : ndarray of int64, shape (n,)
-        Positions of the vectors that are on this level, ascending.
-    starts : ndarray of int64, shape (n + 1,)
-        Links of ``nodes[i]`` are ``targets[starts[i]:starts[i + 1]]``.
-    targets : ndarray of int64, shape (links,)
-    """
-
-    nodes: IdArray
-    starts: IdArray
-    targets: IdArray
-
-    @classmethod
-    def of_table(cls, nodes: Array, table: Array, used: Array) -> LevelLinks:
-        """Of a rectangle (n, room) and a mask of what of it is used."""
-        starts = np.concatenate([[0], np.cumsum(used.sum(axis=1))]).astype(np.int64)
-        return cls(nodes.astype(np.int64), starts, table[used].astype(np.int64))
-
-    def of(self, node: int) -> IdArray:
-        """Positions that a vector of this level is linked to."""
-        place = int(np.searchsorted(self.nodes, node))
-        if place == len(self.nodes) or self.nodes[place] != node:
-            raise InputError(f"node: {node} is not on this level")
-        return self.targets[self.starts[place] : self.starts[place + 1]]
-
-
-@dataclass(frozen=True)
-class HNSWGraph:
-    """A graph as stored. Vectors are numbered by their position, 0 to ntotal − 1; `ids` are what searches return.
-
-    Attributes
-    ----------
-    library : {"hnswlib", "faiss"}
-        That wrote it; how its searches stop differs.
-    metric : {"l2", "ip", "cosine"}
-    vectors : ndarray of float32, shape (n, d)
-    ids : ndarray of int64, shape (n,)
-    levels : ndarray of int64, shape (n,)
-        The highest level of each, from 0.
-    links : tuple of LevelLinks
-        Of level 0, 1 …
-    entry : int
-        Position where searches begin; −1 of an empty graph.
-    M, ef_construction : int
-        Links of a vector on each level above 0; the width of the searches that built it.
-    ef : int or None
-        Width of searches, if the file says one.
-    deleted : ndarray of bool, shape (n,)
-        Passed through, never returned (hnswlib's ``mark_deleted``).
-    """
-
-    library: str
-    metric: str
-    vectors: FloatArray
-    ids: IdArray
-    levels: IdArray
-    links: tuple[LevelLinks, ...]
-    entry: int
-    M: int
-    ef_construction: int
-    ef: int | None
-    deleted: Array
-
-    @property
-    def ntotal(self) -> int:
-        """Vectors, the deleted ones included."""
-        return len(self.vectors)
-
-    @property
-    def d(self) -> int:
-        """Dimension."""
-        return int(self.vectors.shape[1])
-
-    def renumbered(self, ids: IdArray) -> HNSWGraph:
-        """The same graph with other ids."""
-        return replace(self, ids=ids)
+class HNSWGraph(StoredGraph):
+    """A graph that can be searched; see `files.hnsw.StoredGraph` for what it holds."""
 
     def keys(self, q: FloatArray, nodes: Array) -> FloatArray:
         """What searches compare, ascending: squared distances, minus inner products, or 1 − cosine."""
@@ -112,7 +36,7 @@ class HNSWGraph:
         return np.asarray((1 if self.metric == "cosine" else 0) - rows @ q, np.float32)
 
     def trace(self, query: Any, k: int = 10, ef: int | None = None) -> HNSWTrace:
-        """One search, every step of it written down; results are those of the library that wrote the file.
+        """One search, recorded step by step, with the results of the library that wrote the file.
 
         Parameters
         ----------
@@ -120,7 +44,7 @@ class HNSWGraph:
         k : int
             Results.
         ef : int, optional
-            Width of the search on level 0. Without it what the file says, else 50.
+            Width of the search on level 0; by default that of the file, else 50.
 
         Raises
         ------
@@ -145,19 +69,19 @@ class HNSWStep:
     ----------
     level, node : int
     distance : float
-        Of the vector itself.
+        Of the vector.
     links : ndarray of int64
         All positions that it is linked to on this level.
     new : ndarray of int64
-        Those whose distance was computed now, in this order; above level 0 all of them, on level 0 those not met there before.
+        Those whose distance was computed now, in order: above level 0 all of them, on level 0 those not visited before.
     distances : ndarray of float32
         Of `new`.
     kept : ndarray of bool
-        Which of `new` came nearer than all before (above level 0), or among the ef best (on level 0).
+        Which of `new` were nearer than all before (above level 0), or among the ef best (on level 0).
     nearest, worst : float
-        Least distance until now; largest of the results that are kept.
+        Smallest distance so far; largest among the results kept.
     results, candidates : int
-        How many are kept, and how many wait to have their links followed.
+        How many are kept, and how many have links still to follow.
     """
 
     level: int
@@ -175,7 +99,7 @@ class HNSWStep:
 
 @dataclass(frozen=True)
 class HNSWTrace:
-    """Every step of one search in a graph. Distances are those of the metric: of ``"ip"`` the inner product, larger is nearer.
+    """Every step of one search in a graph. Distances are those of the metric; for ``"ip"`` inner products, larger is nearer.
 
     Attributes
     ----------
@@ -203,7 +127,7 @@ class HNSWTrace:
     distances: FloatArray
 
     def visited(self) -> dict[int, IdArray]:
-        """Of each level, the positions whose distance was computed there, in order; the first is where it was entered."""
+        """For each level the positions whose distance was computed there, in order; the first is the entry to the level."""
         by_level: dict[int, list[IdArray]] = {}
         for step in self.steps:
             by_level.setdefault(step.level, [np.array([step.node])]).append(step.new)
@@ -226,6 +150,28 @@ class HNSWTrace:
             for step in self.steps
         ]
         return plain
+
+
+def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
+    """The graph of a file that ``hnswlib.Index.save_index`` or ``faiss.write_index`` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    metric : {"l2", "ip", "cosine"}, optional
+        That of a file of hnswlib, which does not name it: by default ``"cosine"`` if all vectors have length 1, else ``"l2"``.
+        A file of FAISS names its own.
+
+    Returns
+    -------
+    graph : HNSWGraph
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, truncated or of another kind.
+    """
+    return HNSWGraph(**vars(read_graph(Path(path), metric)))
 
 
 # --- the search ------------------------------------------------------------------------------------------------------
@@ -260,7 +206,7 @@ def _search(graph: HNSWGraph, q: FloatArray, k: int, ef: int) -> HNSWTrace:
 
 
 def _signed(step: HNSWStep, sign: float) -> HNSWStep:
-    """With distances of the metric in place of what is compared."""
+    """The step with distances of the metric in place of the keys compared."""
     return replace(
         step,
         distance=sign * step.distance,
@@ -271,13 +217,13 @@ def _signed(step: HNSWStep, sign: float) -> HNSWStep:
 
 
 def _descend(graph: HNSWGraph, q: FloatArray, level: int, node: int, key: float) -> Iterator[HNSWStep]:
-    """Above level 0: go to the nearest of the links for as long as there is a nearer one."""
+    """Above level 0: move to the nearest neighbour until none is nearer."""
     moved = True
     while moved:
         links = graph.links[level].of(node)
         keys = graph.keys(q, links)
         before = np.minimum.accumulate(np.concatenate([[key], keys]))[:-1]
-        kept = keys < before  # each that was nearer than all before it
+        kept = keys < before  # nearer than all before it
         nearest = float(keys[kept][-1]) if kept.any() else key
         yield HNSWStep(level, node, key, links, links, keys, kept, nearest, nearest, 1, 1)
         moved = bool(kept.any())
@@ -286,18 +232,18 @@ def _descend(graph: HNSWGraph, q: FloatArray, level: int, node: int, key: float)
 
 
 class _Walk:
-    """On level 0: follow the links of the nearest candidate, until none can come among the best.
+    """On level 0: follow the links of the nearest candidate, until none can be among the best.
 
     hnswlib keeps the `width` best and stops at a candidate that is worse than all of them. FAISS keeps k, and stops at a candidate
-    that `limit` of the vectors it met are nearer than.
+    once `limit` of the vectors it visited are nearer.
     """
 
     def __init__(self, graph: HNSWGraph, q: FloatArray, node: int, key: float, k: int, width: int, limit: int) -> None:
         self.graph, self.q, self.limit, self.k = graph, q, limit, k
         self.width = width
         self.candidates = [(key, node)]
-        self.best: list[tuple[float, int]] = []  # of the results, the worst first: (−key, node)
-        self.met: list[float] = []  # FAISS: −keys of the `width` nearest that were ever candidates
+        self.best: list[tuple[float, int]] = []  # results, the worst first: (−key, node)
+        self.met: list[float] = []  # FAISS: −keys of the `width` nearest candidates so far
         self.visited = np.zeros(graph.ntotal, np.bool_)
         self.visited[node] = True
         self.any_deleted = bool(graph.deleted.any())
@@ -351,7 +297,7 @@ class _Walk:
         return True
 
     def _note(self, key: float) -> bool:
-        """Whether a key is among the `width` least until now, as far as FAISS's bounded queue holds them."""
+        """Whether a key is among the `width` smallest so far, as FAISS's bounded queue counts them."""
         if len(self.met) >= self.width:
             if key >= -self.met[0]:
                 return False

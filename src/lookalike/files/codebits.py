@@ -1,4 +1,4 @@
-"""Codes as FAISS stores them: the m numbers of nbits bits of a vector end to end, lowest bit first, in whole bytes."""
+"""Codes as FAISS packs them: the m sub-codes of nbits bits end to end, lowest bit first, each vector in whole bytes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lookalike._typing import Array, CodeArray
 
 __all__ = ["code_bytes", "pack_codes", "unpack_codes"]
 
-ROWS = 16_384  # vectors at a time: while they are repacked, each bit takes a byte
+ROWS = 16_384  # vectors repacked at a time, in which each bit takes a byte
 
 
 def code_bytes(m: int, nbits: int) -> int:
-    """Bytes that the code of one vector takes."""
+    """Bytes of the code of one vector."""
     return (m * nbits + 7) // 8
 
 
 def pack_codes(codes: CodeArray, nbits: int) -> Array:
     """Codes, shape (n, m), as bytes, uint8, shape (n, ceil(m · nbits / 8))."""
     n, m = codes.shape
-    element = 2 if nbits > 8 else 1  # sizes are spelt out: numpy finds none for no vectors
+    element = 2 if nbits > 8 else 1  # sizes are explicit: numpy cannot infer them for no vectors
     whole = np.ascontiguousarray(codes, "<u2" if nbits > 8 else np.uint8).view(np.uint8).reshape(n, m, element)
     if nbits in {8, 16}:
         return whole.reshape(n, m * element)

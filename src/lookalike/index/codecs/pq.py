@@ -1,0 +1,299 @@
+"""Codes of a product quantizer (Jégou et al. 2011), of vectors or of their residuals, and a bias for each.
+
+encode    q_p(r) of the residual r = x − q_c(x)       equations (28), (29); without residuals q_p(x)
+distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables   equation (30); how it is opened: `kernels.distances`
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from lookalike._threads import run_all, shares
+from lookalike._typing import Array, CodeArray, FloatArray, IdArray
+from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.codec import KERNEL_METRICS, Codec
+from lookalike.index.filters import split_filter
+from lookalike.index.lists import Column, Lists, Rows
+from lookalike.index.plain import best, distances_to, opened, product_table
+from lookalike.quantizers.kmeans import POINTS_PER_CENTROID
+from lookalike.quantizers.origin import far_origin
+from lookalike.quantizers.pq import ProductQuantizer
+
+__all__ = ["CodeSpace", "PQCodec"]
+
+QUERIES = 64  # of a group that shares lists, and what is read of the codebook,
+TABLES = 640 << 10  # if the bytes of their tables are not more: these should stay near
+CANDIDATES = 2_000_000  # of a group at the most
+GATHERED = 1 << 20  # elements of centroids gathered at a time
+ROUNDING, LOWEST = 2e-6, 3e-7  # of opened distances, as in `kernels.ivf.near_ties`
+
+
+class CodeSpace(NamedTuple):
+    """What codes mean, as kernels are told; around `PQCodec.origin`."""
+
+    centroids: FloatArray  # (nlist, d)
+    codebook: FloatArray  # (m, ksub, d / m)
+    columns: FloatArray  # (m, d / m, width): the codebook by columns, padded
+    by_residual: bool
+    metric: int  # as kernels number them: KERNEL_METRICS
+
+
+class PQCodec(Codec):
+    """m codes of nbits bits, and a float32.
+
+    Parameters
+    ----------
+    pq : ProductQuantizer
+        Not changed here.
+    by_residual : bool
+        Encode x − q_c(x), or x itself.
+    metric : {"l2", "ip", "cosine"}
+    cells : Cells or OneCell, optional
+        With a trained `pq`: what the codes belong to.
+
+    Attributes
+    ----------
+    origin : ndarray of float32, shape (d,), or None
+        Where vectors lie far from 0, a point among them. ‖q − c − r̂‖² = ‖(q − o) − (c − o) − r̂‖², and without residuals
+        ‖q − p‖² = ‖(q − o) − (p − o)‖²: the distance is the same, and the terms that it is opened into are no longer large
+        beside it. Inner products have no such freedom. It is not stored: it follows from the centroids.
+    """
+
+    def __init__(
+        self, pq: ProductQuantizer, by_residual: bool, metric: str, cells: Cells | OneCell | None = None
+    ) -> None:
+        self.pq, self.by_residual, self.metric, self.cells = pq, by_residual, metric, cells
+        self.origin: FloatArray | None = None
+        if cells is None:
+            return
+        centroids, codebook = cells.centroids, pq.pq_centroids
+        self._near_pq = pq
+        if metric == "l2":
+            rows = centroids if by_residual else codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
+            self.origin = far_origin(rows)
+        if self.origin is not None and by_residual:
+            centroids = centroids - self.origin
+        elif self.origin is not None:
+            moved = codebook - self.origin.reshape(pq.m, 1, -1)
+            self._near_pq = ProductQuantizer(pq.m, pq.nbits).set_centroids(moved)
+        self.space = CodeSpace(
+            centroids, self._near_pq.pq_centroids, self._near_pq.columns, by_residual, KERNEL_METRICS[metric]
+        )
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        return {
+            "codes": Column(np.dtype(self.pq.code_dtype), self.pq.m, is_blocked=True),
+            "biases": Column(np.dtype(np.float32)),
+            "ids": Column(np.dtype(np.int32)),  # until an id needs more
+        }
+
+    @property
+    def numbers_per_query(self) -> int:  # type: ignore[override]
+        return self.pq.pq_centroids.size
+
+    @property
+    def numbers_per_vector(self) -> int:  # type: ignore[override]
+        return self.pq.m
+
+    @property
+    def nbytes(self) -> int:
+        if self.cells is None:
+            return 0
+        return self.cells.centroids.nbytes * 2 + self.pq.columns.nbytes * 2 + self.pq.pq_centroids.nbytes
+
+    # --- codes -------------------------------------------------------------------------------------------------------
+
+    def fitted(self, x: FloatArray, cells: Cells | OneCell) -> Self:
+        limit = POINTS_PER_CENTROID * self.pq.ksub
+        if len(x) > limit:
+            x = x[np.sort(np.random.default_rng(self.pq.seed + 1).choice(len(x), limit, replace=False))]
+        if self.by_residual:
+            x = x - cells.centroids[cells.assign(x)]
+        pq = ProductQuantizer(self.pq.m, self.pq.nbits, self.pq.kmeans, self.pq.seed).train(x)
+        return type(self)(pq, self.by_residual, self.metric, cells)
+
+    def encode(self, x: FloatArray, list_no: IdArray) -> Rows:
+        from lookalike.kernels.assign import residuals
+
+        to_encode = x = self._moved(x)
+        if self.by_residual:
+            to_encode = np.empty_like(x)
+            residuals(x, list_no, self.space.centroids, to_encode)
+        codes = self._near_pq.encode(to_encode)
+        return codes, self._biases(codes, list_no, self.space.centroids, self.space.codebook)
+
+    def decode(self, rows: Rows, list_no: IdArray) -> FloatArray:
+        decoded = self.pq.decode(self.codes(rows))
+        if self.by_residual:
+            assert self.cells is not None
+            decoded += self.cells.centroids[list_no]
+        return decoded
+
+    def codes(self, rows: Rows) -> CodeArray:
+        """Masked by ksub − 1 as kernels do, since nobody looks through a mapped file when it is opened."""
+        codes: CodeArray = np.bitwise_and(rows[0], rows[0].dtype.type(self.pq.ksub - 1))
+        return codes
+
+    def tensors(self) -> dict[str, Array]:
+        return {"pq_centroids": self.pq.pq_centroids}
+
+    def to_file(self, lists: Lists) -> Lists:
+        """With biases around 0, whatever origin they are searched from."""
+        if self.origin is None:
+            return lists
+        assert self.cells is not None
+        centroids = self.cells.centroids
+        return lists.with_column(
+            "biases", lambda list_no, rows: self._biases(self.codes(rows), list_no, centroids, self.pq.pq_centroids)
+        )
+
+    def from_file(self, lists: Lists) -> Lists:
+        if self.origin is None:
+            return lists
+        return lists.with_column("biases", lambda list_no, rows: self.biases(self.codes(rows), list_no))
+
+    def biases(self, codes: CodeArray, list_no: IdArray) -> FloatArray:
+        """The part of each distance that depends on the stored vector only (see `kernels.distances`)."""
+        return self._biases(codes, list_no, self.space.centroids, self.space.codebook)
+
+    def _biases(self, codes: CodeArray, list_no: IdArray, centroids: FloatArray, codebook: FloatArray) -> FloatArray:
+        from lookalike.kernels.distances import code_biases
+
+        biases = np.zeros(len(codes), np.float32)
+        if self.metric == "l2":
+            code_biases(codes, list_no, centroids, codebook, self.by_residual, biases)
+        return biases
+
+    def _moved(self, x: FloatArray) -> FloatArray:
+        """Vectors as centroids and codes have to be compared with."""
+        return x if self.origin is None else x - self.origin
+
+    # --- search ------------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        lists: Lists,
+        xq: FloatArray,
+        probes: IdArray,
+        coarse: FloatArray,
+        k: int,
+        permitted: Array | None,
+        threads: int,
+    ) -> tuple[FloatArray, IdArray]:
+        from lookalike.kernels.ivf import search_lists, search_lists_wide
+
+        mask, chosen = split_filter(permitted)
+        terms, xq = self._terms(xq, probes, coarse), self._moved(xq)
+        distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
+        scan = search_lists if self.pq.ksub <= 256 else search_lists_wide
+
+        def run(rows: slice) -> None:
+            scan(
+                xq[rows], probes[rows], terms[rows], lists.table, lists.longest, *self.space, lists.wide_ids, mask, chosen, k,
+                group, distances[rows], ids[rows],
+            )  # fmt: skip
+
+        one = self.pq.m * 256 * 5  # bytes of a query's tables
+        group = max(1, min(QUERIES, CANDIDATES // k, TABLES // one))
+        if len(xq) == 1:  # every microsecond counts
+            run(slice(0, 1))
+        else:
+            run_all(run, shares(len(xq), group, threads), threads)
+        return distances, ids
+
+    def has_short_way(self, lists: Lists) -> bool:
+        """Whether `search_one` can search these lists."""
+        cells = self.cells
+        if not isinstance(cells, Cells) or self.pq.nbits > 8 or self.origin is not None or not lists.ntotal:
+            return False
+        return self.metric != "cosine" and cells.metric == self.metric
+
+    def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float]:
+        """`cells.probe` and `search` of one query, xq (1, d), by one call of one kernel; also ‖q‖², which has to be looked at."""
+        from lookalike.kernels.ivf import search_one
+
+        cells = self.cells
+        assert isinstance(cells, Cells)
+        distances, ids = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
+        norm = search_one(
+            xq, cells.tiles, cells.offsets, cells.largest, nprobe, lists.table, lists.longest, *self.space, lists.wide_ids, k,
+            distances, ids,
+        )  # fmt: skip
+        return distances, ids, norm
+
+    def within(
+        self,
+        lists: Lists,
+        xq: FloatArray,
+        probes: IdArray,
+        coarse: FloatArray,
+        radius: float,
+        permitted: Array | None,
+        threads: int,
+    ) -> list[tuple[FloatArray, IdArray]]:
+        from lookalike.kernels.ivf import range_lists
+
+        mask, chosen = split_filter(permitted)
+        terms, xq = self._terms(xq, probes, coarse), self._moved(xq)
+
+        def run(i: int) -> tuple[FloatArray, IdArray]:
+            found: tuple[FloatArray, IdArray] = range_lists(
+                xq[i], probes[i], terms[i], lists.table, lists.longest, *self.space, lists.wide_ids, mask, chosen,
+                np.float32(radius),
+            )  # fmt: skip
+            return found
+
+        return run_all(run, range(len(xq)), threads)
+
+    def _terms(self, xq: FloatArray, probes: IdArray, coarse: FloatArray) -> FloatArray:
+        """The part of each distance that depends on query and list only (see `kernels.distances`); for cosine, 1 more.
+
+        xq is not moved; shape (nq, nprobe).
+        """
+        assert self.cells is not None
+        is_l2, least = self.metric == "l2", np.float32(1 if self.metric == "cosine" else 0)
+        if not self.by_residual:
+            own = np.full(len(xq), least)
+            if is_l2:
+                moved = self._moved(xq)
+                own = np.asarray(np.einsum("qd,qd->q", moved, moved), np.float32)
+            return np.repeat(own[:, None], coarse.shape[1], axis=1)
+        if is_l2 == (self.cells.metric == "l2"):
+            return coarse if self.metric != "cosine" else coarse + least
+        centroids, terms = self.cells.centroids, np.empty_like(coarse)
+        group = max(1, GATHERED // (coarse.shape[1] * xq.shape[1]))
+        for first in range(0, len(xq), group):
+            rows = slice(first, first + group)
+            visited, queries = centroids[probes[rows]], xq[rows, None, :]
+            terms[rows] = np.square(visited - queries).sum(axis=2) if is_l2 else least - (visited * queries).sum(axis=2)
+        return terms
+
+    # --- by definition -----------------------------------------------------------------------------------------------
+
+    def search_plain(
+        self, lists: Lists, q: FloatArray, probes: IdArray, k: int, permitted: Array | None
+    ) -> tuple[FloatArray, IdArray]:
+        q, codebook = self._moved(q), self.space.codebook
+        origins = self.space.centroids[probes] if self.by_residual else np.zeros((len(probes), len(q)), np.float32)
+        parts = [lists.rows(list_no) for list_no in probes.tolist()]
+        codes, biases, ids = (np.concatenate(column) for column in zip(*parts, strict=True))
+        codes = self.codes((codes,))
+        place = np.repeat(np.arange(len(probes)), [len(part[-1]) for part in parts])
+        # the distance opened into list, vector and table (`kernels.distances`)
+        table = (-2 if self.metric == "l2" else -1) * product_table(codebook, q)
+        coarse = opened(q, origins, self.metric)
+        distances = coarse[place] + biases
+        for scores, column in zip(table, codes.T, strict=True):
+            distances += scores[column]
+        if self.metric == "cosine":
+            distances = np.maximum(distances, 0)
+        rounded = ROUNDING * float(np.abs(coarse).max() + np.abs(table.min(axis=1).sum())) + LOWEST
+        kept = best(distances, ids, k, permitted, rounded if np.isfinite(rounded) else LOWEST)
+        decoded = codebook[np.arange(self.pq.m), codes[kept]].reshape(len(kept), len(q))
+        return distances_to(q, origins[place[kept]] + decoded, self.metric), ids[kept]
+
+    def lookup_table(self, q: FloatArray) -> FloatArray:
+        return (-2 if self.metric == "l2" else 1) * product_table(self.space.codebook, self._moved(q))

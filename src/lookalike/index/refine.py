@@ -1,0 +1,395 @@
+"""Exact re-ranking: an index proposes, the vectors themselves decide.
+
+`Reranked` is given the vectors, wherever they are; `RefinedIndex` keeps them beside its index.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from lookalike._threads import cores, run_all
+from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
+from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
+from lookalike.errors import DimensionError, InputError
+from lookalike.index.codecs.whole import WholeCodec
+from lookalike.index.index import Index, missing
+from lookalike.index.kinds import FlatIndex
+from lookalike.index.large import LargeArray
+
+__all__ = ["RefinedIndex", "Reranked", "StoredRows", "order_candidates"]
+
+GROUP = 64  # queries of one call of the kernel
+BYTES = 64 << 20  # of vectors gathered at a time, where they have to be
+
+
+class Reranked:
+    """Search `index` for more candidates than wanted, then order them by their distance to the stored vectors.
+
+    Parameters
+    ----------
+    index : Index
+        Whose ids are row numbers of `vectors`.
+    vectors : array, shape (n, d)
+        Of any float dtype; a memory map is read only where candidates lie. For ``"cosine"`` its rows need not be unit. A row that
+        is not finite, or so long that its distance overflows float32, is never found.
+
+    Examples
+    --------
+    >>> import numpy as np, lookalike as la
+    >>> xb = np.random.default_rng(0).random((3000, 16), np.float32)
+    >>> coarse = la.IVFPQIndex(nlist=8, m=4, nbits=6).train(xb).add(xb)
+    >>> fine = la.Reranked(coarse, xb.astype(np.float16))
+    >>> fine.search(xb[5:6], k=1, nprobe=8, candidates=100).ids.tolist()
+    [[5]]
+    """
+
+    def __init__(self, index: Index, vectors: Array) -> None:
+        shape = getattr(vectors, "shape", None)
+        if shape is None or len(shape) != 2:
+            raise InputError(f"vectors: expected an array of shape (n, d), got {shape}")
+        if index.d is not None and shape[1] != index.d:
+            raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
+        self.index, self.vectors = index, vectors
+        self._rows = StoredRows.of(vectors) or vectors
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without addresses, which are those of this process and of these vectors."""
+        return {"index": self.index, "vectors": self.vectors}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.index, self.vectors = state["index"], state["vectors"]
+        self._rows = StoredRows.of(self.vectors) or self.vectors
+
+    @property
+    def metric(self) -> str:
+        return self.index.metric
+
+    @property
+    def ntotal(self) -> int:
+        return self.index.ntotal
+
+    def search(
+        self,
+        xq: Any,
+        k: int = 10,
+        *,
+        nprobe: int | None = None,
+        candidates: int | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        threads: int | None = None,
+    ) -> SearchResult:
+        """The k nearest of the index's candidates, by exact distance.
+
+        Parameters
+        ----------
+        xq : array of numbers, shape (nq, d)
+        k : int
+        nprobe, allow, deny, threads
+            As in the index's own `search`.
+        candidates : int, optional
+            How many to ask the index for; 10 k by default, at least k.
+
+        Returns
+        -------
+        SearchResult
+            Exact distances (nq, k) float32 and ids (nq, k) int64, equal distances by id.
+
+        Raises
+        ------
+        InputError
+            If a candidate's id is not a row of `vectors`.
+        """
+        k = check_count(k, "k", 1, MAX_K)
+        count = max(k, check_count(min(10 * k, MAX_K) if candidates is None else candidates, "candidates", 1, MAX_K))
+        queries = xq if is_plain(xq, self.index.d) else check_vectors(xq, self.index.d, "xq", empty_ok=True)
+        found = self.index.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
+        return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
+
+
+class RefinedIndex(Index):
+    """Search `base` for more candidates than wanted, then order them by exact distance to the vectors that were added.
+
+    Parameters
+    ----------
+    base : Index
+        Empty; train and fill it through this one.
+    k_factor : float
+        A search for k asks `base` for ``k · k_factor`` candidates, unless it is told how many.
+
+    Notes
+    -----
+    4d + 8 bytes a vector on top of `base`. Where the vectors are in a file or in float16, `Reranked` uses them in place.
+
+    Examples
+    --------
+    >>> import numpy as np, lookalike as la
+    >>> xb = np.random.default_rng(0).random((4000, 16), np.float32)
+    >>> index = la.index_factory("IVF16,PQ4x6,RFlat").train(xb).add(xb)
+    >>> index.search(xb[:2], k=1, nprobe=4).ids.tolist()
+    [[0], [1]]
+    """
+
+    kind = "refined"
+
+    def __init__(self, base: Index, k_factor: float = 10) -> None:
+        if base.ntotal:
+            raise InputError(f"base: expected an empty index, it holds {base.ntotal} vectors; use Reranked")
+        if isinstance(k_factor, bool) or not isinstance(k_factor, int | float) or not 1 <= k_factor <= MAX_K:
+            raise InputError(f"k_factor: expected a number of at least 1, got {k_factor!r}")
+        super().__init__(WholeCodec(base.metric))
+        self.k_factor = float(k_factor)
+        self._hold(base, FlatIndex(base.metric))
+        self._storing = threading.Lock()  # held while vectors are put into the store or read from it, never longer
+
+    def _hold(self, base: Index, store: FlatIndex) -> None:
+        """Be made of these two."""
+        self.base, self._store = base, store
+        self.d, self.nlist, self._next_id = base.d, base.nlist, base._next_id
+
+    @property
+    def ntotal(self) -> int:
+        return self.base.ntotal
+
+    @property
+    def is_trained(self) -> bool:
+        return self.base.is_trained
+
+    @property
+    def ids(self) -> IdArray:
+        return self._store.ids
+
+    def search(
+        self,
+        xq: Any,
+        k: int = 10,
+        *,
+        nprobe: int | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        threads: int | None = None,
+        candidates: int | None = None,
+    ) -> SearchResult:
+        """The k nearest of the candidates that `base` finds.
+
+        Parameters
+        ----------
+        xq, k, nprobe, allow, deny, threads
+            As in the search of `base`.
+        candidates : int, optional
+            How many to ask for; ``k · k_factor`` by default, at least k.
+
+        Returns
+        -------
+        SearchResult
+            Exact distances (nq, k) float32 and ids (nq, k) int64, best first, equal distances by id.
+        """
+        self._check_trained()
+        queries, k = self._vectors(xq, "xq", empty_ok=True), check_count(k, "k", 1, MAX_K)
+        wanted = int(k * self.k_factor) if candidates is None else check_count(candidates, "candidates", 1, MAX_K)
+        count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
+        found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
+        with self._storing:
+            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._stored[0]
+        if not len(vectors):
+            return missing(len(queries), k, self.metric)
+        # what is in no place was removed since `base` was searched, or is no result
+        return order_candidates(queries, found, places, StoredRows.of(vectors) or vectors, k, self.metric, threads)
+
+    def range_search(self, xq: Any, radius: float, **options: Any) -> RangeResult:
+        """Every vector nearer than `radius`, exactly: the vectors themselves are compared, all of them.
+
+        Parameters and result as in `IVFPQIndex.range_search`; ``nprobe`` changes nothing.
+        """
+        self._check_trained()
+        return self._store.range_search(xq, radius, **options)
+
+    def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Any:
+        """How `base` finds its candidates; see `IVFPQIndex.trace`."""
+        return self.base.trace(query, k, nprobe, exact_ids)
+
+    def update(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of these ids, which must be stored; see `IVFPQIndex.update`."""
+        with self._changing():
+            with self._storing:
+                self._store.update(ids, xb)
+            self.base.update(ids, xb)
+        return self
+
+    def upsert(self, ids: Any, xb: Any) -> Self:
+        """Replace the vectors of the ids that are stored, and add the others; see `IVFPQIndex.upsert`."""
+        with self._changing():
+            with self._storing:
+                self._store.upsert(ids, xb)
+            self.base.upsert(ids, xb)
+            self.d, self._next_id = self.base.d, self.base._next_id
+        return self
+
+    def merge(self, other: Any, add_id: int = 0) -> Self:
+        """Take over the vectors of an index refined the same way; see `IVFPQIndex.merge`."""
+        if not isinstance(other, RefinedIndex):
+            raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
+        with self._changing():
+            with self._storing:
+                self._store.merge(other._store, add_id)
+            self.base.merge(other.base, add_id)
+            self._next_id = self.base._next_id
+        return self
+
+    def split(self, ids: Any) -> Self:
+        """Move the vectors of these ids, which must be stored, into a new index, and return it."""
+        with self._changing():
+            base = self.base.split(ids)
+            with self._storing:
+                store = self._store.split(ids)
+        part = type(self)(FlatIndex(self.metric), self.k_factor)
+        part._hold(base, store)
+        part._next_id = self._next_id
+        return part
+
+    def compact(self) -> None:
+        """Give back the memory that growing lists keep in reserve."""
+        with self._changing():
+            self.base.compact()
+            with self._storing:
+                self._store.compact()
+
+    def stats(self, sample: Any = None) -> dict[str, Any]:
+        """Those of `base`, with the vectors beside it in ``memory`` and ``bytes_per_vector``."""
+        stats, stored = self.base.stats(sample), self._store.stats()
+        stats["memory"]["refinement"] = sum(stored["memory"].values())
+        stats["bytes_per_vector"] += stored["bytes_per_vector"]
+        return stats
+
+    def remove(self, ids: Any) -> int:
+        with self._changing():
+            removed = self.base.remove(ids)
+            with self._storing:
+                self._store.remove(ids)
+        return removed
+
+    remove.__doc__ = Index.remove.__doc__
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with super()._changing(), self.base._changing(), self._store._changing():
+            yield
+
+    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+        self.base.train(xt, progress=progress)
+        self._store.train(xt)
+        self.d = self.base.d
+
+    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
+        vectors = xb[0 : len(xb)]
+        with self._storing:  # first, so that whatever a search of `base` finds is there
+            self._store.add(vectors, ids)
+        self.base.add(vectors, ids, progress=progress)
+        self.d = self.base.d
+
+    def _find(self, ids: IdArray) -> IdArray:
+        with self._storing:
+            return self._store._find(ids)
+
+    def _reconstruct(self, places: IdArray) -> FloatArray:
+        with self._storing:
+            return self._store._reconstruct(places)
+
+    def _arguments(self) -> dict[str, Any]:
+        return {"base": self.base, "k_factor": self.k_factor}
+
+
+class StoredRows(NamedTuple):
+    """Vectors that compiled code reads where they lie."""
+
+    vectors: Array  # keeps the memory alive
+    address: int
+    stride: int
+    is_half: bool
+
+    @classmethod
+    def of(cls, vectors: Array) -> StoredRows | None:
+        """Rows of a numpy array of float32 or float16; None for anything else."""
+        if (
+            not isinstance(vectors, np.ndarray)
+            or vectors.dtype not in (np.float32, np.float16)
+            or not vectors.dtype.isnative
+            or not vectors.flags.aligned
+            or vectors.strides[1] != vectors.itemsize
+        ):
+            return None
+        return cls(vectors, vectors.ctypes.data, vectors.strides[0], vectors.dtype == np.float16)
+
+
+def order_candidates(
+    xq: FloatArray,
+    ids: IdArray,
+    places: IdArray,
+    vectors: StoredRows | Array,
+    k: int,
+    metric: str,
+    threads: int | None = None,
+) -> SearchResult:
+    """The k nearest of each query's candidates by exact distance, equal distances by id.
+
+    Parameters
+    ----------
+    xq : ndarray of float32, shape (nq, d)
+    ids, places : ndarray of int64, shape (nq, candidates)
+        Places are row numbers of `vectors`, −1 where there is no candidate.
+    vectors : StoredRows, or anything of shape (n, d) that gives rows for an array of row numbers
+    k : int
+    metric : {"l2", "ip", "cosine"}
+    threads : int, optional
+
+    Raises
+    ------
+    InputError
+        If a place is not a row of `vectors`.
+    """
+    from lookalike.kernels.rerank import rerank
+
+    d = (vectors.vectors if isinstance(vectors, StoredRows) else vectors).shape[1]
+    if d != xq.shape[1]:
+        raise DimensionError(f"vectors: expected d={xq.shape[1]} of the index, got {d}")
+    queries = unit_rows(xq) if metric == "cosine" else xq
+    distances, out = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    group = GROUP if isinstance(vectors, StoredRows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
+
+    def order(first: int) -> None:
+        part = slice(first, first + group)
+        rows, where = (vectors, places[part]) if isinstance(vectors, StoredRows) else _gathered(vectors, places[part])
+        outside = rerank(
+            queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
+            METRICS.index(metric), distances[part], out[part],
+        )  # fmt: skip
+        if outside >= 0:
+            raise _not_a_row(outside, rows.vectors)
+
+    if len(queries) <= group:  # every microsecond counts
+        order(0)
+    else:
+        run_all(order, range(0, len(queries), group), threads or cores())
+    return SearchResult(distances, out)
+
+
+def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
+    """The rows that `places` name, each read once and in the order of storage, and the places among them."""
+    if places.size and places.max() >= len(vectors):
+        raise _not_a_row(places.max(), vectors)
+    rows, where = np.unique(places[places >= 0], return_inverse=True)
+    renamed = np.full(places.shape, -1)
+    renamed[places >= 0] = where
+    gathered = np.empty((len(rows), vectors.shape[1]), np.float32)
+    if len(rows):
+        gathered[:] = vectors[rows]
+    return StoredRows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
+
+
+def _not_a_row(place: int, vectors: Array) -> InputError:
+    return InputError(f"id {place} is not a row of the {len(vectors)} vectors to re-rank with")
