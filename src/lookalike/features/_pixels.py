@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from lookalike.errors import ImageError
 from lookalike.features._colour import Conversion, to_srgb
@@ -98,7 +98,7 @@ def reduced_rgb(picture: Image.Image, factor: int, header: Header | None = None)
         levels = levels_of(picture, header.facts)
         render = _Renderer(picture, factor, levels, header.facts, convert)
         result = render.over("white")
-        if has_alpha and not _is_seen(result, render.content()):
+        if has_alpha and not _is_seen(result, render.content):
             result = render.over("black")
     if convert is None or convert.mode == "CMYK":
         return result
@@ -169,11 +169,21 @@ class _Renderer:
         return band if band.mode == "RGBA" else band.convert("RGBA")
 
 
-def _is_seen(picture: Image.Image, content: Image.Image) -> bool:
+def _is_seen(picture: Image.Image, content: Callable[[], Image.Image]) -> bool:
     """Whether some of what is not transparent stands out from white, over which the picture was laid."""
-    stands_out = np.asarray(picture).min(axis=2) <= 255 - _STANDS_OUT
-    there = float(np.asarray(content, np.float32).sum()) / 255
-    return there == 0 or float(stands_out.sum()) >= _SEEN * there
+    counts = picture.histogram()
+    dark = 256 - _STANDS_OUT
+    of_each = [sum(counts[first : first + dark]) for first in (0, 256, 512)]
+    if max(of_each) >= _SEEN * picture.width * picture.height:
+        return True  # whatever is transparent
+    there = sum(value * count for value, count in enumerate(content().histogram())) / 255
+    if there == 0 or max(of_each) >= _SEEN * there:
+        return True
+    if sum(of_each) < _SEEN * there:
+        return False
+    red, green, blue = picture.split()
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    return sum(darkest.histogram()[:dark]) >= _SEEN * there
 
 
 def _from_lab(picture: Image.Image) -> Image.Image:
