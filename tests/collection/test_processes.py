@@ -156,7 +156,7 @@ def test_a_program_that_copies_the_folder_goes_on(collection: Collection, folder
     for number in range(3):
         shutil.copytree(collection.path, tmp_path / f"copy {number}")
         reader = start("read", collection.path, 1)
-        out, err = reader.communicate()
+        _, err = reader.communicate()
         assert reader.returncode == 0, err
         assert len(collection) == 3
         assert collection.status()["pictures"] == 3
