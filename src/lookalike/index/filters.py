@@ -9,10 +9,9 @@ import numpy as np
 from lookalike._typing import Array, IdArray
 from lookalike._validate import check_allow
 
-__all__ = ["NO_FILTER", "is_permitted", "prepared_filter", "split_filter"]
+__all__ = ["is_permitted", "prepared_filter", "split_filter"]
 
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
-NO_FILTER = NO_MASK, NO_IDS
 DENSE = 16  # times as many numbers as ids, up to which a filter becomes a mask
 
 
@@ -65,5 +64,5 @@ def is_permitted(permitted: Array, ids: IdArray) -> Array:
 def split_filter(permitted: Array | None) -> tuple[Array, Array]:
     """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids; both empty is no filter."""
     if permitted is None:
-        return NO_FILTER
+        return NO_MASK, NO_IDS
     return (permitted, NO_IDS) if permitted.dtype == np.bool_ else (NO_MASK, permitted)

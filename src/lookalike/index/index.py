@@ -38,7 +38,7 @@ from lookalike.index.idmap import IdMap
 from lookalike.index.large import ROWS, LargeArray, is_large, sample_rows
 from lookalike.index.lists import Lists
 from lookalike.quantizers.kmeans import KMeansChoice
-from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_opq, train_pca
+from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
 
 if TYPE_CHECKING:
     from lookalike.files.tensors import MappedFile
@@ -140,7 +140,7 @@ class Index:
         with self._changing():
             if self.ntotal:
                 raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
-            sample = sample_rows(xt, self._trains_on(), self.seed) if is_large(xt) else xt
+            sample = sample_rows(xt, self._codec.trains_on(self.nlist), self.seed) if is_large(xt) else xt
             self._train(self._vectors(sample, "xt", is_first=True), progress or _ignore)
         return self
 
@@ -148,12 +148,10 @@ class Index:
         transform = self._trained_transform(xt)
         progress(1, STEPS)
         x = xt if transform is None else transform.apply(xt)
-        codec = self._codec
-        if isinstance(codec, PQCodec):
-            codec.pq.check_dimension(x.shape[1])
+        self._codec.check_dimension(x.shape[1])
         cells = self._trained_cells(x)
         progress(2, STEPS)
-        self._take(codec.fitted(x, cells), transform)
+        self._take(self._codec.fitted(x, cells), transform)
         progress(STEPS, STEPS)
         self.training = self._record(len(xt))
 
@@ -174,19 +172,10 @@ class Index:
         centre = self.metric == "l2"  # products need the origin where it is
         if kind == "pca":
             return train_pca(xt, d_out or xt.shape[1], centre=centre)
-        if kind != "opq" or not isinstance(self._codec, PQCodec):
-            return None
-        pq = self._codec.pq
-        return train_opq(xt, pq.m, d_out, nbits=pq.nbits, seed=self.seed, centre=centre)
+        return self._codec.trained_opq(xt, d_out, centre=centre) if kind == "opq" else None
 
     def _trained_cells(self, x: FloatArray) -> Cells | OneCell:
         return OneCell(x.shape[1])
-
-    def _trains_on(self) -> int:
-        """How many vectors training makes use of."""
-        if isinstance(self._codec, PQCodec):
-            return 256 * max(self.nlist, self._codec.pq.ksub)
-        return max(256 * self.nlist, 1 << 16)  # a rotation wants some, too
 
     def _take(self, codec: Codec, transform: LinearTransform | None) -> None:
         """Use this codec, its cells and this rotation from now on, and hold nothing."""
@@ -319,15 +308,14 @@ class Index:
 
     def _search_one(self, xq: Any, k: int, nprobe: int | None, threads: int | None) -> SearchResult | None:
         """What `search` gives for one query in the common case, by one call of one kernel; None in any other case."""
-        codec, lists = self._codec, self._lists
-        if not isinstance(codec, PQCodec) or self._is_fresh or not is_plain(xq, self.d) or len(xq) != 1:
-            return None
-        if self._transform is not None or not codec.has_short_way(lists):
+        if self._is_fresh or self._transform is not None or not is_plain(xq, self.d) or len(xq) != 1:
             return None
         nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
         check_count(1 if threads is None else threads, "threads")
-        distances, ids, norm = codec.search_one(lists, xq, k, nprobe)
-        return SearchResult(self._as_metric(distances), ids) if norm < LARGEST_NORM else None
+        found = self._codec.search_one(self._lists, xq, k, nprobe)
+        if found is None or not found[2] < LARGEST_NORM:
+            return None
+        return SearchResult(self._as_metric(found[0]), found[1])
 
     def range_search(
         self,
@@ -591,15 +579,13 @@ class Index:
             ‖x − decoded‖² and its share of the mean ‖x − mean‖².
         """
         lists, held, n = self._lists, self._lists.nbytes(), self._lists.ntotal
-        sizes, centroids = lists.sizes, self._codec.nbytes
-        if isinstance(self._codec.cells, Cells) and not centroids:
-            centroids = 2 * self._codec.cells.centroids.nbytes
+        sizes = lists.sizes
         stats: dict[str, Any] = {
             "ntotal": n,
             "memory": {
                 **held,
                 "id_map": self._places.nbytes if self._places is not None else 0,
-                "centroids": centroids,
+                "centroids": self._codec.nbytes,
             },
             "bytes_per_vector": (sum(held.values()) - held["slack"]) / n if n else 0.0,
             "lists": {

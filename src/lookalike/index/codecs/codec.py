@@ -10,8 +10,11 @@ import numpy as np
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
 from lookalike.index.lists import Column, Lists, Rows
+from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["KERNEL_METRICS", "Codec"]
+__all__ = ["KERNEL_METRICS", "POINTS", "Codec"]
+
+POINTS = 256  # vectors that training uses for each centroid
 
 KERNEL_METRICS = {"ip": 0, "l2": 1, "cosine": 2}  # as in `kernels.distances`
 
@@ -36,6 +39,18 @@ class Codec(ABC):
     @abstractmethod
     def fitted(self, x: FloatArray, cells: Cells | OneCell) -> Self:
         """A codec for vectors in these cells, trained on `x`, float32 (n, d)."""
+
+    @abstractmethod
+    def check_dimension(self, d: int) -> None:
+        """Refuse vectors of a dimension that it cannot encode, before anything is trained."""
+
+    def trains_on(self, nlist: int) -> int:
+        """How many vectors training makes use of."""
+        return max(POINTS * nlist, 1 << 16)  # a rotation wants some, too
+
+    def trained_opq(self, xt: FloatArray, d_out: int | None, *, centre: bool) -> LinearTransform | None:
+        """The rotation that suits it best; None where any is as good."""
+        return None
 
     @abstractmethod
     def encode(self, x: FloatArray, list_no: IdArray) -> Rows:
@@ -77,6 +92,13 @@ class Codec(ABC):
         ids : ndarray of int64, shape (nq, k)
         """
 
+    def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
+        """`cells.probe` and `search` of one query, xq (1, d), in a shorter way; None where there is none.
+
+        With it comes ‖q‖²: the result holds if that is neither NaN nor too large.
+        """
+        return None
+
     @abstractmethod
     def within(
         self,
@@ -117,6 +139,6 @@ class Codec(ABC):
         return lists
 
     @property
+    @abstractmethod
     def nbytes(self) -> int:
-        """Bytes of what it learnt, in every form that it is kept in."""
-        return 0
+        """Bytes of what it and its cells learnt, in every form that they are kept in."""

@@ -13,13 +13,14 @@ import numpy as np
 from lookalike._threads import run_all, shares
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
-from lookalike.index.codecs.codec import KERNEL_METRICS, Codec
+from lookalike.index.codecs.codec import KERNEL_METRICS, POINTS, Codec
 from lookalike.index.filters import split_filter
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to, opened, product_table
 from lookalike.quantizers.kmeans import POINTS_PER_CENTROID
 from lookalike.quantizers.origin import far_origin
 from lookalike.quantizers.pq import ProductQuantizer
+from lookalike.quantizers.rotation import LinearTransform, train_opq
 
 __all__ = ["CodeSpace", "PQCodec"]
 
@@ -115,6 +116,15 @@ class PQCodec(Codec):
         pq = ProductQuantizer(self.pq.m, self.pq.nbits, self.pq.kmeans, self.pq.seed).train(x)
         return type(self)(pq, self.by_residual, self.metric, cells)
 
+    def check_dimension(self, d: int) -> None:
+        self.pq.check_dimension(d)
+
+    def trains_on(self, nlist: int) -> int:
+        return POINTS * max(nlist, self.pq.ksub)
+
+    def trained_opq(self, xt: FloatArray, d_out: int | None, *, centre: bool) -> LinearTransform | None:
+        return train_opq(xt, self.pq.m, d_out, nbits=self.pq.nbits, seed=self.pq.seed, centre=centre)
+
     def encode(self, x: FloatArray, list_no: IdArray) -> Rows:
         from lookalike.kernels.assign import residuals
 
@@ -204,19 +214,14 @@ class PQCodec(Codec):
             run_all(run, shares(len(xq), group, threads), threads)
         return distances, ids
 
-    def has_short_way(self, lists: Lists) -> bool:
-        """Whether `search_one` can search these lists."""
+    def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
         cells = self.cells
         if not isinstance(cells, Cells) or self.pq.nbits > 8 or self.origin is not None or not lists.ntotal:
-            return False
-        return self.metric != "cosine" and cells.metric == self.metric
-
-    def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float]:
-        """`cells.probe` and `search` of one query, xq (1, d), by one call of one kernel; also ‖q‖², which has to be looked at."""
+            return None
+        if self.metric == "cosine" or cells.metric != self.metric:
+            return None
         from lookalike.kernels.ivf import search_one
 
-        cells = self.cells
-        assert isinstance(cells, Cells)
         distances, ids = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
         norm = search_one(
             xq, cells.tiles, cells.offsets, cells.largest, nprobe, lists.table, lists.longest, *self.space, lists.wide_ids, k,

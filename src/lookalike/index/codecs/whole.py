@@ -40,6 +40,9 @@ class WholeCodec(Codec):
     def numbers_per_vector(self) -> int:  # type: ignore[override]
         return self._d
 
+    def check_dimension(self, d: int) -> None:
+        """Any will do."""
+
     def fitted(self, x: FloatArray, cells: Cells | OneCell) -> Self:
         return type(self)(self.metric, cells)
 
@@ -49,6 +52,10 @@ class WholeCodec(Codec):
     def decode(self, rows: Rows, list_no: IdArray) -> FloatArray:
         vectors: FloatArray = rows[0]
         return vectors
+
+    @property
+    def nbytes(self) -> int:
+        return 2 * self.cells.centroids.nbytes if isinstance(self.cells, Cells) else 0
 
     def tensors(self) -> dict[str, Array]:
         return {}
