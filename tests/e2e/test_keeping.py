@@ -190,6 +190,31 @@ def test_indexing_is_watched_and_cancelled(visit: Callable[..., Page], own_home:
     expect(row(page, "photos")).to_be_visible()
 
 
+def test_a_late_answer_changes_no_folder(visit: Callable[..., Page], own_home: Path) -> None:
+    """Which folder is indexed is what was asked for last, whenever the home folder is answered."""
+    page = visit()
+    held: list[Route] = []
+    page.route(re.compile(r"folders\?path=$"), lambda route: held.append(route))  # noqa: PLW0108 - it wraps functions only
+    dialog = open_collections(page)
+    press(page, "New collection")
+    field = dialog.get_by_label("Folder on this machine")
+    field.fill(str(own_home))
+    field.press("Enter")
+    expect(dialog.get_by_role("button", name="to index")).to_be_visible()
+    with page.expect_response(re.compile(r"folders\?path=$")):
+        held[0].continue_()
+    expect(dialog.locator(".lk-crumbs [aria-current=page]")).to_have_text(own_home.name)
+    expect(field).to_have_value(str(own_home))
+
+    press(page, "Back")
+    press(page, "New collection")
+    field.fill(str(own_home / "to index"))  # not looked at yet when the home folder is answered
+    with page.expect_response(re.compile(r"folders\?path=$")):
+        held[1].continue_()
+    expect(dialog.locator(".lk-crumbs [aria-current=page]")).to_be_visible()
+    expect(field).to_have_value(str(own_home / "to index"))
+
+
 def test_duplicates_are_kept_ignored_and_searched_with(visit: Callable[..., Page]) -> None:
     page = visit(color_scheme="dark")
     page.evaluate("window.lookalike.setCollection('drawings')")

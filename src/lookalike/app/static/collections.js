@@ -34,22 +34,26 @@ export function openCollections({ current, setCollection, refresh }) {
 }
 
 async function begin(context) {
+  const isLast = context.sheet.begin();
   const job = await runningJob().catch(() => null);
+  if (!isLast()) return;
   if (job) context.watch(job);
   else context.list();
 }
 
 async function list(context) {
   const { sheet, page } = context;
+  const isLast = sheet.begin();
   let answer;
   let jobs;
   try {
     [answer, jobs] = await Promise.all([ask("collections?details=true"), ask("jobs")]);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    sheet.show("Collections", alertBox(error.message));
+    if (isLast()) sheet.show("Collections", alertBox(error.message));
     return;
   }
+  if (!isLast()) return;
   const rows = answer.collections.map((item) => row(context, item, jobs.local));
   const foot = jobs.local
     ? el("div", { class: "lk-sheet-foot" }, button("New collection", () => newCollection(context, answer.collections), { class: "is-primary" }))
@@ -93,8 +97,10 @@ async function skipped(context, item) {
   const { sheet } = context;
   const back = button("Back", context.list);
   sheet.show(`Skipped in ${item.name}`, el("p", { class: "lk-lead" }, "Loading…"));
+  const isLast = sheet.begin();
   try {
     const { total, reasons } = await ask(`skipped?in=${encodeURIComponent(item.name)}`);
+    if (!isLast()) return;
     sheet.show(
       `Skipped in ${item.name}`,
       el("p", { class: "lk-lead" }, `${many(total, "file was", "files were")} passed over. They are looked at again with each update.`),
@@ -104,7 +110,7 @@ async function skipped(context, item) {
     back.focus();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    sheet.show(`Skipped in ${item.name}`, alertBox(error.message), el("div", { class: "lk-sheet-foot" }, back));
+    if (isLast()) sheet.show(`Skipped in ${item.name}`, alertBox(error.message), el("div", { class: "lk-sheet-foot" }, back));
   }
 }
 

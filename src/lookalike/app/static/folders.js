@@ -3,11 +3,13 @@
 import { ApiError } from "./api.js";
 import { el } from "./dom.js";
 import { alertBox, ask, button, many } from "./sheet.js";
+import { createTurns } from "./turns.js";
 
 /** The view in which a new collection is made; `collections` are those that there are. */
 export function newCollection(context, collections) {
   const { sheet } = context;
   const state = { folder: null, isNamed: false };
+  const beginLook = createTurns();
   const path = el("input", { id: "lk-folder", type: "text", class: "lk-input", autocomplete: "off", spellcheck: false, maxLength: 4096, "aria-describedby": "lk-folder-facts" });
   const crumbs = el("nav", { class: "lk-crumbs", "aria-label": "Folders above" });
   const folders = el("ul", { class: "lk-subfolders", "aria-label": "Folders in it" });
@@ -36,11 +38,15 @@ export function newCollection(context, collections) {
     look(path.value.trim());
   });
 
+  /** Show a folder; false where it cannot be, or where another was asked for meanwhile. */
   async function look(folder, focus = false) {
+    const isLast = beginLook();
+    const typed = path.value;
     try {
       const found = await ask(`folders?path=${encodeURIComponent(folder)}`);
+      if (!isLast()) return false;
       state.folder = found.path;
-      path.value = found.path;
+      if (path.value === typed) path.value = found.path; // what is typed meanwhile stays
       if (!state.isNamed) name.value = found.name;
       lost.replaceChildren();
       trouble.replaceChildren();
@@ -50,6 +56,7 @@ export function newCollection(context, collections) {
       return true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (!isLast()) return false;
       lost.replaceChildren(alertBox(error.message));
       path.setAttribute("aria-invalid", "true");
       path.focus();

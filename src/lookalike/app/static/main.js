@@ -12,6 +12,7 @@ import * as query from "./query.js";
 import { clicked, createSearcher, measure } from "./searcher.js";
 import { followTheme } from "./theme.js";
 import { listenForKeys, milliseconds } from "./tiles.js";
+import { createTurns } from "./turns.js";
 import * as view from "./view.js";
 
 const EXAMPLES = 12;
@@ -30,6 +31,7 @@ export function start(shell) {
   const searcher = createSearcher();
   const keys = listenForKeys(results);
   const context = { examples: [], status: null, opened: null };
+  const [beginList, beginPicture] = [createTurns(), createTurns()];
   let state = visits.start();
   let shown = null; // the last state that was answered, and its hits
   let timer = 0;
@@ -295,7 +297,9 @@ export function start(shell) {
   }
 
   async function listCollections() {
+    const isLast = beginList();
     const { collections } = await api.collections();
+    if (!isLast()) return;
     const select = find("#lk-collection-select");
     select.replaceChildren(...collections.map(({ name }) => el("option", { value: name }, name)));
     select.value = state.collection;
@@ -333,7 +337,9 @@ export function start(shell) {
     setCollection,
     /** Search with a picture of a collection. */
     async searchWith(id, collection = state.collection) {
+      const isLast = beginPicture();
       const { name, credit } = await api.picture(id, collection);
+      if (!isLast()) return;
       go(query.asking(state, query.part({ id, source: collection, name, credit })));
     },
     /** The form of the search that is shown; null where there is none. */

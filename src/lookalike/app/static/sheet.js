@@ -2,6 +2,7 @@
 
 import { ApiError, call } from "./api.js";
 import { el, icon } from "./dom.js";
+import { createTurns } from "./turns.js";
 
 /** Ask the API; what it has against a request comes as an answer, so that the browser does not report it, and is thrown here. */
 export async function ask(path, { method = "GET", json, body } = {}) {
@@ -37,11 +38,15 @@ export const alertBox = (message) => el("p", { class: "lk-alert", role: "alert" 
 
 let count = 0;
 
-/** Open a dialog; returns it with `show(title, ...children)`, which replaces what it holds. */
+/**
+ * Open a dialog; returns it with `show(title, ...children)`, which replaces what it holds, and `begin()`, for what is asked
+ * before something is shown: it gives a function that says whether nothing else was begun or shown meanwhile.
+ */
 export function openSheet(name, { wide = false, closed = () => {} } = {}) {
   const id = `lk-sheet-${(count += 1)}`;
   const heading = el("h2", { id, tabIndex: -1 });
   const body = el("div", { class: "lk-sheet-body" });
+  const begin = createTurns();
   const before = document.activeElement;
   const dialog = el(
     "dialog",
@@ -67,8 +72,9 @@ export function openSheet(name, { wide = false, closed = () => {} } = {}) {
   document.querySelector("#lk-head").append(dialog);
   dialog.showModal();
   const show = (title, ...children) => {
+    begin();
     heading.replaceChildren(title);
     body.replaceChildren(...children.flat().filter(Boolean));
   };
-  return { dialog, body, heading, show, close: () => dialog.close() };
+  return { dialog, body, heading, begin, show, close: () => dialog.close() };
 }

@@ -1,0 +1,10 @@
+// Answers come in any order: what was asked last counts.
+
+/** Gives `begin()`, which gives a function that says whether nothing was begun since. */
+export function createTurns() {
+  let turn = 0;
+  return () => {
+    const mine = (turn += 1);
+    return () => mine === turn;
+  };
+}
