@@ -5,8 +5,9 @@ Public names are loaded when they are first used (PEP 562), so that ``import loo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lookalike._lazy import lazy
 
 if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads each name
     from lookalike._typing import RangeResult as RangeResult
@@ -93,13 +94,4 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME.keys() - {"IVFPQNeighbors"})]  # noqa: PLE0604  # a star must not need scikit-learn
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'lookalike' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__ = lazy(__name__, _HOME)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from lookalike.features import _worker, images
-from lookalike.features._pipe import Answer
+from lookalike.features._messages import Answer
 from lookalike.features._source import TooLittleMemoryError
 
 _really = _worker._done

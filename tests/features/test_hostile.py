@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.errors import ImageError
-from lookalike.features import images
+from lookalike.features import _decoding
 from lookalike.features._source import MAX_FILE_BYTES, MAX_PIXELS
 from lookalike.features.images import decode, open_picture, probe, read
 from tests.features.pictures import chunk, encoded, png, scene
@@ -168,9 +168,9 @@ def test_a_large_jpeg_needs_little_memory_and_a_progressive_one_more() -> None:
 
 
 def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(_decoding, "LARGE", 1000)
     inside, most, lock = 0, 0, threading.Lock()
-    reduced = images.reduced_rgb
+    reduced = _decoding.reduced_rgb
 
     def spy(picture: Image.Image, *rest: Any) -> Image.Image:
         nonlocal inside, most
@@ -182,7 +182,7 @@ def test_large_pictures_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatc
             inside -= 1
         return reduced(picture, *rest)
 
-    monkeypatch.setattr(images, "reduced_rgb", spy)
+    monkeypatch.setattr(_decoding, "reduced_rgb", spy)
     data = encoded(scene(), "PNG")
     threads = [threading.Thread(target=decode, args=(data, 32)) for _ in range(6)]
     for thread in threads:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lookalike.errors import ImageError, UnreadableNowError
-from lookalike.features import _source, images
+from lookalike.features import _decoding, _source, images
 from lookalike.features.embedder import Embedded, Embedder
 from tests.features.pictures import encoded, scene
 
@@ -87,7 +87,7 @@ def test_too_little_memory_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> Non
     def none_left(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(images, "reduced_rgb", none_left)
+    monkeypatch.setattr(_decoding, "reduced_rgb", none_left)
     with pytest.raises(UnreadableNowError, match="not enough memory"):
         images.read(encoded(scene(), "PNG"), 32)
 

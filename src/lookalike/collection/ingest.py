@@ -129,21 +129,21 @@ class Ingest:
         self._looked_up: set[int] = set()  # features whose other files were looked for
         self._committed = time.monotonic()
         self._done = 0
-        self._total = int(connection.execute("SELECT count(*) FROM todo").fetchone()[0])
+        self.total = int(connection.execute("SELECT count(*) FROM todo").fetchone()[0])
         self._reader = reader_version()
 
     def run(self, embedder: Embedder | None) -> None:
         """Take all files in. When this is cut short, `flush` keeps what was done."""
-        if self._total:
-            self.pace.tell("embedding", 0, self._total)
+        if self.total:
+            self.pace.tell("embedding", 0, self.total)
         self._pass(embedder, self._todo())
         again, self._again, self._is_last = self._again, [], True
         if again:
             self._lost = {path: scope for path, scope in self._lost.items() if not self.scan.is_there(scope)}
             self._pass(embedder, iter(again))
         self.flush()
-        if self._total:
-            self.pace.tell("embedding", self._total, self._total, last=True)
+        if self.total:
+            self.pace.tell("embedding", self.total, self.total, last=True)
 
     def _pass(self, embedder: Embedder | None, files: Iterator[bytes]) -> None:
         sources = self._to_embed(files)
@@ -160,10 +160,6 @@ class Ingest:
             if isinstance(results, Generator):
                 results.close()  # waits for its threads
             self._reading.close()
-
-    def needs_model(self) -> bool:
-        """Whether any file may have to be embedded."""
-        return self._total > 0
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -292,7 +288,7 @@ class Ingest:
             if len(self._batch) >= COMMIT_FILES or (is_time and len(self._batch)):
                 self.flush()
             done = self._done
-        self.pace.tell("embedding", done, self._total)
+        self.pace.tell("embedding", done, self.total)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 

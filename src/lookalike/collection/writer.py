@@ -30,6 +30,7 @@ from lookalike.collection.schema import accept, wrong_rows
 from lookalike.collection.transforms import write_transform
 from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import InputError, ModelError
+from lookalike.features import workers
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
@@ -100,7 +101,8 @@ class Writer:
             scan.run(pace)
             ingest = Ingest(self.connection, self.folder, scan, pace)
             try:
-                ingest.run(embedder_for(card) if ingest.needs_model() else None)
+                with workers.held(soon=ingest.total > 0):  # one starts while the model is loaded
+                    ingest.run(embedder_for(card) if ingest.total else None)
             finally:
                 ingest.flush()
             removed = scan.settle(prune)

@@ -7,13 +7,15 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from lookalike._files import open_at_once
-from lookalike._typing import PathLike
 from lookalike.data.kinds import HEAD_BYTES, is_certain, unread_format
 from lookalike.data.stamp import stamp_of
 from lookalike.data.suffixes import OTHER, SUFFIXES, UNREAD, UNREAD_REASONS
+
+if TYPE_CHECKING:
+    from lookalike._typing import PathLike
 
 __all__ = ["SUFFIXES", "Found", "Kind", "Skipped", "label_of", "walk"]
 

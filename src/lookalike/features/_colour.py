@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import threading
 from collections import OrderedDict
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from lookalike.features._png import MAX_PROFILE
 
@@ -97,11 +97,12 @@ def _made(profile: bytes) -> Conversion | None:
 
 def _changes_little(conversion: Conversion) -> bool:
     """Whether no colour of a lattice becomes a noticeably different one."""
-    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    steps = [255 * step // 8 for step in range(9)]
     if conversion.mode == "L":
-        before = np.arange(256, dtype=np.uint8)[None]
-        after = np.asarray(conversion(Image.fromarray(before)))[..., 0]
+        before = Image.frombytes("L", (256, 1), bytes(range(256)))
+        plain = before.convert("RGB")
     else:
-        before = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(1, -1, 3)
-        after = np.asarray(conversion(Image.fromarray(before)))
-    return int(np.abs(before.astype(int) - after).max()) <= _SAME
+        colours = bytes(itertools.chain.from_iterable(itertools.product(steps, repeat=3)))
+        plain = before = Image.frombytes("RGB", (len(steps) ** 3, 1), colours)
+    counts = ImageChops.difference(plain, conversion(before)).histogram()  # of each channel, one after the other
+    return not any(any(counts[first + _SAME + 1 : first + 256]) for first in range(0, len(counts), 256))

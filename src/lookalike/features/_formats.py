@@ -15,7 +15,6 @@ from lookalike.data.kinds import HEAD_BYTES, format_of, unread_format
 from lookalike.errors import ImageError
 from lookalike.features import _jpeg, _png, _tiff
 from lookalike.features._exif import defused, exif_orientation
-from lookalike.features._pnm import PnmFile
 from lookalike.features._prepared import Prepared, too_many
 
 __all__ = ["format_of", "identify", "unsupported"]
@@ -77,6 +76,8 @@ def identify(data: bytes) -> tuple[Image.Image, Prepared]:
     if name is None:
         raise ImageError(_what_it_is(head))
     if name == "PPM":
+        from lookalike.features._pnm import PnmFile  # which loads numpy
+
         return PnmFile(data), Prepared(data, 1, b"")
     if name in _READ_WHOLE and len(data) > _MAX_READ_WHOLE:
         raise ImageError(f"the file is too large: more than {_MAX_READ_WHOLE >> 20} MB of {name}; save a smaller copy")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lookalike._typing import Array
 
-__all__ = ["Levels", "from_numbers", "levels_of"]
+__all__ = ["Levels", "from_numbers", "levels_of", "opacity"]
 
 _BAND_BYTES: Final = 8 << 20
 _SAMPLE: Final = 500_000  # values that decide
@@ -30,16 +30,14 @@ class Levels(NamedTuple):
     inverted: bool = False
 
 
-def levels_of(picture: Image.Image, facts: Mapping[str, Any]) -> Levels | None:
-    """For pictures of wide numbers, those that become black and white; None for 8-bit pictures.
+def levels_of(picture: Image.Image, facts: Mapping[str, Any]) -> Levels:
+    """The numbers that become black and white.
 
     Sixteen bits keep their upper eight, as in every viewer. Of a TIFF that uses only a small part of its range, and of
     32-bit integers and floats, which have no agreed range, the values decide: those that look like 8 bits, 16 bits or
     0 to 1 are taken as such, others from a low to a high percentile, or from end to end where no value lies far outside.
     Values that stand for "nothing measured" do not count.
     """
-    if picture.mode not in {"I", "F"} and not picture.mode.startswith("I;16"):
-        return None
     is_tiff = picture.format == "TIFF"
     inverted = is_tiff and bool(facts.get("inverted"))
     if picture.mode.startswith("I;16"):
@@ -74,6 +72,12 @@ def from_numbers(picture: Image.Image, levels: Levels) -> Image.Image:
         values = (values / 2 - black / 2) / max(white / 2 - black / 2, np.finfo(np.float64).tiny)
     grey = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
     return Image.fromarray(255 - grey if levels.inverted else grey)
+
+
+def opacity(picture: Image.Image) -> Image.Image:
+    """0 where a picture holds its transparent value, 255 elsewhere."""
+    clear = np.asarray(picture) == picture.info.get("transparency")
+    return Image.fromarray(np.where(clear, 0, 255).astype(np.uint8))
 
 
 def _array(picture: Image.Image, is_unsigned: bool) -> Array:

@@ -1,28 +1,22 @@
-"""One worker process as its parent sees it, and the messages between them.
-
-A message is the length of its head (4 bytes), the length of its body (8 bytes), the head as JSON, and the body as bytes.
-"""
+"""One worker process as its parent sees it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import IO, Any, BinaryIO, Final, NamedTuple
+from typing import IO, Any, BinaryIO, Final
 
 from lookalike.errors import UnreadableNowError
+from lookalike.features._messages import Answer, receive, receive_writable, send_head
 
-__all__ = ["Answer", "Ended", "Worker", "receive", "send"]
+__all__ = ["Ended", "Worker"]
 
-_LENGTHS: Final = struct.Struct("!IQ")
-_MAX_HEAD: Final = 1 << 16
-_MAX_BODY: Final = 1 << 30
 _CHUNK: Final = 1 << 20
 _START_SECONDS: Final = 60.0
 
@@ -30,13 +24,6 @@ _BOOT: Final = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given['path']; "
     "import importlib; importlib.import_module(given['module']).main(given)"
 )
-
-
-class Answer(NamedTuple):
-    """A message: a few facts, and pixels or a file."""
-
-    head: dict[str, Any]
-    body: bytes | bytearray
 
 
 class Ended(Exception):
@@ -110,7 +97,7 @@ class Worker:
         """
         chunks = _chunks(body, size)
         try:
-            _send_head(self._to, request, size)
+            send_head(self._to, request, size)
         except OSError:
             raise Ended from None
         for chunk in chunks:
@@ -120,7 +107,7 @@ class Worker:
                 raise Ended from None
         try:
             self._to.flush()
-            answer = _receive_writable(self._from)
+            answer = receive_writable(self._from)
         except (OSError, EOFError, ValueError):
             raise Ended from None
         self.is_spent = bool(answer.head.get("last"))
@@ -169,51 +156,6 @@ def _widen(pipe: IO[bytes]) -> None:
         import fcntl
 
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _CHUNK)
-
-
-def send(pipe: IO[bytes], head: dict[str, Any], body: bytes | bytearray = b"") -> None:
-    """Write a message."""
-    _send_head(pipe, head, len(body))
-    pipe.write(body)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes]) -> Answer:
-    """Read a message; EOFError if the other end is gone, or says what makes no sense."""
-    head_length, body_length = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
-    if head_length > _MAX_HEAD or body_length > _MAX_BODY:
-        raise EOFError
-    head = json.loads(_exactly(pipe, head_length))
-    return Answer(head, _exactly(pipe, body_length))
-
-
-def _receive_writable(pipe: IO[bytes]) -> Answer:
-    """Read a message whose body can become an array without being copied."""
-    head_length, body_length = _LENGTHS.unpack(_exactly(pipe, _LENGTHS.size))
-    if head_length > _MAX_HEAD or body_length > _MAX_BODY:
-        raise EOFError
-    head = json.loads(_exactly(pipe, head_length))
-    body = bytearray(body_length)
-    with memoryview(body) as view:
-        at = 0
-        while at < body_length:
-            count = pipe.readinto(view[at:])  # type: ignore[attr-defined]
-            if not count:
-                raise EOFError
-            at += count
-    return Answer(head, body)
-
-
-def _send_head(pipe: IO[bytes], head: dict[str, Any], body_length: int) -> None:
-    data = json.dumps(head).encode()
-    pipe.write(_LENGTHS.pack(len(data), body_length) + data)
-
-
-def _exactly(pipe: IO[bytes], length: int) -> bytes:
-    data = pipe.read(length)
-    if len(data) < length:
-        raise EOFError
-    return data
 
 
 def _chunks(body: bytes | BinaryIO, size: int) -> Iterator[bytes | memoryview]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from PIL import Image, ImageChops
 
 from lookalike.errors import ImageError
 from lookalike.features._colour import Conversion, to_srgb
-from lookalike.features._numbers import Levels, from_numbers, levels_of
 from lookalike.features._source import orientation
+
+if TYPE_CHECKING:
+    from lookalike.features._numbers import Levels
 
 __all__ = ["LARGE", "Header", "check_memory", "memory_to_decode", "reduced_rgb", "upright"]
 
@@ -95,7 +96,7 @@ def reduced_rgb(picture: Image.Image, factor: int, header: Header | None = None)
     if picture.mode == "RGB" and not has_alpha:
         result = picture.reduce(factor) if factor > 1 else picture
     else:
-        levels = levels_of(picture, header.facts)
+        levels = _levels_of(picture, header.facts)
         render = _Renderer(picture, factor, levels, header.facts, convert)
         result = render.over("white")
         if has_alpha and not _is_seen(result, render.content):
@@ -103,6 +104,15 @@ def reduced_rgb(picture: Image.Image, factor: int, header: Header | None = None)
     if convert is None or convert.mode == "CMYK":
         return result
     return convert(result if convert.mode == "RGB" else result.convert("L"))
+
+
+def _levels_of(picture: Image.Image, facts: Mapping[str, Any]) -> Levels | None:
+    """See `_numbers.levels_of`, which loads numpy, for pictures of wide numbers only."""
+    if picture.mode not in {"I", "F"} and not picture.mode.startswith("I;16"):
+        return None
+    from lookalike.features._numbers import levels_of
+
+    return levels_of(picture, facts)
 
 
 class _Renderer:
@@ -147,6 +157,8 @@ class _Renderer:
             result.paste(rgba, mask=rgba.getchannel("A"))
             return result
         if self._levels is not None:
+            from lookalike.features._numbers import from_numbers
+
             return from_numbers(band, self._levels).convert("RGB")
         if band.mode == "LAB":
             return _from_lab(band)
@@ -158,9 +170,10 @@ class _Renderer:
 
     def _rgba(self, band: Image.Image) -> Image.Image:
         if self._levels is not None:
+            from lookalike.features._numbers import from_numbers, opacity
+
             result = from_numbers(band, self._levels).convert("RGBA")
-            clear = np.asarray(band) == band.info.get("transparency")
-            result.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+            result.putalpha(opacity(band))
             return result
         if band.mode == "1":  # Pillow compares the transparent value with 0 and 255
             band = band.convert("L")

@@ -18,16 +18,17 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypeGuard
 
-import numpy as np
 from PIL import Image
 
 from lookalike._files import open_at_once
-from lookalike._typing import Array
 from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._formats import identify, unsupported
 from lookalike.features._prepared import Prepared
+
+if TYPE_CHECKING:
+    from lookalike._typing import Array
 
 __all__ = [
     "DECODER_ERRORS",
@@ -44,7 +45,7 @@ __all__ = [
     "orientation",
 ]
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array
+Source: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | Array"
 
 MAX_PIXELS = 256_000_000
 """More are refused before anything is decoded: the largest cameras give 200 million, bombs claim billions."""
@@ -327,6 +328,8 @@ def _check_length(length: int) -> None:
 
 
 def _from_array(source: Any) -> Image.Image:
+    import numpy as np
+
     array = np.asarray(source)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ImageError(

@@ -7,13 +7,12 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterator
 from typing import Any, Final
 
 from lookalike.errors import ImageError, UnreadableNowError
-from lookalike.features import images
-from lookalike.features._pipe import Answer, receive, send
+from lookalike.features import _decoding
+from lookalike.features._messages import Answer, receive, send
 from lookalike.features._source import TooLittleMemoryError
 
 __all__ = ["main"]
@@ -28,7 +27,7 @@ def main(given: dict[str, Any]) -> None:
     _lose_standard_streams()
     _take_signals()
     limit = _limit_memory(int(given["memory"]))
-    turns = images.one_large_at_a_time = Turns(given["turns"])
+    turns = _decoding.one_large_at_a_time = Turns(given["turns"])
     with contextlib.suppress(EOFError, BrokenPipeError):
         send(answers, {})
         while True:
@@ -56,21 +55,23 @@ def answer(request: dict[str, Any], data: bytes, limit: int | None) -> Answer:
     except ImageError as error:
         return Answer({"image": str(error)}, b"")
     except Exception:  # noqa: BLE001 - a defect, which is raised where somebody can see it
+        import traceback
+
         return Answer({"defect": traceback.format_exc()[-4000:]}, b"")
 
 
 def _done(request: dict[str, Any], data: bytes) -> Answer:
     match request["do"]:
         case "read":
-            found = images.read(data, request["size"])
-            return Answer({"facts": found[1:]}, found.pixels.tobytes())
+            square = _decoding.read(data, request["size"])
+            return Answer({"facts": square[1:]}, square.picture.tobytes())
         case "picture":
-            picture = images.open_picture(data, request["max_side"])
+            picture = _decoding.open_picture(data, request["max_side"])
             return Answer({"facts": picture.size}, picture.tobytes())
         case "thumbnail":
-            return Answer({}, images.thumbnail(data, request["side"]))
+            return Answer({}, _decoding.thumbnail(data, request["side"]))
         case "probe":
-            return Answer({"facts": images.probe(data)}, b"")
+            return Answer({"facts": _decoding.probe(data)}, b"")
     raise ValueError(f"unknown request: {request['do']!r}")
 
 

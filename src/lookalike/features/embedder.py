@@ -159,7 +159,8 @@ class Embedder:
         if second is None:  # a single query needs no threads
             yield first[0], self._try_one(first[1], is_patient)
             return
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="lookalike-embed")
+        # One more than there are cores to work on: while it waits for a decoder's answer, the cores have work all the same.
+        pool = ThreadPoolExecutor(self.threads + (workers.running() is not None), thread_name_prefix="lookalike-embed")
         waiting: deque[tuple[Any, Future[Embedded | ImageError]]] = deque()
         try:
             for name, picture in itertools.chain((first, second), source):

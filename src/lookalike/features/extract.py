@@ -22,6 +22,7 @@ from lookalike._typing import PathLike
 from lookalike.data.labels import LABELS_FILE, read_labels_file
 from lookalike.data.walk import SUFFIXES, Found, Skipped, label_of, walk
 from lookalike.errors import DatasetError, ImageError, InputError, UnreadableNowError
+from lookalike.features import workers
 from lookalike.features.embedder import Embedded, Embedder
 from lookalike.features.models import DEFAULT_MODEL, ModelCard, get_model
 from lookalike.features.pooling import with_pooling
@@ -195,8 +196,10 @@ def _embed(
         return bad, found
     read: dict[Path, Found] = {}
     not_now: set[Path] = set()
-    results = embed_files(Embedder(card), missing)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(workers.held(soon=True))  # one starts while the model is loaded
+        stack.callback(work.commit)
+        results = stack.enter_context(contextlib.closing(embed_files(Embedder(card), missing)))
         for done, (path, stamp, result) in enumerate(results, 1):
             if isinstance(result, ImageError) or stamp is None:
                 bad.append(Skipped(path, str(result)))
@@ -206,9 +209,6 @@ def _embed(
                 read[path] = Found(path, *stamp)
                 work.take(_stamp(root, read[path]), result)
             progress(done, len(missing))
-    finally:
-        results.close()
-        work.commit()
     return bad, [read.get(item.path, item) for item in found if item.path not in not_now]
 
 

@@ -20,13 +20,14 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
 from lookalike._threads import cores
 from lookalike.errors import ImageError, LookalikeWarning, UnreadableNowError
-from lookalike.features._pipe import Answer, Ended, Worker
+from lookalike.features._messages import Answer
+from lookalike.features._pipe import Ended, Worker
 
 __all__ = ["MEMORY", "PATIENCE", "SECONDS", "CannotStartError", "DefectError", "Workers", "give_up", "held", "running"]
 
@@ -39,6 +40,7 @@ PATIENCE: Final = 60
 MEMORY: Final = 2 << 30
 """Bytes that a worker may use beside what it needs to run."""
 
+START: Final = 0.2  # seconds that it takes to start a worker: another one is worth it when pictures have waited as long
 SLOW: Final = 0.3  # seconds; a worker that takes longer is replaced by a spare one while it is busy
 SPARE: Final = 8  # of them at most
 IDLE: Final = 60.0  # seconds until a worker that nobody needs ends
@@ -93,6 +95,7 @@ class Workers:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._starting = 0
+        self._waited = 0.0  # seconds that pictures have waited for a worker since one was started last
         self._has_started = False
         self._watched = False
         self._closed = False
@@ -140,6 +143,14 @@ class Workers:
                 return _checked(answer)
         raise AssertionError("unreachable")
 
+    def start(self) -> None:
+        """Start a worker in the background, if there is none, so that it is there when the first picture comes."""
+        with self._changed:
+            if self._closed or self._busy or self._idle or self._starting:
+                return
+            self._starting += 1
+        threading.Thread(target=self._start_idle, name="lookalike-start", daemon=True).start()
+
     def close(self) -> None:
         """End all workers. What is under way fails."""
         with self._changed:
@@ -176,10 +187,16 @@ class Workers:
                         self._mark_busy(worker)
                         return worker
                     worker.kill()
-                if len(self._busy) + self._starting < self._room():
+                there = len(self._busy) + self._starting
+                if there < self._room() and (there == 0 or self._waited >= START):
                     self._starting += 1
+                    self._waited = 0.0
                     break
-                self._changed.wait(self._until_one_is_slow())
+                self._wait()
+        return self._started(self._mark_busy)
+
+    def _started(self, use: Callable[[Worker], None]) -> Worker:
+        """A new worker, one of those that `_starting` counts, after `use` has put it where it belongs."""
         try:
             given = {"seconds": self._seconds, "patience": self._patience, "memory": self._memory}
             worker = Worker(self._module, given, self._file_of_turns())
@@ -196,10 +213,16 @@ class Workers:
             self._has_started = True
             self._starting -= 1
             if not self._closed:
-                self._mark_busy(worker)
+                use(worker)
+                self._changed.notify()
                 return worker
         worker.kill()
         raise _ending()
+
+    def _start_idle(self) -> None:
+        # Whoever needs a worker and gets none is told why.
+        with contextlib.suppress(CannotStartError, UnreadableNowError):
+            self._started(self._mark_idle)
 
     def _file_of_turns(self) -> int | None:
         """A file without a name, which the workers lock in turns."""
@@ -214,6 +237,14 @@ class Workers:
     def _mark_busy(self, worker: Worker) -> None:
         worker.since = time.monotonic()
         self._busy.add(worker)
+        self._begin_watch()
+
+    def _mark_idle(self, worker: Worker) -> None:
+        worker.since = time.monotonic()
+        self._idle.append(worker)
+        self._begin_watch()
+
+    def _begin_watch(self) -> None:
         if not self._watched:
             self._watched = True
             threading.Thread(target=self._watch, name="lookalike-decoders", daemon=True).start()
@@ -222,10 +253,14 @@ class Workers:
         limit = time.monotonic() - SLOW
         return self._count + min(SPARE, sum(worker.since <= limit for worker in self._busy))
 
-    def _until_one_is_slow(self) -> float:
+    def _wait(self) -> None:
+        """Wait until a worker may be free, or another one be started."""
         now = time.monotonic()
         left = [worker.since + SLOW - now for worker in self._busy if worker.since + SLOW > now]
-        return max(min(left, default=SLOW), 0.005)
+        if self._waited < START:
+            left.append(START - self._waited)
+        self._changed.wait(max(min(left, default=SLOW), 0.005))
+        self._waited += time.monotonic() - now
 
     def _give_back(self, worker: Worker) -> None:
         with self._changed:
@@ -352,11 +387,14 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Pictures are decoded by workers meanwhile, in all threads of this process."""
+def held(soon: bool = False) -> Iterator[None]:
+    """Pictures are decoded by workers meanwhile, in all threads of this process; `soon`: the first one comes in a moment."""
     with _shared.guard:
         _shared.holders += 1
     try:
+        pool = _shared.get() if soon else None
+        if pool is not None:
+            pool.start()
         yield
     finally:
         with _shared.guard:
