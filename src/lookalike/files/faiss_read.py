@@ -36,7 +36,7 @@ from lookalike.files.codebits import code_bytes
 from lookalike.files.reader import Reader, open_reader
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_records"]
+__all__ = ["DEEPEST", "Codebook", "Record", "read_flat", "read_header", "read_records"]
 
 DEEPEST = 8  # records inside each other
 LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
@@ -55,7 +55,7 @@ class Codebook(NamedTuple):
 
 
 @dataclass
-class Stored:
+class Record:
     """What a record holds, with the records inside it."""
 
     d: int
@@ -96,7 +96,7 @@ class Stored:
         return plain and np.array_equal(self.ids[0], np.arange(len(self.rows[0])))
 
 
-def read_records(path: Path) -> Stored:
+def read_records(path: Path) -> Record:
     """What a FAISS file describes.
 
     Raises
@@ -111,7 +111,7 @@ def read_records(path: Path) -> Stored:
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def _record(reader: Reader, depth: int) -> Stored:
+def _record(reader: Reader, depth: int) -> Record:
     """The next record, of any type."""
     if depth == DEEPEST:
         reader.fail(f"more than {DEEPEST} records inside each other")
@@ -136,11 +136,11 @@ def read_header(reader: Reader) -> tuple[int, int, str]:
     return d, ntotal, "l2" if metric else "ip"
 
 
-def read_flat(reader: Reader, kind: str, depth: int) -> Stored:
+def read_flat(reader: Reader, kind: str, depth: int) -> Record:
     """A flat index, from behind its code on."""
     d, ntotal, metric = read_header(reader)
     vectors = reader.floats("vectors", ntotal * d, d).reshape(ntotal, d)
-    return Stored(d, metric, [vectors], [np.arange(ntotal)])
+    return Record(d, metric, [vectors], [np.arange(ntotal)])
 
 
 def _codebook(reader: Reader, d: int) -> Codebook:
@@ -153,7 +153,7 @@ def _codebook(reader: Reader, d: int) -> Codebook:
     return Codebook(m, nbits, centroids.reshape(m, 1 << nbits, d // m))
 
 
-def _pq(reader: Reader, kind: str, depth: int) -> Stored:
+def _pq(reader: Reader, kind: str, depth: int) -> Record:
     d, ntotal, metric = read_header(reader)
     codebook = _codebook(reader, d)
     size = code_bytes(codebook.m, codebook.nbits)
@@ -166,44 +166,42 @@ def _pq(reader: Reader, kind: str, depth: int) -> Stored:
             reader.fail(f"expected a PQ index that searches by distances (search_type 0), got {search_type}")
     if kind != "IxPq":
         metric = "l2"  # those versions computed it, whatever they wrote
-    return Stored(d, metric, [codes], [np.arange(ntotal)], codebook)
+    return Record(d, metric, [codes], [np.arange(ntotal)], codebook)
 
 
-def _inverted_file(reader: Reader, kind: str, depth: int) -> Stored:
+def _inverted_file(reader: Reader, kind: str, depth: int) -> Record:
     d, _, metric = read_header(reader)
     nlist = reader.number("Q", "nlist")
     reader.number("Q", "nprobe")
-    coarse = _record(reader, depth + 1)
-    if not coarse.is_flat():
+    quantizer = _record(reader, depth + 1)
+    if not quantizer.is_flat():
         reader.fail("expected a flat coarse quantizer, got another")
-    centroids = coarse.rows[0]
+    centroids = quantizer.rows[0]
     if centroids.shape != (nlist, d) or nlist < 1:
         reader.fail(f"expected {nlist} centroids of d={d}, got {centroids.shape}; it is damaged")
     old = kind.startswith("Iv")
     ids = [reader.vector(np.int64, "ids") for _ in range(nlist)] if old else []
     _direct_map(reader)
-    stored = Stored(d, metric, [], ids, centroids=centroids, coarse_metric=coarse.metric)
+    record = Record(d, metric, [], ids, centroids=centroids, coarse_metric=quantizer.metric)
     if kind.endswith("PQ"):
-        stored.by_residual = reader.flag("by_residual")
-        stored.code_size = reader.number("Q", "code_size")
-        stored.codebook = _codebook(reader, d)
-        if stored.code_size != code_bytes(stored.codebook.m, stored.codebook.nbits):
-            reader.fail(f"codes of {stored.code_size} bytes do not fit m={stored.codebook.m}; it is damaged")
+        record.by_residual = reader.flag("by_residual")
+        record.code_size = reader.number("Q", "code_size")
+        record.codebook = _codebook(reader, d)
+        if record.code_size != code_bytes(record.codebook.m, record.codebook.nbits):
+            reader.fail(f"codes of {record.code_size} bytes do not fit m={record.codebook.m}; it is damaged")
     else:
-        stored.code_size = 4 * d
+        record.code_size = 4 * d
     if old:
-        unit = 1 if kind == "IvFL" or stored.codebook else 4  # IvFl counts floats, the others bytes
+        counted = np.float32 if kind == "IvFl" else np.uint8
         for numbers in ids:
-            _add_list(
-                reader, stored, reader.vector(np.uint8 if unit == 1 else np.float32, "codes").view(np.uint8), numbers
-            )
+            _add_list(reader, record, reader.vector(counted, "codes").view(np.uint8), numbers)
     else:
-        _inverted_lists(reader, stored, nlist)
-    return stored
+        _inverted_lists(reader, record, nlist)
+    return record
 
 
 def _direct_map(reader: Reader) -> None:
-    """Skip the table of where each id is stored; the lists hold the ids."""
+    """Skip the table of where each id is record; the lists hold the ids."""
     kind = reader.number("B", "direct map")
     if kind > 2:
         reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")
@@ -213,13 +211,13 @@ def _direct_map(reader: Reader) -> None:
         reader.array(np.int64, 2 * pairs, "direct map")
 
 
-def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
+def _inverted_lists(reader: Reader, record: Record, nlist: int) -> None:
     kind = reader.fourcc("inverted lists")
     if kind != "ilar":
         reader.fail(
             f"inverted lists of type {kind} are not understood; expected ilar, those that are in the file itself"
         )
-    if (reader.number("Q", "nlist"), reader.number("Q", "code_size")) != (nlist, stored.code_size):
+    if (reader.number("Q", "nlist"), reader.number("Q", "code_size")) != (nlist, record.code_size):
         reader.fail("its inverted lists do not fit the index; it is damaged")
     layout = reader.fourcc("sizes of the lists")
     sizes = np.zeros(nlist, np.uint64)
@@ -233,29 +231,29 @@ def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
     else:
         reader.fail(f"sizes of the lists: expected full or sprs, got {layout}")
     no_codes, no_ids = np.empty(0, np.uint8), np.empty(0, np.int64)  # shared by all empty lists
-    no_rows = no_codes.reshape(0, stored.code_size) if stored.codebook else np.empty((0, stored.d), np.float32)
+    no_rows = no_codes.reshape(0, record.code_size) if record.codebook else np.empty((0, record.d), np.float32)
     for size in sizes.tolist():
         if not size:
-            stored.ids.append(no_ids)
-            stored.rows.append(no_rows)
+            record.ids.append(no_ids)
+            record.rows.append(no_rows)
             continue
-        codes = reader.array(np.uint8, size * stored.code_size, "inverted list")
+        codes = reader.array(np.uint8, size * record.code_size, "inverted list")
         ids = reader.array(np.int64, size, "inverted list")
-        stored.ids.append(ids)
-        _add_list(reader, stored, codes, ids)
+        record.ids.append(ids)
+        _add_list(reader, record, codes, ids)
 
 
-def _add_list(reader: Reader, stored: Stored, codes: Array, ids: IdArray) -> None:
-    if codes.nbytes != len(ids) * stored.code_size:
+def _add_list(reader: Reader, record: Record, codes: Array, ids: IdArray) -> None:
+    if codes.nbytes != len(ids) * record.code_size:
         reader.fail(f"a list of {len(ids)} ids has codes of {codes.nbytes} bytes; it is damaged")
-    if stored.codebook:
-        stored.rows.append(codes.reshape(len(ids), stored.code_size))
+    if record.codebook:
+        record.rows.append(codes.reshape(len(ids), record.code_size))
     else:
-        vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), stored.d)
-        stored.rows.append(reader.usable(vectors, "vectors", stored.d))
+        vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), record.d)
+        record.rows.append(reader.usable(vectors, "vectors", record.d))
 
 
-def _refined(reader: Reader, kind: str, depth: int) -> Stored:
+def _refined(reader: Reader, kind: str, depth: int) -> Record:
     d, _, metric = read_header(reader)
     base, fine = _record(reader, depth + 1), _record(reader, depth + 1)
     k_factor = reader.number("f", "k_factor")
@@ -274,7 +272,7 @@ def _refined(reader: Reader, kind: str, depth: int) -> Stored:
     return base
 
 
-def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
+def _id_map(reader: Reader, kind: str, depth: int) -> Record:
     read_header(reader)
     inner = _record(reader, depth + 1)
     inner.ids = inner.of_each(reader.vector(np.int64, "map of ids"), reader.fail)
@@ -284,7 +282,7 @@ def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
 # --- transforms ------------------------------------------------------------------------------------------------------
 
 
-def _pre_transform(reader: Reader, kind: str, depth: int) -> Stored:
+def _pre_transform(reader: Reader, kind: str, depth: int) -> Record:
     d, _, _ = read_header(reader)
     count = reader.number("i", "number of transforms")
     if not 0 <= count <= DEEPEST:
@@ -362,7 +360,7 @@ def _skip_pca(reader: Reader, kind: str) -> None:
         reader.vector(np.float32, what)
 
 
-RECORDS: dict[str, Callable[[Reader, str, int], Stored]] = {
+RECORDS: dict[str, Callable[[Reader, str, int], Record]] = {
     **dict.fromkeys(["IxF2", "IxFI", "IxFl"], read_flat),
     **dict.fromkeys(["IxPq", "IxPQ", "IxPo"], _pq),
     **dict.fromkeys(["IwFl", "IwPQ", "IvFl", "IvFL", "IvPQ"], _inverted_file),

@@ -183,9 +183,9 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
     kind = reader.fourcc("record of the vectors")
     if kind not in {"IxF2", "IxFI", "IxFl"}:
         reader.fail(f"expected the vectors as they are (a flat index), got a FAISS index of type {kind}")
-    stored = read_flat(reader, kind, DEEPEST)
-    if (stored.d, stored.metric, len(stored.rows[0])) != (d, metric, n):
-        reader.fail(f"its {len(stored.rows[0])} vectors of d={stored.d} do not fit the {n} of d={d} in the graph")
+    flat = read_flat(reader, kind, DEEPEST)
+    if (flat.d, flat.metric, len(flat.rows[0])) != (d, metric, n):
+        reader.fail(f"its {len(flat.rows[0])} vectors of d={flat.d} do not fit the {n} of d={d} in the graph")
     starts = offsets.astype(np.int64)
     by_level = []
     for level in range(int(levels.max(initial=0))):
@@ -193,7 +193,7 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
         table = links[starts[nodes, None] + np.arange(upto[level], upto[level + 1])]
         by_level.append(LevelLinks.of_table(nodes, table, np.logical_and.accumulate(table >= 0, axis=1)))
     graph = StoredGraph(
-        "faiss", metric, stored.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
+        "faiss", metric, flat.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
         M=int(upto[1] // 2), ef_construction=ef_construction, ef=ef, deleted=np.zeros(n, np.bool_),
     )  # fmt: skip
     return _checked(reader, graph, highest)

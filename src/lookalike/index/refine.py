@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -15,13 +15,17 @@ import numpy as np
 from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
 from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
-from lookalike.errors import DimensionError, InputError
+from lookalike.errors import DimensionError, FormatError, InputError
+from lookalike.files.native import BASE, Tensors
+from lookalike.files.tensors import MappedFile
 from lookalike.index.codecs.whole import WholeCodec
-from lookalike.index.index import Index, missing
+from lookalike.index.index import Index, Progress, ignore_progress
 from lookalike.index.kinds import FlatIndex
 from lookalike.index.large import LargeArray
+from lookalike.index.results import missing
+from lookalike.index.storage import index_of
 
-__all__ = ["RefinedIndex", "Reranked", "StoredRows", "order_candidates"]
+__all__ = ["RefinedIndex", "Reranked", "RowTable", "order_candidates"]
 
 GROUP = 64  # queries of one call of the kernel
 BYTES = 64 << 20  # of vectors gathered at a time, where they have to be
@@ -55,15 +59,11 @@ class Reranked:
         if index.d is not None and shape[1] != index.d:
             raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
         self.index, self.vectors = index, vectors
-        self._rows = StoredRows.of(vectors) or vectors
+        self._rows = RowTable.of(vectors) or vectors
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without addresses, which are those of this process and of these vectors."""
-        return {"index": self.index, "vectors": self.vectors}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.index, self.vectors = state["index"], state["vectors"]
-        self._rows = StoredRows.of(self.vectors) or self.vectors
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from index and vectors: addresses are those of this process and of these vectors."""
+        return type(self), (self.index, self.vectors)
 
     @property
     def metric(self) -> str:
@@ -136,6 +136,7 @@ class RefinedIndex(Index):
     """
 
     kind = "refined"
+    _arguments = ("base", "k_factor")
 
     def __init__(self, base: Index, k_factor: float = 10) -> None:
         if base.ntotal:
@@ -145,12 +146,15 @@ class RefinedIndex(Index):
         super().__init__(WholeCodec(base.metric))
         self.k_factor = float(k_factor)
         self._hold(base, FlatIndex(base.metric))
-        self._storing = threading.Lock()  # held while vectors are put into the store or read from it, never longer
+        self._store_lock = threading.Lock()  # held while the store is changed or read, never longer
 
     def _hold(self, base: Index, store: FlatIndex) -> None:
         """Be made of these two."""
-        self.base, self._store = base, store
-        self.d, self.nlist, self._next_id = base.d, base.nlist, base._next_id
+        self.base, self._store, self.nlist = base, store, base.nlist
+        self._follow_base()
+
+    def _follow_base(self) -> None:
+        self.d, self._next_id = self.base.d, self.base._next_id
 
     @property
     def ntotal(self) -> int:
@@ -194,12 +198,12 @@ class RefinedIndex(Index):
         wanted = int(k * self.k_factor) if candidates is None else check_count(candidates, "candidates", 1, MAX_K)
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
-        with self._storing:
-            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._stored[0]
+        with self._store_lock:
+            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._lists.rows(0)[0]
         if not len(vectors):
             return missing(len(queries), k, self.metric)
-        # what is in no place was removed since `base` was searched, or is no result
-        return order_candidates(queries, found, places, StoredRows.of(vectors) or vectors, k, self.metric, threads)
+        # an id without a place was removed after `base` was searched, or there was no candidate
+        return order_candidates(queries, found, places, RowTable.of(vectors) or vectors, k, self.metric, threads)
 
     def range_search(self, xq: Any, radius: float, **options: Any) -> RangeResult:
         """Every vector nearer than `radius`, exactly: the vectors themselves are compared, all of them.
@@ -213,50 +217,37 @@ class RefinedIndex(Index):
         """How `base` finds its candidates; see `IVFPQIndex.trace`."""
         return self.base.trace(query, k, nprobe, exact_ids)
 
-    def update(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of these ids, which must be stored; see `IVFPQIndex.update`."""
-        with self._changing():
-            with self._storing:
-                self._store.update(ids, xb)
-            self.base.update(ids, xb)
-        return self
-
-    def upsert(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of the ids that are stored, and add the others; see `IVFPQIndex.upsert`."""
-        with self._changing():
-            with self._storing:
-                self._store.upsert(ids, xb)
-            self.base.upsert(ids, xb)
-            self.d, self._next_id = self.base.d, self.base._next_id
-        return self
-
     def merge(self, other: Any, add_id: int = 0) -> Self:
         """Take over the vectors of an index refined the same way; see `IVFPQIndex.merge`."""
         if not isinstance(other, RefinedIndex):
             raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
         with self._changing():
-            with self._storing:
+            with self._store_lock:
                 self._store.merge(other._store, add_id)
             self.base.merge(other.base, add_id)
-            self._next_id = self.base._next_id
+            self._follow_base()
         return self
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index, and return it."""
         with self._changing():
             base = self.base.split(ids)
-            with self._storing:
+            with self._store_lock:
                 store = self._store.split(ids)
-        part = type(self)(FlatIndex(self.metric), self.k_factor)
-        part._hold(base, store)
-        part._next_id = self._next_id
-        return part
+        return self._of(base, store, self.k_factor)
+
+    @classmethod
+    def _of(cls, base: Index, store: FlatIndex, k_factor: float) -> Self:
+        """An index that is made of these two, whatever they hold."""
+        index = cls(FlatIndex(base.metric), k_factor)
+        index._hold(base, store)
+        return index
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
         with self._changing():
             self.base.compact()
-            with self._storing:
+            with self._store_lock:
                 self._store.compact()
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
@@ -266,45 +257,65 @@ class RefinedIndex(Index):
         stats["bytes_per_vector"] += stored["bytes_per_vector"]
         return stats
 
-    def remove(self, ids: Any) -> int:
-        with self._changing():
-            removed = self.base.remove(ids)
-            with self._storing:
-                self._store.remove(ids)
-        return removed
-
-    remove.__doc__ = Index.remove.__doc__
-
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         with super()._changing(), self.base._changing(), self._store._changing():
             yield
 
-    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+    def _train(self, xt: FloatArray, progress: Progress) -> None:
         self.base.train(xt, progress=progress)
         self._store.train(xt)
-        self.d = self.base.d
+        self._follow_base()
 
-    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
+    def _replace(
+        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
+    ) -> None:
+        old = self.base._find(self._store._lists.rows(0)[1][gone]) if len(gone) else gone
         vectors = xb[0 : len(xb)]
-        with self._storing:  # first, so that whatever a search of `base` finds is there
-            self._store.add(vectors, ids)
-        self.base.add(vectors, ids, progress=progress)
-        self.d = self.base.d
+        if not len(ids):  # `base` first, so that it names no candidate that is not here
+            self.base._replace(old, vectors, ids)
+        with self._store_lock:
+            self._store._replace(gone, vectors, ids)
+        if len(ids):  # `base` last, for the same reason
+            self.base._replace(old, vectors, ids, progress)
+        self._follow_base()
 
     def _find(self, ids: IdArray) -> IdArray:
-        with self._storing:
+        with self._store_lock:
             return self._store._find(ids)
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
-        with self._storing:
+        with self._store_lock:
             return self._store._reconstruct(places)
 
-    def _arguments(self) -> dict[str, Any]:
-        return {"base": self.base, "k_factor": self.k_factor}
+    def _metadata(self) -> dict[str, Any]:
+        metadata = super()._metadata()
+        metadata["spec"]["base"] = self.base._metadata()
+        return metadata
+
+    def _tensors(self) -> Tensors:
+        return {BASE + name: array for name, array in self.base._tensors().items()} | self._store._tensors()
+
+    @classmethod
+    def _from_parts(cls, metadata: dict[str, Any], tensors: Tensors, look: bool) -> Self:
+        about, k_factor = metadata["spec"]["base"], metadata["spec"]["k_factor"]
+        if about["kind"] == cls.kind:
+            raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
+        inner = {name.removeprefix(BASE): array for name, array in tensors.items() if name.startswith(BASE)}
+        base = index_of(about, inner, look)
+        store = FlatIndex._from_parts(metadata | {"spec": {"metric": base.metric}}, tensors, look)
+        store._next_id = int(metadata["next_id"])
+        if base.ntotal != store.ntotal or (look and not np.array_equal(np.sort(base.ids), np.sort(store.ids))):
+            raise FormatError(f"{store.ntotal} vectors that refine {base.ntotal} others")
+        return cls._of(base, store, k_factor)
+
+    def _opened(self, mapped: MappedFile | None) -> None:
+        super()._opened(mapped)
+        self.base._opened(mapped)
+        self._store._opened(mapped)
 
 
-class StoredRows(NamedTuple):
+class RowTable(NamedTuple):
     """Vectors that compiled code reads where they lie."""
 
     vectors: Array  # keeps the memory alive
@@ -313,7 +324,7 @@ class StoredRows(NamedTuple):
     is_half: bool
 
     @classmethod
-    def of(cls, vectors: Array) -> StoredRows | None:
+    def of(cls, vectors: Array) -> RowTable | None:
         """Rows of a numpy array of float32 or float16; None for anything else."""
         if (
             not isinstance(vectors, np.ndarray)
@@ -330,7 +341,7 @@ def order_candidates(
     xq: FloatArray,
     ids: IdArray,
     places: IdArray,
-    vectors: StoredRows | Array,
+    vectors: RowTable | Array,
     k: int,
     metric: str,
     threads: int | None = None,
@@ -342,7 +353,7 @@ def order_candidates(
     xq : ndarray of float32, shape (nq, d)
     ids, places : ndarray of int64, shape (nq, candidates)
         Places are row numbers of `vectors`, −1 where there is no candidate.
-    vectors : StoredRows, or anything of shape (n, d) that gives rows for an array of row numbers
+    vectors : RowTable, or anything of shape (n, d) that gives rows for an array of row numbers
     k : int
     metric : {"l2", "ip", "cosine"}
     threads : int, optional
@@ -354,16 +365,16 @@ def order_candidates(
     """
     from lookalike.kernels.rerank import rerank
 
-    d = (vectors.vectors if isinstance(vectors, StoredRows) else vectors).shape[1]
+    d = (vectors.vectors if isinstance(vectors, RowTable) else vectors).shape[1]
     if d != xq.shape[1]:
         raise DimensionError(f"vectors: expected d={xq.shape[1]} of the index, got {d}")
     queries = unit_rows(xq) if metric == "cosine" else xq
     distances, out = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    group = GROUP if isinstance(vectors, StoredRows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
+    group = GROUP if isinstance(vectors, RowTable) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
 
     def order(first: int) -> None:
         part = slice(first, first + group)
-        rows, where = (vectors, places[part]) if isinstance(vectors, StoredRows) else _gathered(vectors, places[part])
+        rows, where = (vectors, places[part]) if isinstance(vectors, RowTable) else _gathered(vectors, places[part])
         outside = rerank(
             queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
             METRICS.index(metric), distances[part], out[part],
@@ -378,7 +389,7 @@ def order_candidates(
     return SearchResult(distances, out)
 
 
-def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
+def _gathered(vectors: Array, places: IdArray) -> tuple[RowTable, IdArray]:
     """The rows that `places` name, each read once and in the order of storage, and the places among them."""
     if places.size and places.max() >= len(vectors):
         raise _not_a_row(places.max(), vectors)
@@ -388,7 +399,7 @@ def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
     gathered = np.empty((len(rows), vectors.shape[1]), np.float32)
     if len(rows):
         gathered[:] = vectors[rows]
-    return StoredRows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
+    return RowTable(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
 
 
 def _not_a_row(place: int, vectors: Array) -> InputError:

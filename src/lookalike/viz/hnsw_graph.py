@@ -17,6 +17,8 @@ from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_vectors, unit_rows
 from lookalike.errors import InputError
 from lookalike.files.hnsw import StoredGraph, read_graph
+from lookalike.index.plain import opened
+from lookalike.index.trace import as_json
 
 __all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "read_hnsw"]
 
@@ -30,10 +32,7 @@ class HNSWGraph(StoredGraph):
 
     def keys(self, q: FloatArray, nodes: Array) -> FloatArray:
         """What searches compare, ascending: squared distances, minus inner products, or 1 − cosine."""
-        rows = self.vectors[nodes]
-        if self.metric == "l2":
-            return np.asarray(np.square(rows - q).sum(axis=1), np.float32)
-        return np.asarray((1 if self.metric == "cosine" else 0) - rows @ q, np.float32)
+        return opened(q, self.vectors[nodes], self.metric)
 
     def trace(self, query: Any, k: int = 10, ef: int | None = None) -> HNSWTrace:
         """One search, recorded step by step, with the results of the library that wrote the file.
@@ -140,16 +139,8 @@ class HNSWTrace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
-        plain = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in vars(self).items()
-            if name != "steps"
-        }
-        plain["steps"] = [
-            {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(step).items()}
-            for step in self.steps
-        ]
-        return plain
+        json: dict[str, Any] = as_json(self)
+        return json
 
 
 def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
