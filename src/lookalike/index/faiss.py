@@ -94,10 +94,10 @@ def _built(record: Record) -> Index:
     index._next_id = int(ids.max(initial=-1)) + 1
     if record.refinement is None:
         return index
-    store = FlatIndex(metric)
-    store._learn_dimension(record.outer_d)
-    store._replace(ids[:0], record.refinement, ids)
-    return RefinedIndex._of(index, store, record.k_factor)
+    flat = FlatIndex(metric)
+    flat._learn_dimension(record.outer_d)
+    flat._replace(ids[:0], record.refinement, ids)
+    return RefinedIndex._of(index, flat, record.k_factor)
 
 
 def _untrained(record: Record, metric: str) -> tuple[Index, Codec]:
@@ -176,8 +176,8 @@ def _write(writer: Writer, index: Index, d: int) -> None:
         writer.normalisation(d, n, metric)
     if isinstance(index, RefinedIndex):
         writer.record("IxRF", d, n, metric)
-        _write_inner(writer, index.base, index._store)
-        writer.flat(index._store._lists.rows(0)[0], metric)
+        _write_inner(writer, index.base, index)
+        writer.flat(index._lists.rows(0)[0], metric)
         writer.numbers("f", index.k_factor)
     else:
         _write_inner(writer, index, None)
@@ -185,12 +185,12 @@ def _write(writer: Writer, index: Index, d: int) -> None:
         writer.vector(index.ids)
 
 
-def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
-    """A linear map, if there is one, and the index; with a `store` that refines it, its ids become positions there."""
+def _write_inner(writer: Writer, index: Any, outer: RefinedIndex | None) -> None:
+    """A linear map, if there is one, and the index; its ids become positions in the `outer` one, if that refines it."""
     if index._transform is not None:
         writer.linear(index._transform, index.ntotal, index.metric)
     if isinstance(index, FlatIndex | PQIndex):
-        order = slice(None) if store is None else index._find(store.ids)
+        order = slice(None) if outer is None else index._find(outer.ids)
         if isinstance(index, FlatIndex):
             writer.flat(index._lists.rows(0)[0][order], index.metric)
         else:
@@ -202,15 +202,15 @@ def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
         index.coarse_metric,
         index.metric,
         index.list_sizes,
-        _lists(index, store),
+        _lists(index, outer),
         index.pq if is_coded else None,
         is_coded and index.by_residual,
     )
 
 
-def _lists(index: IVFPQIndex | IVFFlatIndex, store: FlatIndex | None) -> Iterator[tuple[Array, IdArray]]:
+def _lists(index: IVFPQIndex | IVFFlatIndex, outer: RefinedIndex | None) -> Iterator[tuple[Array, IdArray]]:
     """Codes or vectors, and ids, of each list that is not empty."""
     for number in np.flatnonzero(index.list_sizes).tolist():
         *rows, ids = index._lists.rows(number)
         own = index._codec.codes(tuple(rows)) if isinstance(index, IVFPQIndex) else rows[0]
-        yield own, ids if store is None else store._find(ids)
+        yield own, ids if outer is None else outer._find(ids)

@@ -185,7 +185,7 @@ class Index:
         assert codec.cells is not None
         self._codec, self._cells, self._transform = codec, codec.cells, transform
         self.d = codec.cells.centroids.shape[1] if transform is None else transform.d_in
-        self._lists, self._id_map = Lists.empty(self.nlist, codec.columns), None
+        self._lists, self._id_map = Lists.empty(codec.cells.nlist, codec.columns), None
 
     def add(self, xb: Any, ids: ArrayLike | None = None, *, progress: Progress | None = None) -> Self:
         """Store vectors. Returns the index itself.

@@ -10,6 +10,7 @@ from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import check_ids, check_lengths
 from lookalike.errors import DimensionError, InputError
 from lookalike.files import native
+from lookalike.files.tensors import MappedFile
 from lookalike.index.cells import Cells, OneCell, check_coarse_metric, train_cells
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
@@ -20,10 +21,31 @@ from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import parse_rotation
 
-__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex"]
+__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex", "WholeVectors"]
 
 
-class FlatIndex(Index):
+class WholeVectors(Index):
+    """What the two kinds that keep whole vectors in one list share."""
+
+    def _learn_dimension(self, d: int) -> None:
+        self._take(WholeCodec(self.metric, OneCell(d)), None)
+
+    def _replace(
+        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
+    ) -> None:
+        if self._codec.cells is None:
+            self._learn_dimension(xb[:1].shape[1])
+        super()._replace(gone, xb, ids, progress)
+
+    def _tensors(self) -> native.Tensors:
+        return dict(zip(("vectors", "ids"), self._lists.rows(0), strict=True))
+
+    def _opened(self, mapped: MappedFile | None) -> None:
+        super()._opened(mapped)
+        self._is_fresh = False  # no search needs the kernels
+
+
+class FlatIndex(WholeVectors):
     """Exact nearest neighbours by comparing with every vector.
 
     Parameters
@@ -58,23 +80,10 @@ class FlatIndex(Index):
         self._learn_dimension(xt.shape[1])
         progress(1, 1)
 
-    def _learn_dimension(self, d: int) -> None:
-        self._take(WholeCodec(self.metric, OneCell(d)), None)
-
-    def _replace(
-        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
-    ) -> None:
-        if self._codec.cells is None:
-            self._learn_dimension(xb[:1].shape[1])
-        super()._replace(gone, xb, ids, progress)
-
     def _has_same_space(self, other: Index) -> bool:
         return (
             isinstance(other, FlatIndex) and other.metric == self.metric and (not self.d or other.d in {None, self.d})
         )
-
-    def _tensors(self) -> native.Tensors:
-        return dict(zip(("vectors", "ids"), self._lists.rows(0), strict=True))
 
     @classmethod
     def _from_parts(cls, metadata: dict[str, Any], tensors: native.Tensors, look: bool) -> Self:
@@ -87,10 +96,6 @@ class FlatIndex(Index):
             whole = tensors | {"vectors": tensors["vectors"].reshape(-1, d)}
             index._lists = Lists.from_flat(index._codec.columns, whole, np.array([len(tensors["ids"])]))
         return index
-
-    def _opened(self, mapped: Any) -> None:
-        super()._opened(mapped)
-        self._is_fresh = False  # no search needs the kernels
 
 
 class Encoded(NamedTuple):

@@ -52,18 +52,19 @@ class Column(NamedTuple):
 
     def read(self, array: Array, at: IdArray | slice) -> Array:
         """Row by row what stands at these positions."""
-        if not self.is_blocked:
-            return array[at]
-        where = np.arange(at.stop) if isinstance(at, slice) else at
-        return array[where // BLOCK, :, _lanes(where % BLOCK)]
+        rows: Array = array[self._where(at)]
+        return rows
 
-    def write(self, array: Array, first: int, rows: Array) -> None:
-        """Put rows behind the `first` ones."""
-        if self.is_blocked:
-            at = np.arange(first, first + len(rows))
-            array[at // BLOCK, :, _lanes(at % BLOCK)] = rows
-        else:
-            array[first : first + len(rows)] = rows
+    def write(self, array: Array, at: IdArray | slice, rows: Array | int) -> None:
+        """Put rows at these positions."""
+        array[self._where(at)] = rows
+
+    def _where(self, at: IdArray | slice) -> Any:
+        """What to index an array with."""
+        if not self.is_blocked:
+            return at
+        position = np.arange(at.start, at.stop) if isinstance(at, slice) else at
+        return position // BLOCK, slice(None), _lanes(position % BLOCK)
 
 
 class Lists:
@@ -177,9 +178,10 @@ class Lists:
         else:
             for number, size in zip(touched.tolist(), sizes, strict=True):
                 mine = np.flatnonzero(list_no == number)
-                position[mine] = np.arange(size, size + len(mine))
+                fresh = slice(size, size + len(mine))
+                position[mine] = np.arange(fresh.start, fresh.stop)
                 for column, array, value in zip(columns, larger.arrays[number], values, strict=True):
-                    column.write(array, size, value[mine])
+                    column.write(array, fresh, value[mine])
         return larger, (list_no << 32) | position
 
     def remove(self, places: IdArray) -> Lists:
@@ -219,8 +221,8 @@ class Lists:
         table[:, -1] = sizes
         return Lists(columns or self.columns, tuple(arrays), table)
 
-    def _whole(self, size: int) -> int:
-        """Room for `size` vectors, in whole blocks if there are blocks."""
+    def _whole(self, size: Any) -> Any:
+        """Room for `size` vectors, or for each of several sizes, in whole blocks if there are blocks."""
         return -(-size // BLOCK) * BLOCK if any(column.is_blocked for column in self.columns.values()) else size
 
     def _copy(self, number: int, room: int, kept: IdArray | None = None) -> Rows:
@@ -231,7 +233,7 @@ class Lists:
             if kept is None:
                 column.held(new, size)[:] = column.held(old, size)
             else:
-                column.write(new, 0, column.read(old, kept))
+                column.write(new, slice(0, size), column.read(old, kept))
             if not column.is_blocked:
                 new[size:] = 0
         return copy
@@ -248,21 +250,14 @@ class Lists:
 
         What a block does not use is 0, and −1 in the ids: equal lists give equal files.
         """
-        rooms = [self._whole(size) for size in self.sizes.tolist()]
+        rooms = self._whole(self.sizes)
+        starts = np.cumsum(rooms) - rooms
+        spare = np.flatnonzero(np.arange(rooms.sum()) - np.repeat(starts, rooms) >= np.repeat(self.sizes, rooms))
         flat = {}
         for c, (name, column) in enumerate(self.columns.items()):
-            whole = column.empty(sum(rooms))
-            if not column.is_blocked:
-                whole[:] = -1 if name == "ids" else 0
-            first = 0
-            for one, size, room in zip(self.arrays, self.sizes.tolist(), rooms, strict=True):
-                part = column.held(one[c], size)
-                start = first // BLOCK if column.is_blocked else first
-                whole[start : start + len(part)] = part
-                first += room
-            if column.is_blocked:
-                _clear_tails(whole, self.sizes)
-            flat[name] = whole
+            parts = [column.held(one[c], room) for one, room in zip(self.arrays, rooms.tolist(), strict=True)]
+            flat[name] = np.concatenate(parts)
+            column.write(flat[name], spare, -1 if name == "ids" else 0)
         return flat | {"sizes": self.sizes.copy()}
 
     @classmethod
@@ -297,17 +292,6 @@ def _scatter(
         rows = np.ascontiguousarray(value, column.dtype).reshape(len(value), -1)
         numbers = rows if column.is_blocked else rows.view(np.uint16)
         store_rows(table[:, c], list_no, position, numbers, column.is_blocked)
-
-
-def _clear_tails(codes: Array, sizes: IdArray) -> None:
-    """Zeros where the last block of a list holds nothing, or what an `add` left that failed."""
-    blocks = -(-sizes // BLOCK)
-    partial = np.flatnonzero(sizes % BLOCK)
-    if len(partial):
-        last = np.cumsum(blocks)[partial] - 1
-        used = np.zeros((len(partial), BLOCK), codes.dtype)
-        used[:, _lanes(np.arange(BLOCK))] = np.arange(BLOCK) < (sizes[partial] % BLOCK)[:, None]
-        codes[last] *= used[:, None, :]
 
 
 def _lanes(position: IdArray) -> IdArray:

@@ -20,7 +20,7 @@ from lookalike.files.native import BASE, Tensors
 from lookalike.files.tensors import MappedFile
 from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.index import Index, Progress, ignore_progress
-from lookalike.index.kinds import FlatIndex
+from lookalike.index.kinds import FlatIndex, WholeVectors
 from lookalike.index.large import LargeArray
 from lookalike.index.results import missing
 from lookalike.index.storage import index_of
@@ -112,7 +112,7 @@ class Reranked:
         return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
 
 
-class RefinedIndex(Index):
+class RefinedIndex(WholeVectors):
     """Search `base` for more candidates than wanted, then order them by exact distance to the vectors that were added.
 
     Parameters
@@ -145,28 +145,16 @@ class RefinedIndex(Index):
             raise InputError(f"k_factor: expected a number of at least 1, got {k_factor!r}")
         super().__init__(WholeCodec(base.metric))
         self.k_factor = float(k_factor)
-        self._hold(base, FlatIndex(base.metric))
-        self._store_lock = threading.Lock()  # held while the store is changed or read, never longer
-
-    def _hold(self, base: Index, store: FlatIndex) -> None:
-        """Be made of these two."""
-        self.base, self._store, self.nlist = base, store, base.nlist
-        self._follow_base()
-
-    def _follow_base(self) -> None:
-        self.d, self._next_id = self.base.d, self.base._next_id
-
-    @property
-    def ntotal(self) -> int:
-        return self.base.ntotal
+        self.base, self.nlist = base, base.nlist
+        self._store_lock = (
+            threading.RLock()
+        )  # held while the vectors or their places change, or are looked up, never longer
+        if base.d:
+            self._learn_dimension(base.d)
 
     @property
     def is_trained(self) -> bool:
         return self.base.is_trained
-
-    @property
-    def ids(self) -> IdArray:
-        return self._store.ids
 
     def search(
         self,
@@ -199,7 +187,7 @@ class RefinedIndex(Index):
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
         with self._store_lock:
-            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._lists.rows(0)[0]
+            places, vectors = self._find(found.ravel()).reshape(found.shape), self._lists.rows(0)[0]
         if not len(vectors):
             return missing(len(queries), k, self.metric)
         # an id without a place was removed after `base` was searched, or there was no candidate
@@ -210,8 +198,7 @@ class RefinedIndex(Index):
 
         Parameters and result as in `IVFPQIndex.range_search`; ``nprobe`` changes nothing.
         """
-        self._check_trained()
-        return self._store.range_search(xq, radius, **options)
+        return super().range_search(xq, radius, **options)
 
     def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Any:
         """How `base` finds its candidates; see `IVFPQIndex.trace`."""
@@ -219,74 +206,61 @@ class RefinedIndex(Index):
 
     def merge(self, other: Any, add_id: int = 0) -> Self:
         """Take over the vectors of an index refined the same way; see `IVFPQIndex.merge`."""
-        if not isinstance(other, RefinedIndex):
-            raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
         with self._changing():
             with self._store_lock:
-                self._store.merge(other._store, add_id)
+                super().merge(other, add_id)
             self.base.merge(other.base, add_id)
-            self._follow_base()
         return self
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index, and return it."""
         with self._changing():
-            base = self.base.split(ids)
-            with self._store_lock:
-                store = self._store.split(ids)
-        return self._of(base, store, self.k_factor)
-
-    @classmethod
-    def _of(cls, base: Index, store: FlatIndex, k_factor: float) -> Self:
-        """An index that is made of these two, whatever they hold."""
-        index = cls(FlatIndex(base.metric), k_factor)
-        index._hold(base, store)
-        return index
+            base, part = self.base.split(ids), super().split(ids)
+        part.base, part._store_lock = base, threading.RLock()
+        return part
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
-        with self._changing():
+        with self._changing(), self._store_lock:
             self.base.compact()
-            with self._store_lock:
-                self._store.compact()
+            super().compact()
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
         """Those of `base`, with the vectors beside it in ``memory`` and ``bytes_per_vector``."""
-        stats, stored = self.base.stats(sample), self._store.stats()
-        stats["memory"]["refinement"] = sum(stored["memory"].values())
-        stats["bytes_per_vector"] += stored["bytes_per_vector"]
+        stats, own = self.base.stats(sample), super().stats()
+        stats["memory"]["refinement"] = sum(own["memory"].values())
+        stats["bytes_per_vector"] += own["bytes_per_vector"]
         return stats
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        with super()._changing(), self.base._changing(), self._store._changing():
+        with super()._changing(), self.base._changing():
             yield
 
     def _train(self, xt: FloatArray, progress: Progress) -> None:
         self.base.train(xt, progress=progress)
-        self._store.train(xt)
-        self._follow_base()
+        self._learn_dimension(xt.shape[1])
 
     def _replace(
         self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
     ) -> None:
-        old = self.base._find(self._store._lists.rows(0)[1][gone]) if len(gone) else gone
-        vectors = xb[0 : len(xb)]
+        vectors, old = xb[0 : len(xb)], gone
+        if len(gone):
+            old = self.base._find(self._lists.rows(0)[1][gone])
+            old = old[old >= 0]  # `split` has taken them already
         if not len(ids):  # `base` first, so that it names no candidate that is not here
             self.base._replace(old, vectors, ids)
         with self._store_lock:
-            self._store._replace(gone, vectors, ids)
+            super()._replace(gone, vectors, ids)
         if len(ids):  # `base` last, for the same reason
             self.base._replace(old, vectors, ids, progress)
-        self._follow_base()
 
     def _find(self, ids: IdArray) -> IdArray:
         with self._store_lock:
-            return self._store._find(ids)
+            return super()._find(ids)
 
-    def _reconstruct(self, places: IdArray) -> FloatArray:
-        with self._store_lock:
-            return self._store._reconstruct(places)
+    def _has_same_space(self, other: Index) -> bool:
+        return isinstance(other, RefinedIndex) and self.base._has_same_space(other.base)
 
     def _metadata(self) -> dict[str, Any]:
         metadata = super()._metadata()
@@ -294,7 +268,7 @@ class RefinedIndex(Index):
         return metadata
 
     def _tensors(self) -> Tensors:
-        return {BASE + name: array for name, array in self.base._tensors().items()} | self._store._tensors()
+        return {BASE + name: array for name, array in self.base._tensors().items()} | super()._tensors()
 
     @classmethod
     def _from_parts(cls, metadata: dict[str, Any], tensors: Tensors, look: bool) -> Self:
@@ -303,16 +277,24 @@ class RefinedIndex(Index):
             raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
         inner = {name.removeprefix(BASE): array for name, array in tensors.items() if name.startswith(BASE)}
         base = index_of(about, inner, look)
-        store = FlatIndex._from_parts(metadata | {"spec": {"metric": base.metric}}, tensors, look)
-        store._next_id = int(metadata["next_id"])
-        if base.ntotal != store.ntotal or (look and not np.array_equal(np.sort(base.ids), np.sort(store.ids))):
-            raise FormatError(f"{store.ntotal} vectors that refine {base.ntotal} others")
-        return cls._of(base, store, k_factor)
+        flat = FlatIndex._from_parts(metadata | {"spec": {"metric": base.metric}}, tensors, look)
+        if base.ntotal != flat.ntotal or (look and not np.array_equal(np.sort(base.ids), np.sort(flat.ids))):
+            raise FormatError(f"{flat.ntotal} vectors that refine {base.ntotal} others")
+        return cls._of(base, flat, k_factor)
+
+    @classmethod
+    def _of(cls, base: Index, flat: FlatIndex, k_factor: float) -> Self:
+        """An index of these two, which hold the same vectors."""
+        index = cls(FlatIndex(base.metric), k_factor)
+        index.base, index.nlist, index._next_id = base, base.nlist, base._next_id
+        if flat.d:
+            index._learn_dimension(flat.d)
+            index._lists = flat._lists
+        return index
 
     def _opened(self, mapped: MappedFile | None) -> None:
         super()._opened(mapped)
         self.base._opened(mapped)
-        self._store._opened(mapped)
 
 
 class RowTable(NamedTuple):
