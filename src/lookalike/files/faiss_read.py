@@ -39,7 +39,8 @@ from lookalike.quantizers.rotation import LinearTransform
 __all__ = ["DEEPEST", "Codebook", "Record", "read_flat", "read_header", "read_records"]
 
 DEEPEST = 8  # records inside each other
-LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
+PCA = {"PCAm": "f?", "PcAm": "f?i", "Pcam": "ff?i"}  # eigen_power, epsilon, random_rotation, balanced_bins
+LINEAR = ("LTra", "rrot", *PCA)
 UNDERSTOOD = (
     "Flat (IxF2, IxFI, IxFl), IVFFlat (IwFl), PQ (IxPq), IVFPQ (IwPQ), PreTransform (IxPT), IDMap (IxMp, IxM2), "
     "RFlat (IxRF)"
@@ -123,10 +124,7 @@ def _record(reader: Reader, depth: int) -> Record:
 
 def read_header(reader: Reader) -> tuple[int, int, str]:
     """d, ntotal and metric, with which the record of every index begins."""
-    d, ntotal = reader.number("i", "d"), reader.number("q", "ntotal")
-    reader.number("q", "header")
-    reader.number("q", "header")
-    is_trained, metric = reader.flag("is_trained"), reader.number("i", "metric")
+    d, ntotal, _, _, is_trained, metric = reader.numbers("iqqq?i", "header")
     if d < 1 or ntotal < 0:
         reader.fail(f"expected d of at least 1 and ntotal of at least 0, got {d} and {ntotal}; it is damaged")
     if metric not in {0, 1}:
@@ -144,7 +142,7 @@ def read_flat(reader: Reader, kind: str, depth: int) -> Record:
 
 
 def _codebook(reader: Reader, d: int) -> Codebook:
-    own_d, m, nbits = (reader.number("Q", name) for name in ("d of the PQ", "m", "nbits"))
+    own_d, m, nbits = reader.numbers("QQQ", "d, m and nbits of the PQ")
     if own_d != d or not 1 <= m <= d or d % m:
         reader.fail(f"expected a PQ of d={d} and an m that divides it, got d={own_d}, m={m}")
     if not 4 <= nbits <= 16:
@@ -159,9 +157,7 @@ def _pq(reader: Reader, kind: str, depth: int) -> Record:
     size = code_bytes(codebook.m, codebook.nbits)
     codes = reader.vector(np.uint8, "codes", ntotal * size).reshape(ntotal, size)
     if kind != "IxPQ":
-        search_type = reader.number("i", "search_type")
-        reader.flag("encode_signs")
-        reader.number("i", "polysemous_ht")
+        search_type, _, _ = reader.numbers("i?i", "options of the PQ index")
         if search_type:
             reader.fail(f"expected a PQ index that searches by distances (search_type 0), got {search_type}")
     if kind != "IxPq":
@@ -171,8 +167,7 @@ def _pq(reader: Reader, kind: str, depth: int) -> Record:
 
 def _inverted_file(reader: Reader, kind: str, depth: int) -> Record:
     d, _, metric = read_header(reader)
-    nlist = reader.number("Q", "nlist")
-    reader.number("Q", "nprobe")
+    nlist, _ = reader.numbers("QQ", "nlist and nprobe")
     quantizer = _record(reader, depth + 1)
     if not quantizer.is_flat():
         reader.fail("expected a flat coarse quantizer, got another")
@@ -207,8 +202,7 @@ def _direct_map(reader: Reader) -> None:
         reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")
     reader.vector(np.int64, "direct map")
     if kind == 2:
-        pairs = reader.number("Q", "direct map")
-        reader.array(np.int64, 2 * pairs, "direct map")
+        reader.array(np.int64, 2 * reader.number("Q", "direct map"), "direct map")
 
 
 def _inverted_lists(reader: Reader, record: Record, nlist: int) -> None:
@@ -325,39 +319,27 @@ def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
     """A linear map and its name here, or None for a normalisation."""
     kind = reader.fourcc("transform")
     if kind == "VNrm":
-        norm = reader.number("f", "norm")
-        d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
-        reader.flag("is_trained")
+        norm, d_in, d_out, _ = reader.numbers("fii?", "normalisation")
         if norm != 2 or d_in != d_out:
             reader.fail(f"expected a normalisation to length 1 in L2, got L{norm:g} from {d_in} to {d_out} dimensions")
         return None, None
     if kind not in LINEAR:
         reader.fail(f"a transform of type {kind} is not understood; expected {', '.join(LINEAR)} or VNrm")
-    if kind.lower() == "pcam":
-        _skip_pca(reader, kind)
+    if kind in PCA:  # skip what it learnt beside the map
+        reader.numbers(PCA[kind], "options of the PCA")
+        for what in ("mean", "eigenvalues", "principal directions"):
+            reader.vector(np.float32, what)
     have_bias = reader.flag("have_bias")
     matrix, bias = reader.vector(np.float32, "matrix"), reader.vector(np.float32, "bias")
-    d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
-    if not reader.flag("is_trained"):
+    d_in, d_out, is_trained = reader.numbers("ii?", "d_in, d_out and is_trained")
+    if not is_trained:
         reader.fail("a transform is not trained")
     if d_in < 1 or d_out < 1 or matrix.size != d_in * d_out or (have_bias and bias.size != d_out):
         reader.fail(f"a map from {d_in} to {d_out} dimensions has {matrix.size} elements and {bias.size} of bias")
     reader.usable(matrix, "matrix", d_in)
     reader.usable(bias, "bias", d_out)
     linear = _linear(reader, matrix.reshape(d_out, d_in), bias if have_bias else None)
-    return linear, f"pca:{d_out}" if kind.lower() == "pcam" else f"opq:{d_out}"
-
-
-def _skip_pca(reader: Reader, kind: str) -> None:
-    """Skip what PCA learnt beside the map, which follows."""
-    reader.number("f", "eigen_power")
-    if kind == "Pcam":
-        reader.number("f", "epsilon")
-    reader.flag("random_rotation")
-    if kind != "PCAm":
-        reader.number("i", "balanced_bins")
-    for what in ("mean", "eigenvalues", "principal directions"):
-        reader.vector(np.float32, what)
+    return linear, f"pca:{d_out}" if kind in PCA else f"opq:{d_out}"
 
 
 RECORDS: dict[str, Callable[[Reader, str, int], Record]] = {

@@ -177,9 +177,7 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
     expected = np.concatenate([[0], np.cumsum(upto[levels])]).astype(np.uint64)
     if not np.array_equal(offsets, expected) or offsets[-1] != len(links):
         reader.fail(f"where links begin: does not fit the levels and the {len(links)} links; it is damaged")
-    entry, highest, ef_construction, ef, _ = (
-        reader.number("i", what) for what in ("entry point", "highest level", "ef_construction", "ef", "header")
-    )
+    entry, highest, ef_construction, ef, _ = reader.numbers("iiiii", "entry point, highest level and widths")
     kind = reader.fourcc("record of the vectors")
     if kind not in {"IxF2", "IxFI", "IxFl"}:
         reader.fail(f"expected the vectors as they are (a flat index), got a FAISS index of type {kind}")
@@ -203,13 +201,8 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
 
 
 def _hnswlib(reader: Reader, metric: str | None) -> StoredGraph:
-    names = ("offset of level 0", "max_elements", "number of vectors", "size of an element", "offset of a label")
-    _, room, n, size, label_at = (reader.number("Q", what) for what in names)
-    vector_at = reader.number("Q", "offset of a vector")
-    highest, entry = reader.number("i", "highest level"), reader.number("i", "entry point")
-    most, most_below, m = (reader.number("Q", what) for what in ("M", "M of level 0", "M"))
-    reader.number("d", "1 / ln M")
-    ef_construction = reader.number("Q", "ef_construction")
+    _, room, n, size, label_at, vector_at, highest, entry = reader.numbers("QQQQQQiI", "header")
+    most, most_below, m, _, ef_construction = reader.numbers("QQQdQ", "header")
     if not (1 <= most <= MAX_LINKS and 1 <= most_below <= MAX_LINKS and m == most):
         reader.fail(f"expected M of 1 to {MAX_LINKS}, got {most}, {most_below} on level 0; is it another kind of file?")
     if vector_at != 4 + 4 * most_below or size != label_at + 8 or not vector_at < label_at <= vector_at + 4 * MAX_D:

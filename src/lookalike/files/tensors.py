@@ -234,17 +234,9 @@ def _read_stream(source: Any, name: str) -> tuple[Array, dict[str, Any], int]:
     """Memory, header and its length, of bytes or of a file from its position on; memory is allocated for bytes that arrived."""
     if isinstance(source, bytes | bytearray | memoryview):
         given = np.frombuffer(source, np.uint8)
-        at = 0
-
-        def read(count: int) -> bytes:
-            nonlocal at
-            at += count
-            return given[at - count : at].tobytes()
-
-        header, start = _read_header(read, name)
         memory = aligned_empty((len(given),), np.uint8)
         memory[:] = given
-        return memory, header, start
+        return memory, *_read_header(io.BytesIO(memory[: 8 + MAX_HEADER].data).read, name)
     if not callable(getattr(source, "read", None)):
         raise InputError(f"load_index: expected a path, a binary file or bytes, got {type(source).__name__}")
     header, start = _read_header(lambda count: b"".join(_pieces(source, count)), name)

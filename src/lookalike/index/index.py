@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from lookalike._threads import cores
-from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, RangeResult, SearchResult
 from lookalike._validate import (
     LARGEST_NORM,
     MAX_K,
@@ -31,6 +31,7 @@ from lookalike._validate import (
 )
 from lookalike.errors import FormatError, IdError, InputError, NotTrainedError, ReadOnlyError
 from lookalike.files import native
+from lookalike.files.tensors import MappedFile, Source, tensor_bytes, write_tensors
 from lookalike.index import plain, storage
 from lookalike.index.cells import Cells, OneCell
 from lookalike.index.codecs.codec import Codec
@@ -44,7 +45,6 @@ from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
 
 if TYPE_CHECKING:
-    from lookalike.files.tensors import MappedFile
     from lookalike.index.trace import Trace
     from lookalike.index.tune import Tuned
 
@@ -84,12 +84,7 @@ class Index:
             storage.KINDS.setdefault(cls.kind, cls)
 
     def __init__(
-        self,
-        codec: Codec,
-        nlist: int = 1,
-        kmeans: KMeansChoice = "native",
-        rotation: str | None = None,
-        seed: int = 0,
+        self, codec: Codec, nlist: int = 1, kmeans: KMeansChoice = "native", rotation: str | None = None, seed: int = 0
     ) -> None:
         self.metric = check_metric(codec.metric)
         self.nlist = check_count(nlist, "nlist")
@@ -572,7 +567,7 @@ class Index:
 
     # --- files and copies --------------------------------------------------------------------------------------------
 
-    def save(self, path: PathLike | BinaryIO) -> None:
+    def save(self, path: Source) -> None:
         """Write the index to one file; see `lookalike.load_index`.
 
         Parameters
@@ -584,11 +579,13 @@ class Index:
         ------
         NotTrainedError
         """
-        storage.save_index(self, path)
+        with self._writing:  # nothing changes while it is written
+            write_tensors(path, *storage.parts(self, "save"))
 
     def to_bytes(self) -> bytes:
         """What `save` would write."""
-        return storage.index_to_bytes(self)
+        with self._writing:
+            return tensor_bytes(*storage.parts(self, "to_bytes"))
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:

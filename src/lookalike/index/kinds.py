@@ -274,6 +274,8 @@ class _InvertedFile(Index):
         shape = np.shape(coarse_centroids)
         if len(shape) != 2 or shape[0] != self.nlist or not shape[1]:
             raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {shape}")
+        if not np.isfinite(coarse_centroids).all():
+            raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
         return self._cells_of(coarse_centroids)
 
 

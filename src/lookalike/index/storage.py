@@ -13,36 +13,22 @@ from lookalike._validate import check_distinct, check_ids
 from lookalike.errors import FormatError, LookalikeError
 from lookalike.files import native
 from lookalike.files.native import Tensors
-from lookalike.files.tensors import MappedFile, Source, source_name, tensor_bytes, write_tensors
+from lookalike.files.tensors import MappedFile, Source, source_name
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.quantizers.tiles import aligned_empty
 
 if TYPE_CHECKING:
     from lookalike.index.index import Index
 
-__all__ = ["KINDS", "copied", "index_from_bytes", "index_of", "index_to_bytes", "load_index", "reduced", "save_index"]
+__all__ = ["KINDS", "copied", "index_from_bytes", "index_of", "load_index", "parts", "reduced"]
 
 KINDS: dict[str, type[Index]] = {}
 """The class of each kind; a class enters itself when it is defined."""
 
 AnyIndex = TypeVar("AnyIndex", bound="Index")
 
-# --- indexes to tensors ----------------------------------------------------------------------------------------------
 
-
-def save_index(index: Index, target: Source) -> None:
-    """Write `index` to one file, atomically if `target` is a path."""
-    with index._writing:  # nothing changes while it is written
-        write_tensors(target, *_parts(index, "save"))
-
-
-def index_to_bytes(index: Index) -> bytes:
-    """See `Index.to_bytes`."""
-    with index._writing:
-        return tensor_bytes(*_parts(index, "to_bytes"))
-
-
-def _parts(index: Index, what: str) -> tuple[dict[str, Any], Tensors]:
+def parts(index: Index, what: str) -> tuple[dict[str, Any], Tensors]:
     """Metadata and tensors; the tensors may share memory with the index."""
     if index.kind not in native.KINDS:
         raise LookalikeError(f"{what}: {type(index).__name__} has no file format of its own")
@@ -61,7 +47,7 @@ def copied(index: AnyIndex) -> AnyIndex:
             if "base" in arguments:
                 arguments["base"] = copied(arguments["base"])
             return type(index)(**arguments)
-        metadata, tensors = _parts(index, "copy")
+        metadata, tensors = parts(index, "copy")
         copy = index_of(metadata, {name: _aligned_copy(array) for name, array in tensors.items()}, index._readonly)
         _take_names(copy, index)
         return copy  # type: ignore[return-value]
@@ -86,7 +72,7 @@ def reduced(index: Index) -> tuple[Any, ...]:
     """For pickle: the class, and the bytes of the file or, before training, the arguments of the constructor."""
     with index._writing:
         if index.is_trained:
-            return _unpickled, (type(index), index_to_bytes(index))
+            return _unpickled, (type(index), index.to_bytes())
         return _constructed, (type(index), _arguments(index))
 
 
@@ -134,23 +120,24 @@ def load_index(path: Source, mmap: bool = False) -> Index:
     OSError
         If there is no such file (FileNotFoundError), or it cannot be read now, which does not mean that it is damaged.
     """
-    return _load(*native.read_index(path, mmap), source_name(path), mmap)
+    return _load(path, mmap)
 
 
 def index_from_bytes(data: bytes | bytearray | memoryview) -> Index:
     """See `Index.from_bytes`."""
     if not isinstance(data, bytes | bytearray | memoryview):
         raise FormatError(f"from_bytes: expected the bytes of to_bytes, got {type(data).__name__}")
-    return _load(*native.read_index(data), source_name(data), False)
+    return _load(data, False)
 
 
-def _load(metadata: dict[str, Any], tensors: Tensors, name: str, mmap: bool) -> Index:
-    """The index of what was read, or an error that begins with the name of the file."""
+def _load(source: Source | bytes | bytearray | memoryview, mmap: bool) -> Index:
+    """The index of a file or bytes, or an error that begins with the name of the file."""
+    metadata, tensors = native.read_index(source, mmap)
     try:
         index = index_of(metadata, tensors, not mmap)
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
-        raise FormatError(f"{name}: its parts do not fit each other ({error})") from None
-    index._opened(MappedFile(tensors.values(), name) if mmap else None)
+        raise FormatError(f"{source_name(source)}: its parts do not fit each other ({error})") from None
+    index._opened(MappedFile(tensors.values(), source_name(source)) if mmap else None)
     return index
 
 

@@ -168,6 +168,8 @@ def _visits(index: Index, query: Any, nprobe: int | None) -> tuple[FloatArray, I
     vectors, visits, _, _ = index._check_request(query, None if _is_flat(index) else nprobe, None, None)
     if len(vectors) != 1:
         raise InputError(f"trace: expected one query, got {len(vectors)}")
+    if _is_flat(index):
+        return vectors[0], np.zeros(1, np.int64), 1
     rotated = index._rotated(vectors)
     return rotated[0], index._cells.probe(rotated, index.nlist)[0][0], visits
 

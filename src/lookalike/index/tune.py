@@ -34,13 +34,8 @@ def tune(index: Index, xq: Any, recall: Any, k: Any, exact_ids: Any, threads: in
     if not len(wanted):
         raise InputError("xq: expected at least one query, got none")
     if exact_ids is not None:
-        wanted = np.asarray(exact_ids)
-        if (
-            wanted.dtype.kind not in "iu"
-            or wanted.ndim != 2
-            or len(wanted) != len(np.atleast_2d(xq))
-            or wanted.shape[1] < k
-        ):
+        nq, wanted = len(wanted), np.asarray(exact_ids)
+        if wanted.dtype.kind not in "iu" or wanted.ndim != 2 or len(wanted) != nq or wanted.shape[1] < k:
             raise InputError(f"exact_ids: expected ids of shape (nq, {k} or more), got {wanted.dtype} {wanted.shape}")
         wanted = wanted[:, :k]
 

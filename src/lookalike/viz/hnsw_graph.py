@@ -230,15 +230,14 @@ class _Walk:
     """
 
     def __init__(self, graph: HNSWGraph, q: FloatArray, node: int, key: float, k: int, width: int, limit: int) -> None:
-        self.graph, self.q, self.limit, self.k = graph, q, limit, k
-        self.width = width
+        self.graph, self.q, self.k, self.width, self.limit = graph, q, k, width, limit
         self.candidates = [(key, node)]
         self.best: list[tuple[float, int]] = []  # results, the worst first: (−key, node)
         self.met: list[float] = []  # FAISS: −keys of the `width` nearest candidates so far
         self.visited = np.zeros(graph.ntotal, np.bool_)
         self.visited[node] = True
         self.any_deleted = bool(graph.deleted.any())
-        self.nearest, self.first = key, (key, node)
+        self.nearest = key
         if not graph.deleted[node]:
             self._keep(key, node)
         self._note(key)
