@@ -215,7 +215,7 @@ def _read_header(read: Callable[[int], bytes], name: str) -> tuple[dict[str, Any
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
-        raise FormatError(f"{name}: not a lookalike index (its header cannot be read)") from None
+        header = None
     if not isinstance(header, dict) or len(text) < length:
         raise FormatError(f"{name}: not a lookalike index (its header cannot be read)")
     return header, 8 + length

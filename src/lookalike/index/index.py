@@ -59,7 +59,7 @@ Progress = Callable[[int, int], None]
 
 
 def ignore_progress(done: int, total: int) -> None:
-    """Nobody wants to know."""
+    """Report to nobody."""
 
 
 class Index:
@@ -69,7 +69,7 @@ class Index:
     threads can search while one of them adds. Writers wait for each other. A change that fails leaves the index as it was.
 
     An index can be copied (`copy.copy` and `copy.deepcopy` alike), pickled, and sent to another process. A copy shares nothing with
-    the index it is of, and can be changed even if that was opened with ``mmap=True``.
+    the original, and can be changed even if that was opened with ``mmap=True``.
     """
 
     kind: ClassVar[str]  # as files name it
@@ -138,7 +138,7 @@ class Index:
         ----------
         xt : array of numbers, shape (nt, d)
         progress : callable, optional
-            Called with how many steps are done, and of how many: the rotation, the cells, the codes.
+            Called as ``progress(done, total)`` after each step: rotation, cells, codes.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class Index:
         return OneCell(x.shape[1])
 
     def _take(self, codec: Codec, transform: LinearTransform | None) -> None:
-        """Use this codec, its cells and this rotation from now on, and hold nothing."""
+        """Start over with this codec, its cells and this rotation, holding nothing."""
         assert codec.cells is not None
         self._codec, self._cells, self._transform = codec, codec.cells, transform
         self.d = codec.cells.centroids.shape[1] if transform is None else transform.d_in
@@ -190,9 +190,9 @@ class Index:
         xb : array of numbers, shape (n, d)
             Cast to float32. ``"cosine"`` stores unit vectors.
         ids : array of int64, shape (n,), optional
-            Distinct, not negative and not stored yet. By default they go on from the largest so far.
+            Distinct, not negative and not stored yet. By default numbers that continue after the largest so far.
         progress : callable, optional
-            Called with how many vectors are done, and of how many. None of them is found before all are.
+            Called as ``progress(done, total)``, in vectors. A search finds none of them before all are stored.
 
         Raises
         ------
@@ -351,7 +351,7 @@ class Index:
         Parameters
         ----------
         xq : array of numbers, shape (nq, d)
-            Queries like those to come, and not the vectors that are stored; some hundreds or more.
+            Typical queries, not the stored vectors; a few hundred or more.
         recall : float
             Above 0 and up to 1.
         k : int
@@ -373,7 +373,7 @@ class Index:
 
         Notes
         -----
-        Recall is taken to grow with nprobe: some 2 · log2(nlist) searches.
+        Assumes that recall grows with nprobe; takes about 2 · log2(nlist) searches.
         """
         from lookalike.index.tune import tune
 
@@ -399,13 +399,13 @@ class Index:
         return x if self._transform is None else self._transform.apply(x, threads)
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:
-        """From "smaller is nearer" to what the metric promises."""
+        """Distances of the metric from those where smaller is nearer."""
         return np.negative(distances, out=distances) if self.metric == "ip" else distances
 
     # --- life of an index --------------------------------------------------------------------------------------------
 
     def remove(self, ids: ArrayLike) -> int:
-        """Forget the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
+        """Remove the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
         with self._changing():
             numbers = np.unique(check_ids(ids))
             places = self._find(numbers) if len(numbers) else numbers
@@ -446,7 +446,7 @@ class Index:
         return self
 
     def merge(self, other: Any, add_id: int = 0) -> Self:
-        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
+        """Add the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
 
         Raises
         ------
@@ -484,7 +484,7 @@ class Index:
         return part
 
     def _like(self) -> Self:
-        """An index of the same centroids that holds nothing, for `split` to fill; what either learns later is its own."""
+        """An empty index with the same centroids, for `split` to fill; training one later does not change the other."""
         like = object.__new__(type(self))
         vars(like).update(vars(self))
         like._writing, like.training = threading.RLock(), dict(self.training)
@@ -550,7 +550,7 @@ class Index:
     # --- about it ----------------------------------------------------------------------------------------------------
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
-        """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), what is lost by coding them.
+        """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), how much coding loses.
 
         Returns
         -------
@@ -573,7 +573,7 @@ class Index:
         Parameters
         ----------
         path : path, or binary file
-            A path is written atomically. A file that is open for writing is written to from where it stands.
+            A path is written atomically, an open file from its position on.
 
         Raises
         ------
@@ -589,7 +589,7 @@ class Index:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
-        """The index of `to_bytes`. Like a file it is checked, so that bytes of anybody may be given.
+        """The index that `to_bytes` wrote. The bytes are checked as a file is, so they may come from anyone.
 
         Raises
         ------
@@ -642,8 +642,8 @@ class Index:
         """The codec that these tensors describe, after they were checked."""
         raise NotImplementedError
 
-    def _opened(self, mapped: MappedFile | None) -> None:
-        """Begin to live as what was read from a file, or is mapped from one."""
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        """Note that it was read from a file, or is mapped from one."""
         self._readonly, self._mapped, self._is_fresh = mapped is not None, mapped, True
 
     # --- checks ------------------------------------------------------------------------------------------------------
@@ -652,8 +652,8 @@ class Index:
     def _changing(self) -> Iterator[None]:
         """One change: other writers wait, and if it fails, everything is as before.
 
-        To put the attributes back is enough, since a change replaces what they hold. It writes to it only behind the end of a
-        list, where nobody looks.
+        Restoring the attributes is enough, since a change replaces the objects that they hold. The only writes in place are behind
+        the end of a list, which no snapshot reads.
         """
         with self._writing:
             if self._readonly:
@@ -681,7 +681,7 @@ class Index:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
 
     def _check_whole(self) -> None:
-        """Refuse to read a mapped file that somebody has cut short."""
+        """Refuse to read a mapped file that has been cut short."""
         if self._mapped is not None:
             self._mapped.check()
 

@@ -40,8 +40,8 @@ class WholeVectors(Index):
     def _tensors(self) -> native.Tensors:
         return dict(zip(("vectors", "ids"), self._lists.rows(0), strict=True))
 
-    def _opened(self, mapped: MappedFile | None) -> None:
-        super()._opened(mapped)
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        super()._mark_loaded(mapped)
         self._is_fresh = False  # no search needs the kernels
 
 
@@ -54,8 +54,8 @@ class FlatIndex(WholeVectors):
 
     Notes
     -----
-    Needs no training; `d` is learnt in the first `add`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
-    matrix product; nothing is compiled, so the first answer comes at once.
+    Needs no training: the first `add` sets `d`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
+    matrix product; nothing is compiled, so the first search is as fast as any.
 
     Examples
     --------
@@ -106,13 +106,13 @@ class Encoded(NamedTuple):
 
 
 class _Coded(Index):
-    """What the two kinds with a product quantizer say of it."""
+    """What the two kinds with a product quantizer share."""
 
     _codec: PQCodec
 
     @property
     def pq(self) -> ProductQuantizer:
-        """The product quantizer; not to be changed."""
+        """The product quantizer. Do not change it."""
         return self._codec.pq
 
     @property
@@ -246,7 +246,7 @@ class PQIndex(_Coded):
 
 
 class _InvertedFile(Index):
-    """What the two kinds with many cells say of them."""
+    """What the two kinds with many cells share."""
 
     coarse_metric: str
 

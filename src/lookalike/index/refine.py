@@ -46,9 +46,9 @@ class Reranked:
     --------
     >>> import numpy as np, lookalike as la
     >>> xb = np.random.default_rng(0).random((3000, 16), np.float32)
-    >>> coarse = la.IVFPQIndex(nlist=8, m=4, nbits=6).train(xb).add(xb)
-    >>> fine = la.Reranked(coarse, xb.astype(np.float16))
-    >>> fine.search(xb[5:6], k=1, nprobe=8, candidates=100).ids.tolist()
+    >>> index = la.IVFPQIndex(nlist=8, m=4, nbits=6).train(xb).add(xb)
+    >>> reranked = la.Reranked(index, xb.astype(np.float16))
+    >>> reranked.search(xb[5:6], k=1, nprobe=8, candidates=100).ids.tolist()
     [[5]]
     """
 
@@ -148,7 +148,7 @@ class RefinedIndex(WholeVectors):
         self.base, self.nlist = base, base.nlist
         self._store_lock = (
             threading.RLock()
-        )  # held while the vectors or their places change, or are looked up, never longer
+        )  # held only while the vectors here, or the map of their ids, change or are read
         if base.d:
             self._learn_dimension(base.d)
 
@@ -187,10 +187,10 @@ class RefinedIndex(WholeVectors):
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
         with self._store_lock:
-            places, vectors = self._find(found.ravel()).reshape(found.shape), self._lists.rows(0)[0]
+            places, vectors = super()._find(found.ravel()).reshape(found.shape), self._lists.rows(0)[0]
         if not len(vectors):
             return missing(len(queries), k, self.metric)
-        # an id without a place was removed after `base` was searched, or there was no candidate
+        # without a place: no candidate, or one that was removed after `base` was searched
         return order_candidates(queries, found, places, RowTable.of(vectors) or vectors, k, self.metric, threads)
 
     def range_search(self, xq: Any, radius: float, **options: Any) -> RangeResult:
@@ -221,9 +221,10 @@ class RefinedIndex(WholeVectors):
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
-        with self._changing(), self._store_lock:
+        with self._changing():
             self.base.compact()
-            super().compact()
+            with self._store_lock:
+                super().compact()
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
         """Those of `base`, with the vectors beside it in ``memory`` and ``bytes_per_vector``."""
@@ -292,13 +293,13 @@ class RefinedIndex(WholeVectors):
             index._lists = flat._lists
         return index
 
-    def _opened(self, mapped: MappedFile | None) -> None:
-        super()._opened(mapped)
-        self.base._opened(mapped)
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        super()._mark_loaded(mapped)
+        self.base._mark_loaded(mapped)
 
 
 class RowTable(NamedTuple):
-    """Vectors that compiled code reads where they lie."""
+    """Rows of vectors by address, for compiled code."""
 
     vectors: Array  # keeps the memory alive
     address: int
@@ -307,7 +308,7 @@ class RowTable(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Array) -> RowTable | None:
-        """Rows of a numpy array of float32 or float16; None for anything else."""
+        """The rows of a numpy array of float32 or float16 with contiguous rows; None for anything else."""
         if (
             not isinstance(vectors, np.ndarray)
             or vectors.dtype not in (np.float32, np.float16)
@@ -364,7 +365,7 @@ def order_candidates(
         if outside >= 0:
             raise _not_a_row(outside, rows.vectors)
 
-    if len(queries) <= group:  # every microsecond counts
+    if len(queries) <= group:  # starting threads would cost more than it saves
         order(0)
     else:
         run_all(order, range(0, len(queries), group), threads or cores())

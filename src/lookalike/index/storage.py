@@ -6,6 +6,7 @@ Each kind gives its parts (`Index._metadata`, `Index._tensors`) and is made of t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lookalike._typing import Array
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "copied", "index_from_bytes", "index_of", "load_index", "parts", "reduced"]
 
 KINDS: dict[str, type[Index]] = {}
-"""The class of each kind; a class enters itself when it is defined."""
+"""The class of each kind; classes register themselves when they are defined."""
 
 AnyIndex = TypeVar("AnyIndex", bound="Index")
 
@@ -59,7 +60,7 @@ def _arguments(index: Index) -> dict[str, Any]:
 
 
 def _take_names(copy: Any, index: Any) -> None:
-    """Give `copy` what a file does not hold: a class derived elsewhere, and a function for k-means."""
+    """Give `copy` what a file does not hold: the class, if it is a user's own, and a function for k-means."""
     copy.__class__ = type(index)
     copy.kmeans = index.kmeans
     if isinstance(index._codec, PQCodec):
@@ -73,11 +74,7 @@ def reduced(index: Index) -> tuple[Any, ...]:
     with index._writing:
         if index.is_trained:
             return _unpickled, (type(index), index.to_bytes())
-        return _constructed, (type(index), _arguments(index))
-
-
-def _constructed(cls: type[AnyIndex], arguments: dict[str, Any]) -> AnyIndex:
-    return cls(**arguments)
+        return partial(type(index), **_arguments(index)), ()
 
 
 def _unpickled(cls: type[Any], data: bytes) -> Any:
@@ -102,7 +99,7 @@ def load_index(path: Source, mmap: bool = False) -> Index:
     Parameters
     ----------
     path : path, or binary file
-        What ``index.save`` wrote. A file that is open is read from where it stands to the end of the index.
+        What ``index.save`` wrote. An open file is read from its position to the end of the index.
     mmap : bool
         Map the vectors instead of reading them: opens at once, shares memory between processes, and is read-only.
         The checksums of what is mapped are then not compared; those of the centroids are.
@@ -118,7 +115,7 @@ def load_index(path: Source, mmap: bool = False) -> Index:
     VersionError
         If it was written by a newer lookalike.
     OSError
-        If there is no such file (FileNotFoundError), or it cannot be read now, which does not mean that it is damaged.
+        If there is no such file (FileNotFoundError), or it cannot be read now; that does not mean that it is damaged.
     """
     return _load(path, mmap)
 
@@ -137,7 +134,7 @@ def _load(source: Source | bytes | bytearray | memoryview, mmap: bool) -> Index:
         index = index_of(metadata, tensors, not mmap)
     except (LookalikeError, KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
         raise FormatError(f"{source_name(source)}: its parts do not fit each other ({error})") from None
-    index._opened(MappedFile(tensors.values(), source_name(source)) if mmap else None)
+    index._mark_loaded(MappedFile(tensors.values(), source_name(source)) if mmap else None)
     return index
 
 

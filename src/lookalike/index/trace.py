@@ -115,8 +115,7 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
-        json: dict[str, Any] = as_json(self)
-        return json
+        return dict(as_json(self))
 
 
 def as_json(value: Any) -> Any:

@@ -139,8 +139,7 @@ class HNSWTrace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
-        json: dict[str, Any] = as_json(self)
-        return json
+        return dict(as_json(self))
 
 
 def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
