@@ -201,7 +201,7 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
 
 
 def _hnswlib(reader: Reader, metric: str | None) -> StoredGraph:
-    _, room, n, size, label_at, vector_at, highest, entry = reader.numbers("QQQQQQiI", "header")
+    _, room, n, size, label_at, vector_at, highest, entry = reader.numbers("QQQQQQii", "header")
     most, most_below, m, _, ef_construction = reader.numbers("QQQdQ", "header")
     if not (1 <= most <= MAX_LINKS and 1 <= most_below <= MAX_LINKS and m == most):
         reader.fail(f"expected M of 1 to {MAX_LINKS}, got {most}, {most_below} on level 0; is it another kind of file?")

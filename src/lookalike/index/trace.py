@@ -139,7 +139,7 @@ def trace_search(index: Index, query: Any, k: int, nprobe: int | None, exact_ids
         *rows, ids = index._lists.rows(list_no)
         vectors = index._codec.decode(tuple(rows), np.full(len(ids), list_no))
         near = float(coarse[list_no]) if len(coarse) else 0.0
-        distances = sign * distances_to(q, vectors, index.metric)
+        distances = sign * distances_to(q, vectors, index.metric) if len(ids) else np.empty(0, np.float32)
         probed.append(ProbedList(list_no, rank, near, ids, index._codec.codes(tuple(rows)), distances))
     found = index.search(query, k, nprobe=visits)
     kept = found.ids[0] >= 0
