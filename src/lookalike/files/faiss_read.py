@@ -79,7 +79,7 @@ class Record:
         return self.d if self.transform is None else self.transform.d_in
 
     def of_each(self, values: Array, fail: Callable[[str], NoReturn]) -> list[Array]:
-        """values[id] of each id, list by list. Ids must be distinct, so that the result is not larger than `values`."""
+        """``values[id]`` for each id, list by list. Ids must be distinct, so that the result is not larger than `values`."""
         seen = np.zeros(len(values), np.bool_)
         for ids in self.ids:
             if len(ids) and (ids.min() < 0 or ids.max() >= len(values)):
@@ -196,7 +196,7 @@ def _inverted_file(reader: Reader, kind: str, depth: int) -> Record:
 
 
 def _direct_map(reader: Reader) -> None:
-    """Skip the table of where each id is record; the lists hold the ids."""
+    """Skip the table of where each id is stored; the lists hold the ids."""
     kind = reader.number("B", "direct map")
     if kind > 2:
         reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")

@@ -16,10 +16,10 @@ Runs = tuple[tuple[IdArray, IdArray], ...]
 
 
 class IdMap:
-    """Sorted runs of (id, place) pairs, which say where to look; what the lists hold there decides.
+    """Sorted runs of (id, place) pairs, which say where to look; the ids in the lists decide.
 
-    So a removal does not change the map: ids that were removed are not where it says, and those that stood behind them are found in
-    the same list. Adding merges the newest runs while they are of similar length, so there are O(log n) runs and n additions cost
+    So a removal need not change the pairs: a removed id is not where they say, and the ids behind it are looked up in the same
+    list. Adding merges the newest runs while they are of similar length, so there are O(log n) runs and n additions cost
     O(n log n), however small the batches. A map is replaced, never changed.
     """
 

@@ -1,8 +1,8 @@
 """The lists of an index: named columns of each list, which compiled code finds by address.
 
-A `Lists` is a snapshot. What changes it gives a new one that shares the memory of every list that did not change, so a search
-that has begun sees the lists as they were. A list has spare room; appending writes behind the sizes that older snapshots hold. Only
-the newest snapshot may be appended to.
+A `Lists` is a snapshot. Every change gives a new one that shares the memory of the lists that did not change, so a search that has
+begun sees the lists as they were. Lists have spare room: appending writes behind the sizes that older snapshots know. Only the
+newest snapshot may be appended to.
 
 A column is either rows, one after the other, or blocks: the codes of 64 vectors in m rows of 64 numbers (`kernels.scan`).
 """
@@ -23,7 +23,7 @@ __all__ = ["POSITION", "Column", "Lists", "Rows"]
 GROWTH = 1.5
 INT32_MAX = 2**31 - 1
 POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
-MANY = 16  # lists written to: from here on compiled code does it
+MANY = 16  # lists; compiled code appends to more than these
 
 Rows = tuple[Array, ...]
 """What some vectors have in each column but the ids, row by row."""

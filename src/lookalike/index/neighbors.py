@@ -219,7 +219,7 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self.kneighbors_graph(X, check_count(self.n_neighbors, "n_neighbors") + 1, mode="distance")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """An index pickles itself, as bytes that are checked when they are read; earlier versions put its file here."""
+        """Earlier versions pickled the index as bytes; it now pickles itself."""
         if isinstance(state.get("index_"), bytes):
             state = {**state, "index_": Index.from_bytes(state["index_"])}
         super().__setstate__(state)

@@ -119,7 +119,7 @@ class Trace:
 
 
 def as_json(value: Any) -> Any:
-    """Dataclasses, tuples and arrays as dictionaries and lists."""
+    """Dataclasses as dictionaries; tuples and arrays as lists."""
     if is_dataclass(value):
         return {name: as_json(own) for name, own in vars(value).items()}
     if isinstance(value, tuple):
@@ -158,7 +158,7 @@ def trace_search(index: Index, query: Any, k: int, nprobe: int | None, exact_ids
 
 
 def _is_flat(index: Index) -> bool:
-    """Whether there are no cells and no codes to speak of."""
+    """Whether it has neither cells nor codes."""
     return index.kind == "flat"
 
 

@@ -62,7 +62,6 @@ def tune(index: Index, xq: Any, recall: Any, k: Any, exact_ids: Any, threads: in
 
 
 def _share(found: IdArray, wanted: IdArray) -> float:
-    """How many of the wanted ids were found, of those that there are."""
-    there = wanted >= 0
-    hits = sum(int(np.isin(row[mask], ids).sum()) for row, mask, ids in zip(wanted, there, found, strict=True))
-    return hits / max(int(there.sum()), 1)
+    """The share of the wanted ids that were found; −1 is no id."""
+    hits = sum(int(np.isin(row[row >= 0], ids).sum()) for row, ids in zip(wanted, found, strict=True))
+    return hits / max(int((wanted >= 0).sum()), 1)
