@@ -156,7 +156,7 @@ class Index:
         self.training = self._record(len(xt))
 
     def _record(self, points: int) -> dict[str, Any]:
-        from lookalike.kernels.simd import instructions
+        from lookalike.kernels.target import instructions
 
         return {
             "points": points,

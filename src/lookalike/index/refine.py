@@ -14,12 +14,13 @@ import numpy as np
 
 from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
-from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
+from lookalike._validate import MAX_K, check_count, check_vectors, is_plain, unit_rows
 from lookalike.errors import DimensionError, InputError
 from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.index import Index, missing
 from lookalike.index.kinds import FlatIndex
 from lookalike.index.large import LargeArray
+from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["RefinedIndex", "Reranked", "StoredRows", "order_candidates"]
 
@@ -364,10 +365,8 @@ def order_candidates(
     def order(first: int) -> None:
         part = slice(first, first + group)
         rows, where = (vectors, places[part]) if isinstance(vectors, StoredRows) else _gathered(vectors, places[part])
-        outside = rerank(
-            queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
-            METRICS.index(metric), distances[part], out[part],
-        )  # fmt: skip
+        lie = rows.address, rows.stride, len(rows.vectors), rows.is_half  # kernels.layout.Rows
+        outside = rerank(queries[part], ids[part], where, lie, METRIC_NUMBERS[metric], distances[part], out[part])
         if outside >= 0:
             raise _not_a_row(outside, rows.vectors)
 

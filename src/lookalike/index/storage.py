@@ -21,8 +21,8 @@ from lookalike.index.index import Index
 from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
 from lookalike.index.lists import Column, Lists
 from lookalike.index.refine import RefinedIndex
+from lookalike.kernels.layout import aligned_empty
 from lookalike.quantizers.pq import ProductQuantizer
-from lookalike.quantizers.tiles import aligned_empty
 
 __all__ = ["copied", "index_from_bytes", "index_to_bytes", "load_index", "reduced", "save_index"]
 
