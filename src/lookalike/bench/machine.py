@@ -67,7 +67,7 @@ def this_machine() -> Machine:
     """The machine that runs this process, with the libraries of the benchmarks loaded."""
     from lookalike import __version__
     from lookalike.bench.peers import load_faiss
-    from lookalike.kernels.simd import instructions
+    from lookalike.kernels.target import instructions
 
     faiss = load_faiss()
     cpu, flags = _cpu()

@@ -13,12 +13,12 @@ import lookalike
 from lookalike._typing import Array
 from lookalike.errors import FormatError, VersionError
 from lookalike.files.tensors import Source, read_tensors, source_name
+from lookalike.kernels.layout import BLOCK
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 
 __all__ = [
     "BASE",
-    "BLOCK",
     "KINDS",
     "VERSION",
     "Tensors",
@@ -42,7 +42,6 @@ LARGE = (
     "ids",
 )  # grow with the vectors: their checksums are not compared where they are mapped
 UNREAD = frozenset([*LARGE, *(BASE + name for name in LARGE)])
-BLOCK = 64  # vectors of a block of codes
 
 Tensors = dict[str, Array]
 

@@ -21,7 +21,7 @@ from lookalike._files import atomic_write
 from lookalike._typing import Array, PathLike
 from lookalike.errors import FormatError, InputError
 from lookalike.files.reader import open_regular
-from lookalike.quantizers.tiles import aligned_empty
+from lookalike.kernels.layout import aligned_empty
 
 __all__ = ["MappedFile", "Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 

@@ -13,15 +13,15 @@ import itertools
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.kernels.layout import PRODUCT_ROUNDING
 
 __all__ = ["direct_distances", "exact_search", "worst"]
 
 QUERIES = 256  # rows of one block of the pair matrix
 VECTORS = 32_768  # and its columns: 32 MiB of float32
 FIRST = 2048  # columns of the first block, of which all are candidates: it sets the limit that later ones have to pass
-FEW = 8  # queries, for which one block more costs more than it spares
+FEW_QUERIES = 8  # for which one block more costs more than it saves
 SPARE = 16  # candidates beyond k: room for what rounds differently
-ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖q‖² + max ‖x‖²
 DIRECT = 1 << 22  # floats of a block that is compared directly
 
 
@@ -102,7 +102,7 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
         return np.broadcast_to(everything, (len(xq), n)), np.ones(len(xq), np.bool_)
     best_scores = np.full((len(xq), count), -np.inf, np.float32)
     best = np.full((len(xq), count), -1, np.int64)
-    start = min(n, max(VECTORS if len(xq) < FEW else FIRST, count))
+    start = min(n, max(VECTORS if len(xq) < FEW_QUERIES else FIRST, count))
     for first, last in itertools.pairwise([0, *range(start, n, VECTORS), n]):
         chosen = slice(first, last) if rows is None else rows[first:last]
         block = np.asarray(xb[chosen], dtype=np.float32)
@@ -121,7 +121,7 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
             best_scores = np.take_along_axis(best_scores, part, 1)
             best = np.take_along_axis(best, part, 1)
     lowest, kth = best_scores.min(axis=1), np.partition(best_scores, count - k, axis=1)[:, count - k]
-    slack = 2 * ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
+    slack = 2 * PRODUCT_ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
     return best, np.isfinite(lowest) & (kth - lowest > slack)
 
 

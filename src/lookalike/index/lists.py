@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lookalike._typing import Array, IdArray
-from lookalike.files.native import BLOCK
-from lookalike.quantizers.tiles import aligned_empty
+from lookalike.kernels.layout import BLOCK, aligned_empty
 
 __all__ = ["POSITION", "Column", "Lists", "Rows"]
 
@@ -85,6 +84,7 @@ class Lists:
     def __init__(self, columns: dict[str, Column], arrays: tuple[Rows, ...], table: IdArray) -> None:
         self.columns, self.arrays, self.table = columns, arrays, table
         self.longest, self.ntotal = int(self.sizes.max(initial=0)), int(self.sizes.sum())
+        self.for_kernels = table, self.longest, self.wide_ids  # kernels.layout.ListTable
 
     @classmethod
     def empty(cls, nlist: int, columns: dict[str, Column]) -> Lists:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
-from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
+from lookalike._validate import MAX_K, check_count, check_vectors, is_plain, unit_rows
 from lookalike.errors import DimensionError, FormatError, InputError
 from lookalike.files.native import BASE, Tensors
 from lookalike.files.tensors import MappedFile
@@ -24,6 +24,7 @@ from lookalike.index.kinds import FlatIndex, WholeVectors
 from lookalike.index.large import LargeArray
 from lookalike.index.results import missing
 from lookalike.index.storage import index_of
+from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["RefinedIndex", "Reranked", "RowTable", "order_candidates"]
 
@@ -358,10 +359,8 @@ def order_candidates(
     def order(first: int) -> None:
         part = slice(first, first + group)
         rows, where = (vectors, places[part]) if isinstance(vectors, RowTable) else _gathered(vectors, places[part])
-        outside = rerank(
-            queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
-            METRICS.index(metric), distances[part], out[part],
-        )  # fmt: skip
+        lie = rows.address, rows.stride, len(rows.vectors), rows.is_half  # kernels.layout.Rows
+        outside = rerank(queries[part], ids[part], where, lie, METRIC_NUMBERS[metric], distances[part], out[part])
         if outside >= 0:
             raise _not_a_row(outside, rows.vectors)
 

@@ -18,7 +18,7 @@ __all__ = ["statistics", "training_record"]
 
 def training_record(points: int, kmeans: KMeansChoice, seed: int) -> dict[str, Any]:
     """How an index was trained, as `Index.training` keeps it."""
-    from lookalike.kernels.simd import instructions
+    from lookalike.kernels.target import instructions
 
     return {
         "points": points,

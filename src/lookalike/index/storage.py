@@ -16,7 +16,7 @@ from lookalike.files import native
 from lookalike.files.native import Tensors
 from lookalike.files.tensors import MappedFile, Source, source_name
 from lookalike.index.codecs.pq import PQCodec
-from lookalike.quantizers.tiles import aligned_empty
+from lookalike.kernels.layout import aligned_empty
 
 if TYPE_CHECKING:
     from lookalike.index.index import Index

@@ -48,7 +48,7 @@ def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
     from lookalike.bench import peers
     from lookalike.bench.machine import Threads
     from lookalike.bench.measure import Budget, Contestant, take_turns
-    from lookalike.kernels.simd import instructions
+    from lookalike.kernels.target import instructions
 
     index = la.load_index(f"{folder}/index.lka")
     assert isinstance(index, la.IVFPQIndex)  # the parent process wrote it
