@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 BENCH ?= small
-OUT ?= benchmarks
+OUT ?= benchmarks/results
 PYTEST ?= -n 2 --dist loadscope
 export DEBIAN_FRONTEND := noninteractive
 
@@ -36,7 +36,7 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=benchmarks $(BIN)/lint-imports
 
 bench: $(VENV)/.bench ## every peer on two real data sets, in about a quarter of an hour on two cores (BENCH= is the spec)
 	$(BIN)/lookalike datasets fetch stamps >/dev/null
@@ -56,7 +56,7 @@ dist: $(VENV)/.dev ## build the wheel into dist/
 
 clean: ## delete the environment, builds and caches
 	rm -rf $(VENV) $(TRAIN_VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
+	find src benchmarks tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
 $(VENV)/.made:

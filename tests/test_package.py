@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -20,6 +21,7 @@ import lookalike
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "lookalike"
+BENCHMARKS = ROOT / "benchmarks" / "lookalike_bench"
 
 HEAVY = {
     *("PIL", "numpy", "numba", "llvmlite", "onnx", "onnxruntime", "safetensors", "sqlite3", "typer", "rich"),
@@ -79,13 +81,13 @@ def test_a_name_that_is_not_there() -> None:
 
 
 # Itself, types, and the benchmark that copies one of our files into itself and imports that there.
-KNOWN = {"lookalike", "_typeshed", "ann_benchmarks"}
+KNOWN = {"lookalike", "lookalike_bench", "_typeshed", "ann_benchmarks"}
 ABSENT = {"umap": ["umap-learn"]}  # whose distribution cannot be looked up, as the tests do without it
 
 
 def test_onnx_runtime_has_one_door() -> None:
     """`features/runtime.py` switches its telemetry off; whoever imports it elsewhere may be the first to."""
-    others = [path for path in PACKAGE.rglob("*.py") if path.name != "runtime.py"]
+    others = [path for path in [*PACKAGE.rglob("*.py"), *BENCHMARKS.rglob("*.py")] if path.name != "runtime.py"]
     pattern = re.compile(r"^\s*(import onnxruntime|from onnxruntime)", re.MULTILINE)
     assert [path.name for path in others if pattern.search(path.read_text("utf-8"))] == []
 
@@ -99,7 +101,7 @@ def test_every_import_is_declared() -> None:
     declared = {_canonical(re.split(r"[\[><=~! ]", need)[0]) for need in needed}
     provided = ABSENT | dict(importlib.metadata.packages_distributions())
     undeclared = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in [*PACKAGE.rglob("*.py"), *BENCHMARKS.rglob("*.py")]:
         for name in _imports(path) - set(sys.stdlib_module_names) - KNOWN:
             if not {_canonical(distribution) for distribution in provided.get(name, [name])} & declared:
                 undeclared.add(f"{path.relative_to(ROOT)}: {name}")
@@ -144,6 +146,25 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "lookalike/data/starter/ATTRIBUTION.tsv" in names
     assert {name.partition("/")[0] for name in names} == {"lookalike", f"lookalike-{lookalike.__version__}.dist-info"}
     assert {"LICENSE", "NOTICE"} <= {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
+    assert wheel.stat().st_size <= 17_500_000  # weights 12.1 MB, starter pictures 4.3, the rest 1
+
+
+def test_the_benchmarks_are_a_package_of_the_same_version() -> None:
+    """They measure insides, so each version of them is for one of lookalike."""
+    project = tomllib.loads((ROOT / "benchmarks" / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == lookalike.__version__
+    assert project["dependencies"] == [f"lookalike[bench]=={lookalike.__version__}"]
+
+
+def test_the_source_distribution_has_the_benchmarks(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    [path] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(["git", "ls-files", "-z", "benchmarks"], cwd=ROOT, capture_output=True, check=True).stdout
+    assert {name for name in tracked.decode().split("\0") if name} <= names
+    assert not any(name.startswith("benchmarks/results") for name in names)
 
 
 def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
@@ -172,6 +193,14 @@ def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> 
     assert str(site) in printed
     assert str(ROOT) not in printed.replace(str(tmp_path), "")
     assert json.loads(run(binaries / "lookalike", "status", "--json"))["pictures"] == 349
+    command = [binaries / "lookalike", "bench", "run", "engine", "--quick", "--only", "memory"]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "pip install ./benchmarks" in done.stderr
+    (site / "benchmarks.pth").write_text(str(BENCHMARKS.parent))
+    assert "bytes per vector" in run(*command)
 
 
 def test_the_bound_of_numba_is_the_version_that_is_tested() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lookalike.bench.experiments.advising import write_scale
+from lookalike.cli.bench import find_benchmarks
 from lookalike.errors import LookalikeError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python tools/build_scale.py FOLDER (where results.jsonl is)")
+    find_benchmarks()
+    from lookalike_bench.experiments.advising import write_scale
+
     table, page = ROOT / "src/lookalike/collection/scale.json", ROOT / "docs/benchmarks/scale.md"
     try:
         write_scale(Path(sys.argv[1]) / "results.jsonl", table, page)

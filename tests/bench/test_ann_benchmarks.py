@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from lookalike._typing import FloatArray
-from lookalike.bench import ann_benchmarks
-from lookalike.bench.workloads import synthetic
+from lookalike.data.vectors import synthetic
+from lookalike_bench import ann_benchmarks
 
 SOURCE = Path(ann_benchmarks.__file__)
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from lookalike._typing import FloatArray
-from lookalike.bench import run, workloads
-from lookalike.bench.measure import Budget
-from lookalike.bench.report import engine_report
-from lookalike.bench.results import read_results
-from lookalike.bench.run import CASES, Outcome, run_engine
-from lookalike.bench.spec import QUICK, TARGETS
+from lookalike.data.vectors import synthetic
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
+from lookalike_bench import run, workloads
+from lookalike_bench.measure import Budget
+from lookalike_bench.report import engine_report
+from lookalike_bench.results import read_results
+from lookalike_bench.run import CASES, Outcome, run_engine
+from lookalike_bench.spec import QUICK, TARGETS
 
 TINY = replace(
     QUICK, name="tiny", vectors=3000, queries=20, synthetic=False, nlist=16, wide_rows=300, wide_queries=10, wide_d=64,
@@ -29,7 +30,7 @@ TINY = replace(
 
 def _made_up(paths: Any, rows: int, queries: int, say: Any) -> tuple[FloatArray, FloatArray]:
     """In place of `pooled_features`, which test_pooled tests: wide enough to be reduced, and quick."""
-    return workloads.synthetic(rows, queries, 128)
+    return synthetic(rows, queries, 128)
 
 
 @pytest.fixture
@@ -180,14 +181,14 @@ def test_a_run_that_did_not_end_has_a_report() -> None:
 
 
 def test_made_up_vectors_are_the_same_each_time() -> None:
-    a, b = (workloads.synthetic(500, 10, 16) for _ in range(2))
+    a, b = (synthetic(500, 10, 16) for _ in range(2))
     assert np.array_equal(a[0], b[0])
     assert np.array_equal(a[1], b[1])
     assert (a[0].shape, a[1].shape) == ((500, 16), (10, 16))
 
 
 def test_reducing_keeps_the_directions_of_largest_variance() -> None:
-    x, xq = workloads.synthetic(40, 5, 60)
+    x, xq = synthetic(40, 5, 60)
     few, few_q = workloads.reduced(x, xq, 39)  # all that 40 centred vectors span
     gram = (x - x.mean(axis=0)) @ (x - x.mean(axis=0)).T
     np.testing.assert_allclose(few @ few.T, gram, atol=1e-2 * np.abs(gram).max())

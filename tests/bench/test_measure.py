@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from lookalike.bench.ahead import ahead
-from lookalike.bench.machine import Threads, this_machine
-from lookalike.bench.measure import Budget, Contestant, Timing, ratio_of, take_turns
+from lookalike_bench.ahead import ahead
+from lookalike_bench.machine import Threads, this_machine
+from lookalike_bench.measure import Budget, Contestant, Timing, ratio_of, take_turns
 
 
 def test_contestants_take_turns_and_are_prepared_anew() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from lookalike import IVFPQIndex
 from lookalike._typing import FloatArray, SearchResult
-from lookalike.bench import peers
-from lookalike.bench.metrics import Agreement, compare_results, merged, recall
 from lookalike.errors import InputError, LookalikeWarning
 from lookalike.index.exact import exact_search
+from lookalike_bench import peers
+from lookalike_bench.metrics import Agreement, compare_results, merged, recall
 
 RNG = np.random.default_rng(5)
 XB = RNG.random((3000, 16), np.float32)
@@ -160,7 +160,7 @@ def test_kmeans_uses_all_points_and_its_seed() -> None:
 
 
 def test_a_row_that_is_not_equal_is_not_met() -> None:
-    from lookalike.bench.results import Row
+    from lookalike_bench.results import Row
 
     row = Row("search-nprobe16-k10", "batch", "t", 1, "d", 1, 1, {}, value=6.0)
     assert row.verdict == "met"

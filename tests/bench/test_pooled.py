@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.bench.pooled import CROPS, WHOLE, MaxAndAverage, pooled_features
 from lookalike.errors import DatasetError
 from lookalike.features.embedder import Embedder
+from lookalike_bench.pooled import CROPS, WHOLE, MaxAndAverage, pooled_features
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lookalike.bench import run
-from lookalike.bench.spec import QUICK
 from lookalike.cli.commands import app
 from lookalike.data.datasets import starter_folder
+from lookalike_bench import run
+from lookalike_bench.spec import QUICK
 from tests.cli.conftest import Command
 
 

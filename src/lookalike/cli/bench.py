@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,31 @@ import typer
 
 from lookalike.cli.console import emit, say
 
-__all__ = ["bench"]
+__all__ = ["bench", "find_benchmarks"]
+
+RESULTS = Path("benchmarks/results")
 
 bench = typer.Typer(help="Measure speed against other libraries.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def find_benchmarks() -> None:
+    """Make `lookalike_bench` importable: where it is installed, or beside src in the checkout that this file is in.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is in neither; the message says how to get it.
+    """
+    from lookalike.errors import MissingExtraError
+
+    if importlib.util.find_spec("lookalike_bench") is not None:
+        return
+    beside = Path(__file__).resolve().parents[3] / "benchmarks"
+    if not (beside / "lookalike_bench" / "__init__.py").is_file():
+        raise MissingExtraError(
+            "the benchmarks are a package of their own: `pip install ./benchmarks` in a checkout of lookalike or its unpacked sdist"
+        )
+    sys.path.append(str(beside))
 
 
 @bench.command("run")
@@ -23,7 +47,7 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FOLDER", help="Where the results go; without it, benchmarks or benchmarks/SPEC."
+            "--out", metavar="FOLDER", help="Where the results go; without it, benchmarks/results or its SPEC."
         ),
     ] = None,
     quick: Annotated[
@@ -55,19 +79,20 @@ def run(
             raise typer.BadParameter("the engine's benchmark is measured anew each time", param_hint="--retry")
         if minutes:
             raise typer.BadParameter("the engine's benchmark runs to its end", param_hint="--for")
-        _engine(out or Path("benchmarks"), quick, images, only)
+        _engine(out or RESULTS, quick, images, only)
         return
     for name, given in (("--quick", quick), ("--only", only)):
         if given:
             raise typer.BadParameter("it is for the engine's benchmark only", param_hint=name)
-    from lookalike.bench.experiments.run import run_experiment
-    from lookalike.bench.experiments.spec import built_in, load_experiment
+    find_benchmarks()
+    from lookalike_bench.experiments.run import run_experiment
+    from lookalike_bench.experiments.spec import built_in, load_experiment
 
     if spec not in built_in() and not Path(spec).exists():
         names = ", ".join(["engine", *built_in()])
         raise typer.BadParameter(f"expected a TOML file or one of {names}, got {spec}", param_hint="SPEC")
     experiment = load_experiment(spec)
-    folder = out or Path("benchmarks") / experiment.name
+    folder = out or RESULTS / experiment.name
     outcome = run_experiment(
         experiment,
         folder,
@@ -91,7 +116,8 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the results of an experiment: plots (PNG, SVG), an interactive page, and a report in Markdown and HTML."""
-    from lookalike.bench.experiments.reporting import write_report
+    find_benchmarks()
+    from lookalike_bench.experiments.reporting import write_report
 
     path = results / "results.jsonl" if results.is_dir() else results
     for written in write_report(path, out or path.parent, say=say):
@@ -99,9 +125,10 @@ def plot(
 
 
 def _engine(out: Path, quick: bool, images: list[Path] | None, only: list[str] | None) -> None:
-    from lookalike.bench.run import run_engine
-    from lookalike.bench.spec import FULL, QUICK
+    find_benchmarks()
     from lookalike.collection import home
+    from lookalike_bench.run import run_engine
+    from lookalike_bench.spec import FULL, QUICK
 
     folders = images or _folders(home.home() / "datasets", quick)
     outcome = run_engine(

@@ -1,4 +1,4 @@
-"""Vectors from files (fvecs, ivecs, bvecs, npy), and SIFT vectors from pictures.
+"""Vectors from files (fvecs, ivecs, bvecs, npy), SIFT vectors from pictures, and made-up ones.
 
 Files come from outside: sizes and dimensions are checked against the length of the file before anything is allocated.
 """
@@ -18,7 +18,7 @@ from lookalike._typing import Array, FloatArray, PathLike
 from lookalike._validate import check_count
 from lookalike.errors import FormatError, InputError, MissingExtraError
 
-__all__ = ["SUFFIXES", "SiftSet", "read_vectors", "sift_descriptors", "sift_set"]
+__all__ = ["SUFFIXES", "SiftSet", "read_vectors", "sift_descriptors", "sift_set", "synthetic"]
 
 SIFT_D = 128
 SIFT_FEATURES = 400  # of one picture, the strongest
@@ -193,3 +193,17 @@ def _unseen(rows: Array, seen: set[bytes]) -> list[int]:
 def _shuffled(parts: list[Array], count: int, rng: np.random.Generator) -> FloatArray:
     rows = np.concatenate(parts) if parts else np.empty((0, SIFT_D), np.uint8)
     return rows[rng.permutation(len(rows))[:count]].astype(np.float32)
+
+
+def synthetic(n: int, queries: int, d: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """Clusters of clusters whose variance falls from direction to direction, as that of real features does."""
+    rng = np.random.default_rng(seed)
+    spread = (1 / np.sqrt(1 + np.arange(d))).astype(np.float32)
+    centres = rng.normal(size=(max(n // 500, 4), d)).astype(np.float32) * spread
+    near = centres[rng.integers(len(centres), size=max(n // 20, 8))]
+    near = near + rng.normal(size=near.shape).astype(np.float32) * (0.5 * spread)
+    rows = near[rng.integers(len(near), size=n + queries)]
+    x = 40 * (rows + rng.normal(size=rows.shape).astype(np.float32) * (0.3 * spread))
+    turn, _ = np.linalg.qr(rng.normal(size=(d, d)))
+    turned = np.ascontiguousarray(x @ turn, np.float32)
+    return turned[:n], turned[n:]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lookalike.bench.experiments.run import Outcome, run_experiment
-from lookalike.bench.experiments.spec import read_experiment
+from lookalike_bench.experiments.run import Outcome, run_experiment
+from lookalike_bench.experiments.spec import read_experiment
 
 SPEC = """
 round_s = 0.02

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from lookalike._typing import FloatArray
-from lookalike.bench.adapters import ADAPTERS, get_adapter
-from lookalike.bench.experiments import measuring
-from lookalike.bench.workloads import synthetic
+from lookalike.data.vectors import synthetic
 from lookalike.errors import InputError
 from lookalike.index.exact import exact_search
+from lookalike_bench.adapters import ADAPTERS, get_adapter
+from lookalike_bench.experiments import measuring
 
 N, D, K = 1200, 64, 10
 SMALL = {

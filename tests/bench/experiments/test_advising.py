@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.bench.experiments.advising import advice, table_of, write_scale
-from lookalike.bench.experiments.frame import latest, measured
-from lookalike.bench.experiments.store import read_rows
 from lookalike.collection import tune
 from lookalike.errors import FormatError
+from lookalike_bench.experiments.advising import advice, table_of, write_scale
+from lookalike_bench.experiments.frame import latest, measured
+from lookalike_bench.experiments.store import read_rows
 
 from .test_report import row
 

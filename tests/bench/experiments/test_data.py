@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.bench.experiments.data import Prepared, prepare
-from lookalike.bench.experiments.spec import DataSpec
 from lookalike.errors import DatasetError, FormatError, InputError
+from lookalike_bench.experiments.data import Prepared, prepare
+from lookalike_bench.experiments.spec import DataSpec
 
 from .conftest import no_pictures
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from lookalike.bench.adapters.faiss import Flat
-from lookalike.bench.experiments import run as run_module
-from lookalike.bench.experiments import supervise
-from lookalike.bench.experiments.reporting import write_report
-from lookalike.bench.experiments.store import FIELDS, opened, read_rows
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
+from lookalike_bench import children
+from lookalike_bench.adapters.faiss import Flat
+from lookalike_bench.experiments import run as run_module
+from lookalike_bench.experiments import supervise
+from lookalike_bench.experiments.reporting import write_report
+from lookalike_bench.experiments.store import FIELDS, opened, read_rows
 
 from .conftest import PEERS, SPEC, run
 
@@ -69,8 +70,9 @@ def test_what_is_done_is_not_done_again(finished: Path, tmp_path: Path) -> None:
 def test_a_killed_run_goes_on(finished: Path, tmp_path: Path) -> None:
     """The process is killed once its first result is on disk."""
     code = (
-        "import sys; from pathlib import Path; from lookalike.bench.experiments.run import run_experiment;"
-        "from lookalike.bench.experiments.spec import read_experiment;"
+        "from lookalike.cli.bench import find_benchmarks; find_benchmarks();"
+        "import sys; from pathlib import Path; from lookalike_bench.experiments.run import run_experiment;"
+        "from lookalike_bench.experiments.spec import read_experiment;"
         "run_experiment(read_experiment(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), list)"
     )
     arguments = [str(finished / "trial.toml"), str(tmp_path), str(finished / "keep")]
@@ -157,7 +159,7 @@ def test_how_runs_end_early(
     script = tmp_path / "worker"
     script.write_text(f"#!{sys.executable}\n{code}\n", "utf-8")
     script.chmod(0o755)
-    monkeypatch.setattr(supervise.sys, "executable", str(script))
+    monkeypatch.setattr(children.sys, "executable", str(script))
     with pytest.raises(supervise.Limits, match=reason) as raised:
         list(supervise.answers(_task(tmp_path), *limits))
     assert raised.value.status == status
@@ -193,7 +195,8 @@ def test_the_spec_of_the_fixture_is_whole() -> None:
 def test_peak_memory_is_that_of_the_build_alone() -> None:
     code = """
 import numpy as np
-from lookalike.bench.experiments import worker
+from lookalike.cli.bench import find_benchmarks; find_benchmarks()
+from lookalike_bench.experiments import worker
 earlier = np.ones(30_000_000); del earlier
 worker._forget_peak()
 before = worker.peak_memory()
@@ -227,7 +230,7 @@ def test_the_run_under_way_is_not_counted_when_time_is_over(tmp_path: Path, monk
     script = tmp_path / "worker"
     script.write_text(f"#!{sys.executable}\nimport time; time.sleep(60)\n", "utf-8")
     script.chmod(0o755)
-    monkeypatch.setattr(supervise.sys, "executable", str(script))
+    monkeypatch.setattr(children.sys, "executable", str(script))
     with pytest.raises(supervise.Limits, match="the time for all runs is over") as raised:
         list(supervise.answers(_task(tmp_path), 60, 0, time.monotonic() + 0.2))
     assert raised.value.status == "stopped"

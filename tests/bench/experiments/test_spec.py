@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.bench.adapters import ADAPTERS
-from lookalike.bench.experiments.data import Prepared
-from lookalike.bench.experiments.plan import check_peers, plan
-from lookalike.bench.experiments.spec import built_in, load_experiment, read_experiment
 from lookalike.errors import FormatError, InputError
+from lookalike_bench.adapters import ADAPTERS
+from lookalike_bench.experiments.data import Prepared
+from lookalike_bench.experiments.plan import check_peers, plan
+from lookalike_bench.experiments.spec import built_in, load_experiment, read_experiment
 
 from .conftest import run
 

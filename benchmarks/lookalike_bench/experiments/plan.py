@@ -1,0 +1,147 @@
+"""From a spec to the runs that it asks for, each search setting with a key of its own."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lookalike.errors import InputError
+from lookalike_bench.adapters import Adapter, get_adapter
+from lookalike_bench.experiments.data import Prepared
+from lookalike_bench.experiments.spec import Experiment, PeerSpec
+
+__all__ = ["METHOD", "Run", "check_peers", "plan"]
+
+_MOST = 5000  # settings of a peer
+METHOD = 2  # part of every key: raise it when something is measured otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One build in one process, and the searches of it.
+
+    Attributes
+    ----------
+    peer : str
+    data : Prepared
+    build : dict
+    searches : tuple of dict
+    threads : int
+    """
+
+    peer: str
+    data: Prepared
+    build: dict[str, Any]
+    searches: tuple[dict[str, Any], ...]
+    threads: int
+    k: int
+
+    def key(self, search: Mapping[str, Any]) -> str:
+        """Of one search setting: the same wherever and whenever it is measured."""
+        what = [METHOD, self.data.fingerprint, self.peer, self.build, dict(search), self.threads, self.k]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        settings = ", ".join(f"{name} {value}" for name, value in self.build.items() if value != "")
+        return f"{self.data.name}: {self.peer}{f' ({settings})' if settings else ''}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+def check_peers(experiment: Experiment) -> None:
+    """Raise `InputError` for a peer or a parameter that does not exist, before any data is made."""
+    for peer in experiment.peer:
+        adapter = get_adapter(peer.name)
+        _check_names(peer, "build", adapter.build_params)
+        _check_names(peer, "search", adapter.search_params)
+        settings = math.prod(len(v) for part in (peer.build, peer.search) for v in part.values() if isinstance(v, list))
+        if not 1 <= settings <= _MOST:
+            raise InputError(
+                f"peer {peer.name!r}: {settings:,} settings: expected 1 to {_MOST:,}; are the lists as they were meant?"
+            )
+
+
+def _check_names(peer: PeerSpec, part: str, known: Mapping[str, Any]) -> None:
+    for name, value in getattr(peer, part).items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
+            raise InputError(f"peer {peer.name!r}: unknown {part} parameter {name!r}; {hint}")
+        for item in value if isinstance(value, list) else [value]:
+            if not _fits(item, known[name]):
+                kind = (
+                    "a whole number"
+                    if isinstance(known[name], int)
+                    else "a number"
+                    if isinstance(known[name], float)
+                    else "a text"
+                )
+                raise InputError(f"peer {peer.name!r}: {part} parameter {name}: expected {kind}, got {item!r}")
+
+
+def _fits(value: Any, example: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(example, float):
+        return isinstance(value, (int, float))
+    return isinstance(value, type(example)) and (not isinstance(example, int) or value >= min(1, example))
+
+
+def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run]:
+    """Every run: one thread before two, small data before large, so that a run that is stopped early has something of every peer.
+
+    Within these, peers are mixed, always alike, so that a machine which grows slower favours nobody.
+
+    Parameters
+    ----------
+    data : mapping of str to list of Prepared
+        By the name in the spec.
+
+    Raises
+    ------
+    InputError
+        If a peer cannot have these parameters on this data: m that does not divide d, for instance.
+    """
+    runs = []
+    for name, sets in data.items():
+        for prepared in sets:
+            for peer in experiment.peer:
+                if (peer.data and name not in peer.data) or (peer.n and not peer.n[0] <= prepared.n <= peer.n[1]):
+                    continue
+                runs += list(_runs(experiment, peer, prepared))
+    keys: set[str] = set()
+    unique: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.threads, run.data.n * run.data.d, _mixed(run))):
+        mine = {run.key(search) for search in run.searches}
+        if not mine <= keys:
+            unique.append(run)
+            keys |= mine
+    return unique
+
+
+def _mixed(run: Run) -> str:
+    return hashlib.sha256(run.title.encode()).hexdigest()
+
+
+def _runs(experiment: Experiment, peer: PeerSpec, data: Prepared) -> Iterator[Run]:
+    adapter: type[Adapter] = get_adapter(peer.name)
+    for build in _swept(adapter.build_params, peer.build):
+        try:
+            adapter.check(build, data.n, data.d)
+        except InputError as error:
+            raise InputError(f"peer {peer.name!r} on {data.name}: {error}") from None
+        for threads in peer.threads or experiment.threads:
+            searches = tuple(_swept(adapter.search_params, peer.search))
+            yield Run(peer.name, data, build, searches, threads, min(experiment.k, data.n))
+
+
+def _swept(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    values = [given.get(name, default) for name, default in defaults.items()]
+    lists = [value if isinstance(value, list) else [value] for value in values]
+    for combination in itertools.product(*lists):
+        yield dict(zip(defaults, combination, strict=True))
