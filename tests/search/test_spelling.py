@@ -143,7 +143,7 @@ def test_a_whole_picture_is_no_region() -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: Query(), "at least one of"),
+        (Query, "at least one of"),
         (lambda: Query(dislike=7), "need one to be like"),
         (lambda: Query(7, k=0), "k: expected at least 1"),
         (lambda: Query(7, at_least=101), "at_least: expected a similarity from 0 to 100"),
@@ -151,7 +151,7 @@ def test_a_whole_picture_is_no_region() -> None:
         (lambda: Query(7, after="soon"), "after: expected a date"),
         (lambda: Query(range(1001)), "at most 1,000 pictures"),
         (lambda: Query(1.5), "got float"),  # type: ignore[arg-type]
-        (lambda: Part(), "expected one of image"),
+        (Part, "expected one of image"),
         (lambda: Part(id=1, path="a.jpg"), "expected one of image"),
         (lambda: Part(path="http://a.b/c"), "give it as a url"),
         (lambda: Part(path="a.jpg", source="holiday"), "source: "),
