@@ -98,7 +98,7 @@ def test_queries_that_cannot_be(indexed: Indexed) -> None:
     search("search", "sunset", "--json").failed_with(
         "sunset: there is no such file, and none of the model's 1,000 labels"
     )
-    search("search", "fish", indexed.folder / "photos/fish/fish-1.jpg").failed_with("cannot mix words and pictures")
+    search("search", "fish", indexed.folder / "photos/fish/fish-1.jpg").failed_with("do not mix with pictures")
     search("search", indexed.folder).failed_with("folder")
     search("search", indexed.folder / "text.jpg").failed_with("text.jpg")
     search("search", indexed.folder / "empty.png", "--json").failed_with("empty.png")
