@@ -131,13 +131,13 @@ def _promising(scores: FloatArray, limits: FloatArray, count: int) -> tuple[IdAr
     Behind a row's own come column 0 and −inf. After the first block few scores pass, and to look for those takes a tenth of the
     time that it takes to find the best of a block.
     """
-    passes = scores > limits[:, None]
-    counts = np.count_nonzero(passes, axis=1)
+    is_above = scores > limits[:, None]
+    counts = np.count_nonzero(is_above, axis=1)
     width, keep = int(counts.max()), min(count, scores.shape[1])
     if width > max(keep, scores.shape[1] // 16):
         part: IdArray = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
         return part, np.take_along_axis(scores, part, 1)
-    row, column = np.divmod(np.flatnonzero(passes), scores.shape[1])
+    row, column = np.divmod(np.flatnonzero(is_above), scores.shape[1])
     place = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
     columns, found = np.zeros((len(scores), width), np.int64), np.full((len(scores), width), -np.inf, np.float32)
     columns[row, place], found[row, place] = column, scores[row, column]

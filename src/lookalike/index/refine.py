@@ -359,7 +359,7 @@ def order_candidates(
     def order(first: int) -> None:
         part = slice(first, first + group)
         rows, where = (vectors, places[part]) if isinstance(vectors, RowTable) else _gathered(vectors, places[part])
-        lie = rows.address, rows.stride, len(rows.vectors), rows.is_half  # kernels.layout.Rows
+        lie = rows.address, rows.stride, len(rows.vectors), rows.is_half
         outside = rerank(queries[part], ids[part], where, lie, METRIC_NUMBERS[metric], distances[part], out[part])
         if outside >= 0:
             raise _not_a_row(outside, rows.vectors)

@@ -115,7 +115,8 @@ def first_masks(lists, list_no, work, i, slack, least):
     blocks, at = blocks_of(size), np.int64(estimates.ctypes.data)
     codes, biases = lists.table[list_no, CODES], lists.table[list_no, BIASES]
     scan_estimates(codes, blocks, work.tables.shape[1], work.tables[i].ctypes.data, biases, work.steps[i], at)
-    estimates[size : blocks * BLOCK] = INFINITY
+    for lane in range(size, blocks * BLOCK):
+        estimates[lane] = INFINITY
     bound = INFINITY
     if k <= min(SEEDED, size):
         bound = bound_of_kth(estimates, blocks * BLOCK, k, work.minima)
@@ -184,8 +185,10 @@ def finish(query, space, lists, work, i, out_d, out_i):
     settle(query, space, lists, work, i, work.settled[i])
     sort_candidates(distances, ids, places, work.counts[i])
     count = min(work.counts[i], k)
-    out_d[:count], out_i[:count] = distances[:count], ids[:count]
-    out_d[count:], out_i[count:] = INFINITY, -1
+    for c in range(count):
+        out_d[c], out_i[c] = distances[c], ids[c]
+    for c in range(count, k):
+        out_d[c], out_i[c] = INFINITY, -1
 
 
 @inlined
@@ -220,6 +223,7 @@ def search_group(xq, probes, terms, space, lists, allow, work):
     table, wide_ids, codebook, metric = lists.table, lists.wide_ids, space.codebook, space.metric
     k, tables, exact, steps, floors, masks = work.k, work.tables, work.exact, work.steps, work.floors, work.masks
     counts, limits, rounding, order = work.counts, work.limits, work.rounding, work.order
+    all_distances, all_ids, all_places = work.distances, work.ids, work.places
     has_tables, filtered, row, scale = ksub <= 256, is_filter(allow), row_bytes(ksub), table_scale(metric)
     if not has_tables:
         masks[:] = ALL
@@ -249,7 +253,7 @@ def search_group(xq, probes, terms, space, lists, allow, work):
                     threshold = tied_with(limits[i], rounding[i]) - term - floors[i] + slack
                     scan_masks(codes, blocks_of(size), m, tables[i].ctypes.data, biases, steps[i], threshold, masks)
             # what the masks left is scored by the float table, and kept if it may be among the k nearest
-            floats, distances, ids, places = exact[i], work.distances[i], work.ids[i], work.places[i]
+            floats, distances, ids, places = exact[i], all_distances[i], all_ids[i], all_places[i]
             count, bound = counts[i], tied_with(limits[i], rounding[i])
             for block in range(blocks_of(size)):
                 left = mask_of(masks, block, size)

@@ -13,7 +13,7 @@ import numpy as np
 
 __all__ = [
     "BLOCK", "COSINE", "IP", "L2", "METRIC_NUMBERS", "ONE_ROUNDING", "PRODUCT_ROUNDING", "SUM_ROUNDING", "TILE", "Allow",
-    "ListTable", "Rows", "Space", "Tiles", "aligned_empty", "group_size", "row_tiles",
+    "ListTable", "Space", "Tiles", "aligned_empty", "group_size", "row_tiles",
 ]  # fmt: skip
 
 BLOCK = 64  # vectors of a block of codes: one byte each in a row
@@ -114,12 +114,3 @@ class Allow(NamedTuple):
 
     mask: Any  # bool, indexed by id
     chosen: Any  # int64, sorted
-
-
-class Rows(NamedTuple):
-    """Vectors that are read where they lie."""
-
-    address: int
-    stride: int  # bytes from one to the next
-    n: int
-    is_half: bool  # float16, not float32

@@ -101,7 +101,8 @@ def rerank(xq, ids, places, rows, metric, out_d, out_i):
     """The k nearest of each query's candidates; returns a place that is not a row, or −1.
 
     xq float32 (nq, d), unit vectors for COSINE; ids and places int64 (nq, candidates), a place being a row number, or −1 where
-    there is no candidate; rows: `layout.Rows`; out_d float32 and out_i int64, (nq, k): +inf (−inf for IP) and −1 where there are
+    there is no candidate; rows: address, bytes from one to the next, how many, whether
+    they are float16, and not float32; out_d float32 and out_i int64, (nq, k): +inf (−inf for IP) and −1 where there are
     fewer. Equal distances are ordered by id.
     """
     address, stride, n, is_half = rows

@@ -94,11 +94,11 @@ def masks_simd(codes, blocks, m, table, bias, step, threshold, masks):
             v = as_u16x32(lookup(row, load_u8x64(at + 3 * rows)))
             sum3, odd3 = sum3 + v, odd3 + high_bytes(v)
             at += BLOCK
-        near = bias + first * BLOCK * 4
-        masks[first] = _survivors(sum0, odd0, near, steps, thresholds)
-        masks[first + 1] = _survivors(sum1, odd1, near + 256, steps, thresholds)
-        masks[first + 2] = _survivors(sum2, odd2, near + 512, steps, thresholds)
-        masks[first + 3] = _survivors(sum3, odd3, near + 768, steps, thresholds)
+        biases = bias + first * BLOCK * 4
+        masks[first] = _survivors(sum0, odd0, biases, steps, thresholds)
+        masks[first + 1] = _survivors(sum1, odd1, biases + 256, steps, thresholds)
+        masks[first + 2] = _survivors(sum2, odd2, biases + 512, steps, thresholds)
+        masks[first + 3] = _survivors(sum3, odd3, biases + 768, steps, thresholds)
     for block in range(together, blocks):
         at = codes + block * rows
         total, odd = zero_u16x32(), zero_u16x32()
@@ -163,13 +163,13 @@ def estimates_plain(codes, blocks, m, table, bias, step, estimates):
     """The same numbers without vector instructions: estimate(i) = step · Σ_j table[j, code_j(i)] + bias[i]."""
     first = np.int64(table)
     for block in range(blocks):
-        at, near, out = codes + block * m * BLOCK, bias + block * BLOCK * 4, estimates + block * BLOCK * 4
+        at, biases, out = codes + block * m * BLOCK, bias + block * BLOCK * 4, estimates + block * BLOCK * 4
         for byte in range(0, BLOCK, 8):
             sums = _eight_sums(at + byte, m, first)
             for i in range(4):  # even bytes are vectors 0..31, odd bytes 32..63
                 lane = 4 * (byte // 2 + i)
-                store_f32(out + lane, np.float32(sums[2 * i]) * step + load_f32(near + lane))
-                store_f32(out + lane + 128, np.float32(sums[2 * i + 1]) * step + load_f32(near + lane + 128))
+                store_f32(out + lane, np.float32(sums[2 * i]) * step + load_f32(biases + lane))
+                store_f32(out + lane + 128, np.float32(sums[2 * i + 1]) * step + load_f32(biases + lane + 128))
 
 
 @kernel
@@ -177,14 +177,14 @@ def masks_plain(codes, blocks, m, table, bias, step, threshold, masks):
     """The same masks without vector instructions."""
     first = np.int64(table)
     for block in range(blocks):
-        at, near = codes + block * m * BLOCK, bias + block * BLOCK * 4
+        at, biases = codes + block * m * BLOCK, bias + block * BLOCK * 4
         mask = np.uint64(0)
         for byte in range(0, BLOCK, 8):
             sums = _eight_sums(at + byte, m, first)
             for i in range(4):
                 lane = byte // 2 + i
-                low = np.float32(sums[2 * i]) * step + load_f32(near + 4 * lane)
-                high = np.float32(sums[2 * i + 1]) * step + load_f32(near + 4 * lane + 128)
+                low = np.float32(sums[2 * i]) * step + load_f32(biases + 4 * lane)
+                high = np.float32(sums[2 * i + 1]) * step + load_f32(biases + 4 * lane + 128)
                 mask |= np.uint64(low <= threshold) << np.uint64(lane)
                 mask |= np.uint64(high <= threshold) << np.uint64(lane + 32)
         masks[block] = mask

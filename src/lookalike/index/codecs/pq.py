@@ -57,7 +57,7 @@ class PQCodec(Codec):
         if cells is None:
             return
         centroids, codebook = cells.centroids, pq.pq_centroids
-        self._near_pq = pq
+        self._moved_pq = pq
         if metric == "l2":
             rows = centroids if by_residual else codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
             self.origin = far_origin(rows)
@@ -66,8 +66,8 @@ class PQCodec(Codec):
             centroids.flags.writeable = False
         elif self.origin is not None:
             moved = codebook - self.origin.reshape(pq.m, 1, -1)
-            self._near_pq = ProductQuantizer(pq.m, pq.nbits).set_centroids(moved)
-        tiles = self._near_pq.tiles
+            self._moved_pq = ProductQuantizer(pq.m, pq.nbits).set_centroids(moved)
+        tiles = self._moved_pq.tiles
         self.space = Space(centroids, tiles.centroids, tiles.columns, by_residual, METRIC_NUMBERS[metric])
         self._for_kernels = tuple(self.space)
 
@@ -121,7 +121,7 @@ class PQCodec(Codec):
         if self.by_residual:
             to_encode = np.empty_like(x)
             residuals(x, list_no, self.space.centroids, to_encode)
-        codes = self._near_pq.encode(to_encode)
+        codes = self._moved_pq.encode(to_encode)
         return codes, self._biases(codes, list_no, self.space.centroids, self.space.codebook)
 
     def decode(self, rows: Rows, list_no: IdArray) -> FloatArray:
