@@ -212,7 +212,7 @@ def test_flags_that_cannot_be(indexed: Indexed) -> None:
         assert search(*usage).code == 2, usage
     search("search", fish, "--region", "left").failed_with("region: expected x,y,width,height")
     search("search", fish, "--region", "0,0,9000,10").failed_with("reaches beyond the picture, which has")
-    search("search", fish, "--region", "0,0,9,9", "--region", "0,0,9,9").failed_with("--region: expected at most one")
+    search("search", fish, "--region", "0,0,9,9", "--region", "0,0,9,9").failed_with("region: expected at most one")
     search("search", fish, "--taken", "soon").failed_with("--taken: expected dates as in 2021")
     search("search", fish, "--like", "no.jpg").failed_with("no.jpg: there is no such file")
     search("search", fish, "--less", "id:99999").failed_with("id: 99999 is not in this collection")
