@@ -39,17 +39,18 @@ def pytest_configure(config: pytest.Config) -> None:
 # folder, so that what its tests share is made once, and the long ones come first, so that all workers end together. The
 # indexes are the very first: one worker compiles what the others will load.
 _COSTS = {
-    "tests/index": 260,
-    "tests/e2e": 240,
-    "tests/app": 230,
-    "tests/cli": 220,
+    "tests/index": 300,
+    "tests/e2e": 210,
+    "tests/cli": 200,
+    "tests/app": 190,
     "tests/bench": 150,
-    "tests/collection": 110,
-    "tests/features": 110,
+    "tests/collection": 130,
     "tests/notebooks": 90,
-    "tests/viz": 80,
-    "tests/journeys": 60,
+    "tests/features": 70,
+    "tests/viz": 60,
+    "tests/journeys": 50,
     "tests/kernels": 50,
+    "tests/files": 30,
     "tests/data": 20,
     "tests/quantizers": 20,
 }

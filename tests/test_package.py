@@ -207,7 +207,7 @@ def test_the_bound_of_numba_is_the_version_that_is_tested() -> None:
     """The tests run with the newest version that is allowed, so that a bound that is raised is one that was tried."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     bound = next(re.search(r"<0\.(\d+)$", text) for text in project["dependencies"] if text.startswith("numba"))
-    assert bound is not None, "numba has an upper bound, since kernels/_jit.py uses its private cache"
+    assert bound is not None, "numba has an upper bound, since kernels/target.py uses its private cache"
     installed = importlib.metadata.version("numba").split(".")
     assert installed[0] == "0"
     assert int(installed[1]) == int(bound[1]) - 1, "install the newest numba below the bound, or lower the bound"

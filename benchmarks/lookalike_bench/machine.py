@@ -66,7 +66,7 @@ class Machine:
 def this_machine() -> Machine:
     """The machine that runs this process, with the libraries of the benchmarks loaded."""
     from lookalike import __version__
-    from lookalike.kernels.simd import instructions
+    from lookalike.kernels.target import instructions
     from lookalike_bench.peers import load_faiss
 
     faiss = load_faiss()

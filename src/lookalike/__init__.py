@@ -45,6 +45,9 @@ if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads eac
     from lookalike.index import read_faiss as read_faiss
     from lookalike.index import write_faiss as write_faiss
     from lookalike.index.neighbors import IVFPQNeighbors as IVFPQNeighbors
+    from lookalike.search import Part as Part
+    from lookalike.search import Query as Query
+    from lookalike.search import Region as Region
 
 __version__ = "0.1.0"
 
@@ -55,6 +58,9 @@ _HOME = {
     "IVFPQIndex": "lookalike.index",
     "IVFPQNeighbors": "lookalike.index.neighbors",
     "PQIndex": "lookalike.index",
+    "Part": "lookalike.search",
+    "Query": "lookalike.search",
+    "Region": "lookalike.search",
     "RefinedIndex": "lookalike.index",
     "Reranked": "lookalike.index",
     "RangeResult": "lookalike._typing",

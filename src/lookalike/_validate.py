@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.errors import DimensionError, DTypeError, InputError
+from lookalike.errors import DimensionError, DTypeError, IdError, InputError
 
 __all__ = [
     "LARGEST_NORM",
     "check_allow",
     "check_count",
+    "check_distinct",
     "check_ids",
+    "check_lengths",
     "check_metric",
     "check_radius",
     "check_shape",
     "check_vectors",
     "is_plain",
+    "repeated_id",
     "unit_rows",
 ]
 
@@ -27,6 +30,7 @@ METRICS = ("l2", "ip", "cosine")
 MAX_K = 1_000_000
 LARGEST_NORM = 4e37  # of a squared norm: the distance of two such vectors is still below float32's 3.4e38
 LARGEST = float(np.finfo(np.float32).max)
+DENSE = 16  # ids below this many times their number are marked in a table; others are sorted
 
 
 def check_vectors(
@@ -85,6 +89,20 @@ def check_shape(array: Array, d: int | None, name: str) -> None:
         raise DimensionError(f"{name}: expected d={d}, got {array.shape[1]}")
 
 
+def check_lengths(x: FloatArray, name: str) -> None:
+    """Refuse vectors whose distances could overflow float32, float32 (n, d)."""
+    flat = x.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
+            return
+        norms = np.einsum("nd,nd->n", x, x)
+    if len(norms) and not norms.max() < LARGEST_NORM:
+        raise InputError(
+            f"{name}: row {int(np.argmax(norms))} is not finite, or too long: its squared norm overflows float32; "
+            "scale the vectors down"
+        )
+
+
 def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
     """Cast `ids` to int64, shape (n,), none negative (−1 means "no result" in a `SearchResult`)."""
     array: Array = np.atleast_1d(np.asarray(ids))
@@ -99,6 +117,25 @@ def check_ids(ids: Any, n: int | None = None, name: str = "ids") -> IdArray:
     if array.size and (int(array.min()) < 0 or int(array.max()) > np.iinfo(np.int64).max):
         raise InputError(f"{name}: expected 0 to 2**63 - 1, got {int(array.min())} to {int(array.max())}")
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_distinct(ids: IdArray, what: str) -> None:
+    """Refuse ids of which one is given twice; none is negative."""
+    if (number := repeated_id(ids)) is not None:
+        raise IdError(f"{what}: id {number} is given twice")
+
+
+def repeated_id(ids: IdArray) -> int | None:
+    """One of the ids that are there more than once, none of them negative; None if they are distinct."""
+    if len(ids) < 2:
+        return None
+    if (largest := int(ids.max())) < DENSE * len(ids):
+        seen = np.zeros(largest + 1, np.bool_)
+        seen[ids] = True
+        if np.count_nonzero(seen) == len(ids):
+            return None
+    unique, counts = np.unique(ids, return_counts=True)
+    return int(unique[counts > 1][0]) if len(unique) != len(ids) else None
 
 
 def check_allow(allow: Any, below: int = 1 << 63, name: str = "allow") -> Array:

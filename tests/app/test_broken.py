@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,7 @@ def check(response: httpx.Response, home: Path, label: object) -> None:
 def ended(client: httpx.Client) -> Any:
     """The latest job, once it has ended."""
     while (jobs := client.get("/api/jobs").json()["jobs"]) and jobs[0]["state"] == "running":
-        pass
+        time.sleep(0.02)
     return jobs
 
 

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from lookalike._validate import unit_rows
-from lookalike.app.queries import Region
-from lookalike.app.searching import mixed
 from lookalike.collection import Collection
 from lookalike.errors import InputError
+from lookalike.search import Region
+from lookalike.search.resolve import mixed
 from tests.app.serving import WINDMILL, serving
 from tests.app.test_api import error
 

@@ -52,10 +52,12 @@ class Command:
 
     home: Path
     patience: float = 300  # seconds
+    customize: Path | None = None  # a folder with a `sitecustomize.py`, which every process of it runs as it starts
 
     @property
     def environ(self) -> dict[str, str]:
-        return os.environ | {"LOOKALIKE_HOME": str(self.home), "PYTHONWARNINGS": ""}
+        own = {"LOOKALIKE_HOME": str(self.home), "PYTHONWARNINGS": ""}
+        return os.environ | own | ({"PYTHONPATH": str(self.customize)} if self.customize else {})
 
     def start(
         self, *args: str | Path | bytes, run: tuple[str, str] = ("-m", "lookalike"), **options: Any
@@ -71,7 +73,8 @@ class Command:
             code = process.returncode
         else:
             words = [os.fsdecode(word) for word in args]
-            code, out, err = forking.run(words, self.environ, str(cwd or Path.cwd()), self.patience)
+            first = (self.customize / "sitecustomize.py").read_text() if self.customize else ""
+            code, out, err = forking.run(words, self.environ, str(cwd or Path.cwd()), self.patience, first)
         text = err.decode("utf-8", "backslashreplace")
         assert "Traceback" not in text, text
         return Outcome(code, out, text)

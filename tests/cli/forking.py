@@ -67,12 +67,15 @@ def _begun() -> socket.socket:
     return ours
 
 
-def run(arguments: list[str], environ: dict[str, str], folder: str, patience: float) -> tuple[int, bytes, bytes]:
-    """Exit code, stdout and stderr of ``python -m lookalike``."""
+def run(
+    arguments: list[str], environ: dict[str, str], folder: str, patience: float, first: str = ""
+) -> tuple[int, bytes, bytes]:
+    """Exit code, stdout and stderr of ``python -m lookalike``, in a process that runs the Python of `first` before it."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
         told, tell = os.pipe()
         with os.fdopen(told, "rb", buffering=0) as answer:
-            request = json.dumps({"arguments": arguments, "environ": environ, "folder": folder}).encode()
+            asked = {"arguments": arguments, "environ": environ, "folder": folder, "first": first}
+            request = json.dumps(asked).encode()
             try:
                 socket.send_fds(_begun(), [request], [nothing.fileno(), out.fileno(), err.fileno(), tell])
             finally:
@@ -125,6 +128,7 @@ def main() -> None:
     os.environ.update(request["environ"])
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["arguments"]
+    exec(request["first"], {})
     runpy.run_module("lookalike", run_name="__main__", alter_sys=True)
 
 

@@ -98,7 +98,7 @@ def test_queries_that_cannot_be(indexed: Indexed) -> None:
     search("search", "sunset", "--json").failed_with(
         "sunset: there is no such file, and none of the model's 1,000 labels"
     )
-    search("search", "fish", indexed.folder / "photos/fish/fish-1.jpg").failed_with("cannot mix words and pictures")
+    search("search", "fish", indexed.folder / "photos/fish/fish-1.jpg").failed_with("do not mix with pictures")
     search("search", indexed.folder).failed_with("folder")
     search("search", indexed.folder / "text.jpg").failed_with("text.jpg")
     search("search", indexed.folder / "empty.png", "--json").failed_with("empty.png")
@@ -144,6 +144,79 @@ def test_a_file_comes_before_words(indexed: Indexed, tmp_path: Path) -> None:
     (tmp_path / "sunset").mkdir()
     assert "/hat/" in indexed.lookalike("search", "hats", "-k", "1", cwd=tmp_path).lines[0]
     indexed.lookalike("search", "sunset", cwd=tmp_path).failed_with("sunset: a folder, not a picture, and none of")
+
+
+def test_every_part_of_a_query_is_a_flag(indexed: Indexed, tmp_path: Path) -> None:
+    search = indexed.lookalike
+    fish, hat = indexed.folder / "photos/fish", indexed.folder / "drawings/hat"
+    one, two = fish / "fish-1.jpg", fish / "fish-10.jpg"
+    whole = search("search", one, "-k", "24", "--json").json
+    number = next(hit["id"] for hit in whole if hit["path"] == str(two))
+
+    part = search("search", one, "--region", "0,0,100,100", "--json").json
+    assert part != whole[:10]
+    assert search("search", one, "--region", "0,0,1,1", "-k", "24", "--json").json == whole
+    refined = search("search", one, "--like", sorted(hat.iterdir())[0], "--less", f"id:{number}", "-k", "24", "--json")
+    assert number not in [hit["id"] for hit in refined.json]
+    assert "/hat/" in refined.json[1]["path"] + refined.json[0]["path"]
+    assert (
+        search("search", one, "--less", two, "--json").json
+        == search("search", one, "--less", f"id:{number}", "--json").json
+    )
+    assert number not in [hit["id"] for hit in search("search", f"id:{number}", "--json").json]
+
+    only = search("search", one, "--folder", "drawings", "--sort", "name", "--json").json
+    assert len(only) == 8
+    assert [hit["path"] for hit in only] == sorted(
+        (hit["path"] for hit in only), key=lambda path: Path(path).name.casefold()
+    )
+    assert search("search", one, "--taken", "..1999-12", "--json").json == []
+    assert search("search", one, "--taken", "1999..", "-k", "24", "--json").json == whole
+    likely = search("search", one, "--at-least", "60", "-k", "24", "--json").json
+    assert likely == [hit for hit in whole if hit["similarity"] >= 60]
+    words = search("search", "--words", "fish", "--shape", "landscape", "-k", "3")
+    assert words.lines == search("search", "fish", "--shape", "landscape", "-k", "3").lines
+    exact = search("search", one, "--exact")
+    assert exact.lines == search("search", one).lines
+    assert (
+        search("search", one, two, "--each", "--region", "", "--region", "0,0,0.5,1", "--json").json[0]["results"]
+        == whole[:10]
+    )
+
+
+def test_copies_are_shown_in_words(lookalike: Command, starter: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "Trip"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        shutil.copy(starter / "photos/fish/fish-1.jpg", folder / name)
+    shutil.copy(starter / "photos/fish/fish-2.jpg", folder)
+    assert lookalike("index", folder).code == 0
+    first, second = lookalike("search", folder / "a.jpg", "--fold").lines
+    assert first.endswith("a.jpg  (and 2 copies)")
+    assert second.endswith("fish-2.jpg")
+    hits = lookalike("search", folder / "a.jpg", "--fold", "--json").json
+    assert [Path(copy["path"]).name for copy in hits[0]["same"]] == ["b.jpg", "c.jpg"]
+    assert "same" not in hits[1]
+
+
+def test_flags_that_cannot_be(indexed: Indexed) -> None:
+    search, fish = indexed.lookalike, indexed.folder / "photos/fish/fish-1.jpg"
+    for usage in (
+        ("search",),
+        ("search", "--each", "--words", "fish"),
+        ("search", fish, "--sort", "beauty"),
+        ("search", fish, "--shape", "round"),
+        ("search", fish, "--at-least", "101"),
+        ("search", fish, "--min-side", "-1"),
+    ):
+        assert search(*usage).code == 2, usage
+    search("search", fish, "--region", "left").failed_with("region: expected x,y,width,height")
+    search("search", fish, "--region", "0,0,9000,10").failed_with("reaches beyond the picture, which has")
+    search("search", fish, "--region", "0,0,9,9", "--region", "0,0,9,9").failed_with("--region: expected at most one")
+    search("search", fish, "--taken", "soon").failed_with("--taken: expected dates as in 2021")
+    search("search", fish, "--like", "no.jpg").failed_with("no.jpg: there is no such file")
+    search("search", fish, "--less", "id:99999").failed_with("id: 99999 is not in this collection")
+    search("search", fish, "--words", "fish").failed_with("do not mix with pictures")
 
 
 def test_urls_inside_this_machine_are_refused(indexed: Indexed) -> None:

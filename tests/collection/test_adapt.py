@@ -11,12 +11,10 @@ import pytest
 
 from lookalike import Collection
 from lookalike.app import why
-from lookalike.app.memory import QueryPictures
-from lookalike.app.queries import Part, Query
-from lookalike.app.searching import Searcher
 from lookalike.collection.adaptation import read_groups
 from lookalike.collection.catalog import CATALOG
 from lookalike.errors import CollectionError, DimensionError, InputError, ModelError, VersionError
+from lookalike.search import Query, Reader
 
 D, LABELS, EACH = 24, 8, 12
 
@@ -131,9 +129,7 @@ def test_the_index_is_made_anew_from_transformed_vectors(tmp_path: Path) -> None
         assert len(set(exact) & {hit.id for hit in collection.search(x[7], k=10)}) >= 8
         hits = collection.search(8, k=10, exact=True)
         for at in (0, 4):  # the reasons are of the transformed vectors, as the results are
-            told = why.explain(
-                Searcher(lambda _: collection, QueryPictures()), Query((Part(id=8),)), hits[at].id, collection
-            )
+            told = why.explain(Reader(), Query(8), hits[at].id, collection)
             assert told["rank"] == at + 1
             for measured in (told, *told["parts"]):
                 assert measured["cosine"] == pytest.approx(hits[at].cosine, abs=1e-5)

@@ -96,7 +96,7 @@ def test_vectors(filled: Collection, embedder: FakeEmbedder) -> None:
         filled.search(np.full(1280, np.inf))
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5, True, None])
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3"])
 def test_k_is_checked(filled: Collection, k: object) -> None:
     with pytest.raises(InputError, match="k: expected"):
         filled.search(1, k=k)  # type: ignore[arg-type]

@@ -94,7 +94,7 @@ def test_every_path_sees_the_same_far_out(kind, where) -> None:
     """Kernels, the first search in numpy, ranges and traces: the distances of what the codes stand for."""
     index, xq = built(kind, where), placed(where)[1][:10]
     found = index.search(xq, K, nprobe=16)
-    inside = index._inside(xq)
+    inside = index._rotated(xq)
     first = plain.search(index, inside, K, 16, None)
     np.testing.assert_allclose(first[0], found.distances, rtol=1e-4)
     assert np.mean(first[1] == found.ids) > 0.98

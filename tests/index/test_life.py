@@ -123,8 +123,9 @@ def test_range_search_is_the_search_cut_at_a_radius(metric, nbits) -> None:
     assert set(allowed.tolist()) <= {1, 2, 3}
 
 
-@pytest.mark.parametrize("index", [filled(), trained("flat"), filled("l2", 9)])
-def test_range_search_at_the_edges(index) -> None:
+@pytest.mark.parametrize("made", [filled, lambda: trained("flat"), lambda: filled("l2", 9)], ids=["6", "flat", "9"])
+def test_range_search_at_the_edges(made) -> None:
+    index = made()
     assert index.range_search(np.empty((0, 16)), 1.0).lims.tolist() == [0]
     assert not index.range_search(queries(), -1.0).lims.any()
     assert index.range_search(queries(), 1e30, nprobe=NLIST).lims.tolist() == [N * i for i in range(41)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.kernels.simd import instructions
+from lookalike.kernels.target import instructions
 
 ROOT = Path(__file__).parent.parent.parent
-PRINT = "from lookalike.kernels.simd import instructions; print(instructions() or 'plain')"
+PRINT = "from lookalike.kernels.target import instructions; print(instructions() or 'plain')"
 
 PATHS = {
     "plain": ({"LOOKALIKE_SIMD": "off"}, "plain"),
@@ -41,7 +41,7 @@ def test_golden_files_are_found_on_every_path(name) -> None:
 
 def test_vector_kernels_without_the_jit_equal_their_twins() -> None:
     """Every operation on registers is a numpy function then, so that the kernels can be stepped through."""
-    names = ("simd", "scan", "distances", "assign", "blocks", "ivf")
+    names = ("simd", "scan", "distances", "assign", "blocks", "ivf", "tiles")
     kernels = [f"tests/kernels/test_{name}.py" for name in names]
     slow = "not decoding and not filters and not range and not 16_bits"
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=brief", "-k", slow]

@@ -29,14 +29,15 @@ def walked(call: Callable[[], Any]) -> list[list[str]]:
     ways: list[list[str]] = []
 
     def note(frame: FrameType, event: str, _argument: Any) -> None:
-        if event != "call" or not frame.f_code.co_filename.startswith(str(ROOT / "kernels")):
+        file = Path(frame.f_code.co_filename)
+        if event != "call" or file.parent != ROOT / "kernels" or file.name == "layout.py":  # that only lays memory out
             return
-        way = [f"{Path(frame.f_code.co_filename).relative_to(ROOT).as_posix()}: {frame.f_code.co_name}"]
+        way = [f"{file.relative_to(ROOT).as_posix()}: {frame.f_code.co_name}"]
         at: FrameType | None = sys._getframe(1)  # Numba's own frame does not say who called it
         while at is not None:
-            file = Path(at.f_code.co_filename)
-            if file.is_relative_to(ROOT):
-                way.append(f"{file.relative_to(ROOT).as_posix()}: {at.f_code.co_name}")
+            caller = Path(at.f_code.co_filename)
+            if caller.is_relative_to(ROOT):
+                way.append(f"{caller.relative_to(ROOT).as_posix()}: {at.f_code.co_name}")
             at = at.f_back
         ways.append(way[::-1])
 

@@ -180,5 +180,5 @@ def test_a_refined_index_whose_base_refuses_keeps_its_store() -> None:
         index.add(base()[:5])
     index.base._readonly = False
     assert state(index) == before
-    assert index._store.ntotal == 10
+    assert index._lists.ntotal == 10
     assert index.add(base()[:5]).ids.max() == 14

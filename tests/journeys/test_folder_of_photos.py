@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,8 @@ def _save_rotated(source: Path, target: Path) -> None:
         picture.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(target, exif=exif, quality=92)
 
 
-def _offline(tmp_path: Path) -> dict[str, str]:
-    """An environment whose Python processes die of the first look at the network."""
+def _offline(lookalike: Command, tmp_path: Path) -> Command:
+    """The command, whose processes die of the first look at the network."""
     (tmp_path / "guard").mkdir()
     (tmp_path / "guard" / "sitecustomize.py").write_text(
         "import os, sys\n"
@@ -104,24 +105,32 @@ def _offline(tmp_path: Path) -> dict[str, str]:
         "        os.write(2, f'reached for the network: {args}'.encode()); os._exit(99)\n"
         "sys.addaudithook(guard)\n"
     )
-    return {"PYTHONPATH": str(tmp_path / "guard")}
+    return replace(lookalike, customize=tmp_path / "guard")
+
+
+def test_who_reaches_for_the_network_is_seen(
+    lookalike: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers, should it not be seen
+    outcome = _offline(lookalike, tmp_path)("datasets", "fetch", "caltech101")
+    assert outcome.code == 99
+    assert "reached for the network" in outcome.err
 
 
 @pytest.mark.slow
 def test_a_folder_of_photos(lookalike: Command, disk: Path, tmp_path: Path, starter: Path) -> None:
-    env = _offline(tmp_path)
+    lookalike = _offline(lookalike, tmp_path)
     pictures = [path for path in disk.rglob("*") if path.is_file() and path.suffix.lower() not in {".txt"}]
     good = len(pictures) - len(BROKEN)
 
-    _index_and_press_ctrl_c(lookalike, disk, env)
-    report = lookalike("index", disk, env=env)
+    _index_and_press_ctrl_c(lookalike, disk)
+    report = lookalike("index", disk)
     assert report.code == 0
     assert report.out.startswith(f"Fotos 2024: {good} pictures ("), report
 
     # Which files were skipped, and why.
-    skipped = {
-        Path(item["path"]).name: item["reason"] for item in lookalike("status", "--json", env=env).json["skipped"]
-    }
+    skipped = {Path(item["path"]).name: item["reason"] for item in lookalike("status", "--json").json["skipped"]}
     assert {Path(name).name for name in BROKEN} <= set(skipped)
     assert set(skipped) == {Path(name).name for name in BROKEN} | {"notes.txt", "loop"}
     assert all(len(reason) > 8 and "Error" not in reason for reason in skipped.values()), skipped
@@ -133,29 +142,29 @@ def test_a_folder_of_photos(lookalike: Command, disk: Path, tmp_path: Path, star
             small = picture.convert("RGB")
         small.thumbnail((200, 200))
         small.save(chat, quality=60)
-        assert lookalike("search", chat, "--json", "-k", "1", env=env).json[0]["path"] == str(disk / name)
+        assert lookalike("search", chat, "--json", "-k", "1").json[0]["path"] == str(disk / name)
 
     # A camera's rotation does not matter: the upright picture finds it, and calls it the same.
-    hammer = lookalike("search", starter / "photos/tool/hammer-1.jpg", "-k", "1", env=env)
+    hammer = lookalike("search", starter / "photos/tool/hammer-1.jpg", "-k", "1")
     assert "same picture" in hammer.out
     assert hammer.out.endswith("rotated.jpg\n")
 
     # The near-copies of one sunset are the first results.
-    sunsets = lookalike("search", disk / "sunset/sunset 5.jpg", "-k", str(COPIES), "--json", env=env).json
+    sunsets = lookalike("search", disk / "sunset/sunset 5.jpg", "-k", str(COPIES), "--json").json
     assert {Path(hit["path"]).parent.name for hit in sunsets} == {"sunset"}
 
     # The disk is unplugged, and comes back: nothing is lost, nothing is decoded again.
     disk.rename(tmp_path / "unplugged")
-    gone = lookalike("index", disk, env=env)
+    gone = lookalike("index", disk)
     assert f"{good} missing" in gone.out, gone
-    assert lookalike("search", chat, "--json", env=env).json == []
+    assert lookalike("search", chat, "--json").json == []
     (tmp_path / "unplugged").rename(disk)
-    assert f"{good} pictures ({good} unchanged" in lookalike("index", disk, env=env).out
-    assert lookalike("verify", env=env).code == 0
+    assert f"{good} pictures ({good} unchanged" in lookalike("index", disk).out
+    assert lookalike("verify").code == 0
 
 
-def _index_and_press_ctrl_c(lookalike: Command, disk: Path, env: dict[str, str]) -> None:
-    with lookalike.start("index", disk, env=env) as process:
+def _index_and_press_ctrl_c(lookalike: Command, disk: Path) -> None:
+    with lookalike.start("index", disk) as process:
         assert process.stderr is not None
         first = os.read(process.stderr.fileno(), 4096)  # the first line of progress: the work is under way
         assert b"lookalike: " in first

@@ -8,7 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-from lookalike.kernels.simd import available
+from lookalike.kernels.target import available
 
 hypothesis.settings.register_profile("brief", deadline=None, derandomize=True, max_examples=8)
 

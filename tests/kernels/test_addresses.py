@@ -7,7 +7,7 @@ import pytest
 from numba import njit, typeof, types
 
 from lookalike.kernels import distances, scan
-from lookalike.kernels.simd import available
+from lookalike.kernels.target import available
 
 AT, WHOLE, FLOAT = types.uint64, types.int64, types.float32  # AT: what array.ctypes.data is
 VECTOR, MASKS = typeof(np.empty(1, np.float32)), typeof(np.empty(1, np.uint64))

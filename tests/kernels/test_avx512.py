@@ -16,9 +16,9 @@ FEATURES = (
 )
 PROGRAM = """
 from numba import types
-from lookalike.kernels import scan, simd
+from lookalike.kernels import scan, target
 
-assert simd.instructions() == "avx512vbmi", simd.instructions()
+assert target.instructions() == "avx512vbmi", target.instructions()
 address, f32 = types.intp, types.float32
 signature = (address, address, address, address, address, f32, f32, types.uint64[::1])
 scan.masks_simd.compile(signature)

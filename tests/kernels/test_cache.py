@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 import lookalike
-from lookalike.kernels import _jit
+from lookalike.kernels import target
 
 SCRIPT = """
 import json
 import numpy as np
-from lookalike.kernels import _jit, topk
+from lookalike.kernels import target, topk
 topk.quickselect(np.arange(5, dtype=np.float32), np.arange(5), np.arange(5), 5, 2)
 stats = topk.quickselect.stats
-print(json.dumps([_jit.SOURCE_STAMP, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), _jit.__file__]))
+print(json.dumps([target.SOURCE_STAMP, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), target.__file__]))
 """
 
 
@@ -70,7 +70,7 @@ def test_without_a_folder_to_write_to_kernels_work_all_the_same(copied: Path, tm
 
 def test_the_version_of_numba_that_is_installed_has_the_cache_that_is_used() -> None:
     """The interface is private: where it has changed, this fails, and kernels are compiled in every process."""
-    assert _jit.CACHE_FAULT == []
+    assert target.CACHE_FAULT == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from numba import njit
 
 from lookalike.kernels import distances
-from lookalike.kernels.simd import available
+from lookalike.kernels.target import available
 from tests import reference
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from numba import njit
 
-from lookalike.kernels import ivf, scratch
+from lookalike.kernels import ivf, scratch, topk
+from lookalike.kernels.layout import Allow, Tiles, group_size
 from tests import reference
 from tests.kernels.conftest import examples
 
@@ -25,7 +26,7 @@ class Lists(NamedTuple):
     table: np.ndarray
     centroids: np.ndarray
     codebook: np.ndarray
-    columns: np.ndarray
+    columns: np.ndarray  # of `layout.Tiles`
     decoded: np.ndarray
     ids: np.ndarray
     list_no: np.ndarray
@@ -35,9 +36,7 @@ def make_lists(rng, sizes, m: int, dsub: int, nbits: int, *, l2: bool, by_residu
     nlist, ksub, d = len(sizes), 1 << nbits, m * dsub
     centroids = rng.normal(size=(nlist, d)).astype(np.float32)
     codebook = (rng.normal(size=(m, ksub, dsub)) / 2).astype(np.float32)
-    columns = np.zeros((m, dsub, max(256, ksub)), np.float32)
-    columns[:, :, :ksub] = codebook.transpose(0, 2, 1)
-    columns[:, :, ksub:] = codebook[:, :1].transpose(0, 2, 1)  # padding must not widen the range of the table
+    columns = Tiles.of(codebook, width=256).columns  # padding must not widen the range of the table
     n = sum(sizes)
     names = rng.permutation(3 * n)[:n] + (2**33 if wide else 0)
     list_no = np.repeat(np.arange(nlist), sizes)
@@ -71,14 +70,16 @@ def coarse_terms(lists: Lists, xq: np.ndarray, probes: np.ndarray, l2: bool, by_
     return terms.astype(np.float32)
 
 
-def searched(lists, xq, probes, k, *, l2, by_residual, wide=False, mask=NOTHING, chosen=NOBODY, group=3):
-    kernel = ivf.search_lists if lists.codebook.shape[1] <= 256 else ivf.search_lists_wide
+def packed(lists, l2: bool, by_residual: bool, wide: bool = False):
+    """The lists and what their codes mean, as kernels take them."""
+    space = lists.centroids, lists.codebook, lists.columns, by_residual, int(l2)
+    return space, (lists.table, int(lists.table[:, 3].max()), wide)
+
+
+def searched(lists, xq, probes, k, *, l2, by_residual, wide=False, mask=NOTHING, chosen=NOBODY):
     out_d, out_i = np.full((len(xq), k), np.nan, np.float32), np.full((len(xq), k), -9, np.int64)
     coarse = coarse_terms(lists, xq, probes, l2, by_residual)
-    kernel(
-        xq, probes, coarse, lists.table, int(lists.table[:, 3].max()), lists.centroids, lists.codebook, lists.columns,
-        by_residual, l2, wide, mask, chosen, k, group, out_d, out_i,
-    )  # fmt: skip
+    ivf.search_lists(xq, probes, coarse, *packed(lists, l2, by_residual, wide), (mask, chosen), out_d, out_i)
     return out_d, out_i
 
 
@@ -131,6 +132,17 @@ def test_more_pieces_than_16_bits_hold_at_full_bytes(rng) -> None:
     reference.assert_same_results(got, wanted(lists, xq, probes, 10, l2=True), np.full((3, 10), 1e-2))
 
 
+@pytest.mark.parametrize("m", [170, 100, 600])
+def test_queries_that_are_more_than_a_group(m, rng) -> None:
+    """The tables of few queries fit the cache when there are many pieces: three, five and one."""
+    assert group_size(m, 64, 10) == {170: 3, 100: 5, 600: 1}[m]
+    lists = make_lists(rng, SIZES, m, 1, 6, l2=True, by_residual=True)
+    xq = rng.normal(size=(8, m)).astype(np.float32)
+    probes = np.stack([rng.permutation(8)[:5] for _ in xq])
+    got = searched(lists, xq, probes, 10, l2=True, by_residual=True)
+    reference.assert_same_results(got, wanted(lists, xq, probes, 10, l2=True), np.full((8, 10), 1e-2))
+
+
 @pytest.mark.parametrize("nbits", [8, 9])
 @pytest.mark.parametrize("by_mask", [True, False])
 def test_filters(nbits, by_mask, rng) -> None:
@@ -159,9 +171,8 @@ def test_range_search_finds_all_that_are_nearer(nbits, rng) -> None:
         between = np.sort(every[i])[199:201].mean()  # no vector lies at it: that would be a matter of rounding
         for radius in (0.0, float(between), 1e9):
             got_d, got_i = ivf.range_lists(
-                xq[i], probes, coarse, lists.table, 200, lists.centroids, lists.codebook, lists.columns,
-                True, True, False, NOTHING, NOBODY, np.float32(radius),
-            )  # fmt: skip
+                xq[i], probes, coarse, *packed(lists, True, True), (NOTHING, NOBODY), np.float32(radius)
+            )
             assert (np.diff(got_d) >= 0).all()
             assert set(got_i.tolist()) == set(lists.ids[every[i] < np.float32(radius)].tolist())
 
@@ -182,7 +193,7 @@ def test_visiting_order_groups_pairs_by_list(seed, nq, nlist, data) -> None:
 
 @njit
 def _allowed(number, mask, chosen):
-    return ivf.is_allowed(number, mask, chosen)
+    return ivf.is_allowed(number, Allow(mask, chosen))
 
 
 def test_who_is_allowed() -> None:
@@ -218,17 +229,18 @@ def _scratch(group, nprobe, nlist, m, k, longest):
 def test_working_memory_is_as_large_as_was_asked(group, nprobe, nlist, m, k, longest) -> None:
     """Slices that reach beyond the block are cut short in silence, and written beyond."""
     work = _scratch(group, nprobe, nlist, m, k, longest)
-    capacity, blocks = 2 * k + scratch.LANES, -(-longest // 64)
+    capacity, blocks = 2 * k + topk.LANES, -(-longest // 64)
     pairs, lists = (group * nprobe, nlist + 1) if group > 1 else (0, 0)
     shapes = {
         "tables": (group, m, 256), "exact": (group, m, 256), "steps": (group,), "floors": (group,),
         "distances": (group, capacity), "ids": (group, capacity), "places": (group, capacity), "counts": (group,),
-        "limits": (group,), "near": (group,), "settled": (group,),
-        "masks": (blocks,), "estimates": (64 * blocks,), "minima": (scratch.LANES,),
+        "limits": (group,), "rounding": (group,), "settled": (group,),
+        "masks": (blocks,), "estimates": (64 * blocks,), "minima": (topk.LANES,),
         "starts": (lists,), "order": (pairs,),
     }  # fmt: skip
-    assert {name: part.shape for name, part in work._asdict().items()} == shapes
-    spans = sorted((part.ctypes.data, part.ctypes.data + part.nbytes) for part in work if part.size)
+    assert work.k == k
+    assert {name: part.shape for name, part in work._asdict().items() if name != "k"} == shapes
+    spans = sorted((part.ctypes.data, part.ctypes.data + part.nbytes) for part in work[1:] if part.size)
     assert all(end <= first for (_, end), (first, _) in pairwise(spans))
     assert all(first % 64 == 0 for first, _ in spans)
     assert work.tables.ctypes.data % 4096 == 0

@@ -7,18 +7,18 @@ import pytest
 from numba import njit
 
 from lookalike.kernels import rerank
-from lookalike.kernels.simd import available
+from lookalike.kernels.layout import METRIC_NUMBERS
+from lookalike.kernels.target import available
 from tests import reference
 
-METRICS = {"l2": rerank.L2, "ip": rerank.IP, "cosine": rerank.COSINE}
+METRICS = METRIC_NUMBERS
 ROWS = [rerank.row_distance_plain] + ([rerank.row_distance_simd] if available() else [])
 
 
 def reranked(xq, ids, places, rows, metric: str, k: int):
     out = np.full((len(xq), k), np.nan, np.float32), np.full((len(xq), k), -9, np.int64)
-    outside = rerank.rerank(
-        xq, ids, places, rows.ctypes.data, rows.strides[0], len(rows), rows.dtype == np.float16, METRICS[metric], *out
-    )
+    lie = rows.ctypes.data, rows.strides[0], len(rows), rows.dtype == np.float16
+    outside = rerank.rerank(xq, ids, places, lie, METRICS[metric], *out)
     return outside, *out
 
 

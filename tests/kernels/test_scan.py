@@ -11,7 +11,7 @@ from hypothesis import given
 from numba import njit
 
 from lookalike.kernels import scan
-from lookalike.kernels.simd import available
+from lookalike.kernels.target import available
 from tests import reference
 from tests.kernels.conftest import examples
 

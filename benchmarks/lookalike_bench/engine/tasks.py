@@ -44,7 +44,7 @@ def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     import lookalike as la
-    from lookalike.kernels.simd import instructions
+    from lookalike.kernels.target import instructions
     from lookalike_bench import peers
     from lookalike_bench.machine import Threads
     from lookalike_bench.measure import Budget, Contestant, take_turns

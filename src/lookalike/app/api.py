@@ -30,9 +30,8 @@ from lookalike.app.schemas import (
     Why,
 )
 from lookalike.app.schemas import Picture as PictureFacts
-from lookalike.app.searching import Answer
 from lookalike.app.secret import has_powers
-from lookalike.app.service import Query, Service, describe
+from lookalike.app.service import Answer, Query, Service, describe
 from lookalike.collection.filters import Filter, Shape
 from lookalike.collection.finding import Found
 from lookalike.collection.records import printable

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from lookalike.app.capacity import busy_body
 from lookalike.app.guard import MAX_TEXT, error_body
-from lookalike.app.queries import MAX_PARTS
+from lookalike.app.limits import MAX_PARTS
 from lookalike.app.uploads import NOT_UPLOADED, Uploads
 from lookalike.errors import InputError
 

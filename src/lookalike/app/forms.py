@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, File, Form, Request, Response, UploadFile
@@ -12,9 +12,9 @@ from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as Upload
 from starlette.exceptions import HTTPException
 
-from lookalike.app.queries import MAX_K, MAX_MARKS, MAX_PARTS, Part, Query, Region, Sort
-from lookalike.collection.filters import Filter, Shape
-from lookalike.errors import InputError
+from lookalike.app.limits import MAX_K, check_limits
+from lookalike.collection.filters import Shape
+from lookalike.search import Query, Sort
 
 __all__ = ["ID_LIMIT", "Asked", "FilledRoute", "FormIn", "FormRoute"]
 
@@ -62,49 +62,22 @@ async def asked(
     fold: Annotated[bool, Form(description="Put near-identical results under the first of them.")] = False,
 ) -> Query:
     """The query of a form."""
-    parts = [
-        *[Part(image=await each.read()) for each in image or ()],
-        *[Part(kept=each) for each in query or () if each],
-        *[Part(url=each) for each in url or () if each],
-        *[
-            Part(id=each, source=name)
-            for each, name in zip(id or (), _sources(source or (), len(id or ())), strict=True)
-        ],
-    ]
-    parts = [*_with_regions(parts, region or ()), *([Part(text=text)] if text else [])]
-    wanted = Filter(
-        labels=tuple(each for each in label or () if each),
-        after=after or None,
-        before=before or None,
-        min_side=min_side,
-        max_side=max_side,
-        shape=shape,
-    )
-    return Query(tuple(parts), tuple(like or ()), tuple(dislike or ()), wanted, k, threshold, sort, exact, fold)
+    fields: list[tuple[str, Any]] = [("image", await each.read()) for each in image or ()]
+    several = {"query": query, "url": url, "id": id, "from": source, "region": region, "label": label}
+    for name, values in (several | {"like": like, "dislike": dislike}).items():
+        fields += [(name, value) for value in values or ()]
+    single: dict[str, Any] = {
+        "text": text,
+        "after": after,
+        "before": before,
+        "min_side": min_side,
+        "max_side": max_side,
+    }
+    single |= {"shape": shape, "k": k, "threshold": threshold, "sort": sort, "exact": exact, "fold": fold}
+    return check_limits(Query.from_fields([*fields, *single.items()]))
 
 
 Asked = Annotated[Query, Depends(asked)]
-
-
-def _sources(given: Sequence[str], n: int) -> list[str | None]:
-    """The collection of each of n ids; None where it is the one that is searched."""
-    if len(given) > 1 and len(given) != n:
-        raise InputError(f"from: expected one for all of {n} ids, or one for each, got {len(given)}")
-    return [name or None for name in (given if len(given) == n else [*given, ""][:1] * n)]
-
-
-def _with_regions(parts: Sequence[Part], regions: Sequence[str]) -> list[Part]:
-    if len(parts) > MAX_PARTS or len(regions) > MAX_MARKS:
-        raise InputError(f"expected at most {MAX_PARTS} pictures, got {len(parts)}")
-    while len(regions) > len(parts) and not regions[-1]:
-        regions = regions[:-1]
-    if len(regions) > len(parts):
-        raise InputError(f"region: expected at most one for each of {len(parts)} pictures, got {len(regions)}")
-    wanted = [Region.parse(text) for text in regions] + [None] * (len(parts) - len(regions))
-    return [
-        Part(part.image, part.kept, part.url, part.id, None, part.source, region)
-        for part, region in zip(parts, wanted, strict=True)
-    ]
 
 
 class FilledRoute(APIRoute):

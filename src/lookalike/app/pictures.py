@@ -14,15 +14,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from lookalike._files import open_at_once, part_name
+from lookalike._files import part_name
 from lookalike.collection.home import home
+from lookalike.collection.original import read_original
 from lookalike.collection.records import Entry, printable
-from lookalike.errors import IdError, ImageError
+from lookalike.errors import IdError
 from lookalike.features.images import open_picture, probe, thumbnail
 
 __all__ = ["THUMBNAIL_SIDES", "Picture", "Thumbnails", "cache_folder", "original", "read_file"]
 
-MAX_FILE: Final = 200_000_000
 _LOOK: Final = 2  # to be raised when pictures are shown differently, so that no older thumbnail is
 THUMBNAIL_SIDES: Final = (96, 192, 320, 640)
 
@@ -154,18 +154,7 @@ def _kept(path: Path) -> bytes | None:
 
 def read_file(entry: Entry) -> tuple[bytes, str]:
     """A picture's bytes and their tag. What is no ordinary file any more is gone as far as the app is concerned."""
-    try:
-        handle = open_at_once(entry.path)
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise IdError(f"picture {entry.id}: {printable(entry.relative)!r} is not a file any more")
-            data = file.read(MAX_FILE + 1)
-            is_whole = _tag(entry, os.fstat(handle)) == _tag(entry, found)
-    except OSError:
-        raise IdError(f"picture {entry.id}: the file {printable(entry.relative)!r} is gone") from None
-    if len(data) > MAX_FILE:
-        raise ImageError(f"{printable(entry.relative)}: more than {MAX_FILE:,} bytes")
+    data, found, is_whole = read_original(entry)
     # What changed while it was read may be half of each: nobody asks for that tag again.
     return data, _tag(entry, found) if is_whole else secrets.token_hex(12)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from lookalike.app.capacity import Capacity
-from lookalike.app.queries import Part, Query
+from lookalike.app.limits import check_limits
 from lookalike.app.service import Service
 from lookalike.collection.records import printable
 from lookalike.errors import LookalikeError
+from lookalike.search import Part, Query
 
 __all__ = ["AT_ONCE", "add_remote_search"]
 
@@ -22,7 +23,7 @@ def add_remote_search(service: Service, capacity: Capacity) -> None:
     async def search(image: bytes | None, url: str, k: float, collection: str) -> dict[str, Any]:
         parts = [Part(image=image)] if image else []
         try:
-            query = Query((*parts, *([Part(url=url)] if url else [])), k=int(k))
+            query = check_limits(Query([*parts, *([Part(url=url)] if url else [])], k=int(k)))
             if url:
                 query = await capacity.addresses.run(service.fetched, query)
             answer = await capacity.searches.run(service.search, query, collection or None)

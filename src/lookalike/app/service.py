@@ -18,23 +18,22 @@ from PIL import Image
 from lookalike import _fetch
 from lookalike._files import one_spelling
 from lookalike.app.jobs import Job, Jobs
-from lookalike.app.memory import QueryPictures
+from lookalike.app.memory import Bounded, QueryPictures
 from lookalike.app.messages import public_error, public_text
 from lookalike.app.pictures import Picture, Thumbnails, cache_folder, original
-from lookalike.app.queries import MAX_K, Part, Query
-from lookalike.app.searching import Answer, Searcher
 from lookalike.collection import Collection, home
 from lookalike.collection.filters import Filter
 from lookalike.collection.records import Entry, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
 from lookalike.errors import CollectionNotFoundError, InputError, LookalikeError
 from lookalike.features import workers
+from lookalike.search import Answer, Part, Query, Reader, search
 
 if TYPE_CHECKING:
     from lookalike.app.comparing import Comparisons
     from lookalike.viz.report import Page
 
-__all__ = ["MAX_K", "Answer", "Picture", "Query", "Service", "describe"]
+__all__ = ["Answer", "Picture", "Query", "Service", "describe"]
 
 
 class Service:
@@ -65,7 +64,7 @@ class Service:
         self.query_pictures = QueryPictures()
         self.thumbnails = Thumbnails(cache_folder())
         self.jobs = Jobs()
-        self.searcher = Searcher(self.collection, self.query_pictures)
+        self.reader = Reader(self.collection, self.query_pictures.get, Bounded(2000))
         self._decoding.enter_context(workers.held())
 
     def close(self) -> None:
@@ -219,19 +218,19 @@ class Service:
         ImageError, FetchError, IdError, InputError, CollectionError
             With a message for the person who asked.
         """
-        return self.searcher.search(self.fetched(query), self.collection(name))
+        return search(self.fetched(query), self.collection(name), self.reader)
 
     def why(self, query: Query, id: int, name: str | None = None) -> dict[str, Any]:
         """Why a picture is, or is not, among the results: how like it is to each part, and how the index met it."""
         from lookalike.app.why import explain
 
-        return explain(self.searcher, self.fetched(query), id, self.collection(name))
+        return explain(self.reader, self.fetched(query), id, self.collection(name))
 
     def explain(self, query: Query, name: str | None = None) -> Page:
         """A search step by step, as one page that needs nothing else."""
         from lookalike.app.explaining import report
 
-        return report(self.searcher, self.fetched(query), self.collection(name))
+        return report(self.reader, self.fetched(query), self.collection(name))
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.capacity import Capacity
-from lookalike.app.queries import Part, Query
+from lookalike.app.limits import MAX_K, check_limits
 from lookalike.app.remote import AT_ONCE
-from lookalike.app.service import MAX_K, Service
+from lookalike.app.service import Service
 from lookalike.app.uploads import Uploads
 from lookalike.collection.finding import Found
 from lookalike.errors import IdError, ImageError, LookalikeError
+from lookalike.search import Query
 
 if TYPE_CHECKING:
     from gradio import Interface
@@ -30,7 +31,7 @@ def create_simple(service: Service, uploads: Uploads, capacity: Capacity) -> Int
         if picture is None:
             raise gradio.Error("Give a picture first.", print_exception=False)
         try:
-            return await capacity.searches.run(found, Query((Part(image=picture),), k=int(k)), collection)
+            return await capacity.searches.run(found, check_limits(Query(picture, k=int(k))), collection)
         except LookalikeError as error:
             raise gradio.Error(service.told(error), print_exception=False) from None
 

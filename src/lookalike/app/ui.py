@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from lookalike.app.guard import MAX_UPLOAD
+from lookalike.app.limits import MAX_K
 from lookalike.app.remote import add_remote_search
-from lookalike.app.service import MAX_K, Service
+from lookalike.app.service import Service
 
 if TYPE_CHECKING:
     from gradio import Blocks

@@ -1,65 +1,108 @@
-"""What the QUERYs of `lookalike search` mean: pictures, words, or both."""
+"""From the arguments of `lookalike search` to a query."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from lookalike.cli.console import say
 from lookalike.errors import InputError, LookalikeError
 
 if TYPE_CHECKING:
-    from lookalike.collection import Collection, Hit
+    from lookalike.collection import Collection
+    from lookalike.search import Answer, Query
 
-__all__ = ["Asked", "ask"]
+__all__ = ["SORTS", "ask", "read", "words_in"]
 
+EXACT_AT_ONCE = 50_000  # up to here one search by comparing with all takes less than loading index and kernels
 
-class Asked(NamedTuple):
-    """What a search found; `labels` are those that words were matched to, empty for pictures."""
-
-    hits: list[Hit]
-    timing: dict[str, float]
-    labels: tuple[str, ...]
+SORTS = {name: name for name in ("similarity", "newest", "oldest", "name", "largest")} | {"date": "newest"}
 
 
-def ask(collection: Collection, queries: Sequence[str], k: int, exact: bool) -> Asked:
-    """One search with all the queries together. A query that names no file and looks like none is words.
+def read(
+    queries: Sequence[str] | None = None,
+    *,
+    region: Sequence[str] | None = None,
+    words: str | None = None,
+    like: Sequence[str] | None = None,
+    less: Sequence[str] | None = None,
+    folder: Sequence[str] | None = None,
+    taken: str | None = None,
+    sort: str = "similarity",
+    is_words: Callable[[str], bool] = lambda _: False,
+    **others: Any,
+) -> Query:
+    """The query that arguments spell; `Query.to_arguments` is the way back.
 
-    How words were read goes to stderr, so that the results stay the same kind of thing whatever was asked.
+    Parameters
+    ----------
+    queries, region, words, like, less, folder, taken, sort
+        The arguments.
+    is_words : callable
+        Which of `queries` are words: together with `words`, one text. The others are pictures, to which regions belong in order.
+    **others
+        What a `Query` calls as the command does.
     """
+    from lookalike.search import Part, Query, Region
+
+    given, regions = queries or (), region or ()
+    text = " ".join([query for query in given if is_words(query)] + ([words] if words else []))
+    pictures = [query for query in given if not is_words(query)]
+    if len(regions) > len(pictures):
+        raise InputError(f"--region: expected at most one for each of {len(pictures)} pictures, got {len(regions)}")
+    where = [Region.parse(each) for each in regions] + [None] * (len(pictures) - len(regions))
+    after, before = _dates(taken) if taken is not None else (None, None)
+    return Query(
+        [Part.from_argument(picture, each) for picture, each in zip(pictures, where, strict=True)],
+        words=text,
+        like=[Part.from_argument(each) for each in like or ()],
+        dislike=[Part.from_argument(each) for each in less or ()],
+        labels=folder or (),
+        after=after,
+        before=before,
+        sort=SORTS[sort],  # type: ignore[arg-type]
+        **others,
+    )
+
+
+def _dates(taken: str) -> tuple[str | None, str | None]:
+    """The first and the last day, month or year of ``2021..2023-05-01``, ``2021..``, ``..2023`` or ``2021``."""
+    from lookalike.collection.filters import Filter
+
+    first, dots, last = taken.partition("..")
+    after, before = first or None, (last if dots else first) or None
+    try:
+        Filter(after=after, before=before)
+    except InputError:
+        after = before = None
+    if not (after or before):
+        raise InputError(f"--taken: expected dates as in 2021, 2021-05.. or 2021..2023-05-01, got {taken[:40]!r}")
+    return after, before
+
+
+def words_in(collection: Collection, queries: Sequence[str]) -> list[str]:
+    """The QUERYs that are words: those that name no file and look like none."""
+    from lookalike.collection.text import is_words
+
     for query in queries:
         if query.startswith("-") and not Path(query).exists() and collection.find(query) is None:
             raise InputError(
                 f"{query}: what follows -- are QUERYs, and no file is called so; put options before the --"
             )
-    words = [query for query in queries if _is_words(collection, query)]
-    if not words:
-        return Asked(*collection.search_timed(queries[0] if len(queries) == 1 else list(queries), k, exact=exact), ())
-    text = " ".join(words)
+    return [
+        query for query in queries if is_words(query) and not Path(query).is_file() and collection.find(query) is None
+    ]
+
+
+def ask(collection: Collection, query: Query, words: Sequence[str]) -> Answer:
+    """The answer to a query; `words` are the QUERYs that were taken for words, and may have been meant as files."""
+    from lookalike.search import search
+
     try:
-        if len(words) < len(queries):
-            return Asked(*collection.search_timed(_mixed(collection, queries, words), k, exact=exact), ())
-        answer = collection.search_text(text, k, exact=exact)
+        return search(query, collection, without_index=len(collection) <= EXACT_AT_ONCE)
     except LookalikeError as error:
+        if not words:
+            raise
+        text = " ".join(words)
         what = "a folder, not a picture" if Path(text).is_dir() else "there is no such file"
         raise type(error)(f"{text}: {what}, and {error}") from None
-    if explanation := answer.explain():
-        say(explanation)
-    return Asked(answer.hits, answer.timing_ms, answer.labels)
-
-
-def _is_words(collection: Collection, query: str) -> bool:
-    from lookalike.collection.text import is_words
-
-    return is_words(query) and not Path(query).is_file() and collection.find(query) is None
-
-
-def _mixed(collection: Collection, queries: Sequence[str], words: Sequence[str]) -> list[Any]:
-    """Pictures as they are, and all the words as one vector."""
-    vector = collection.text_vector(" ".join(words))
-    if vector is None:
-        raise InputError(
-            f"this collection's model {collection.model.name!r} cannot mix words and pictures; search with one or the other"
-        )
-    return [vector, *(query for query in queries if query not in words)]

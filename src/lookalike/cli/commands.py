@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,19 +18,14 @@ from lookalike.cli import (
     features,
     fetching,
     models,
+    searching,
     seeing,
     training,
 )
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
 
-if TYPE_CHECKING:
-    from lookalike.cli.asking import Asked
-    from lookalike.collection import Collection, Hit
-
 __all__ = ["app"]
-
-EXACT_AT_ONCE = 50_000  # up to here one search by comparing with all takes less than loading index and kernels
 
 app = typer.Typer(
     cls=Commands,
@@ -97,8 +92,8 @@ def demo(
     with open_collection(str(path)) as collection:
         hits, timing = collection.search_timed(query, k=6)
         emit(f"query: {query}")
-        _print_hits(hits)
-        _say_timing(collection, timing)
+        searching.print_hits(hits)
+        searching.say_timing(collection, timing)
     if serve:
         _serve(path, port=port, browser=browser)
     else:
@@ -125,46 +120,7 @@ def index(
         raise typer.Exit(1)
 
 
-@app.command()
-def search(
-    queries: Annotated[
-        list[str], typer.Argument(metavar="QUERY", help="A picture's path or URL, or words; several are one query.")
-    ],
-    into: In = None,
-    k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
-    json: Json = False,
-    each: Annotated[bool, typer.Option("--each", help="Several QUERYs are several searches.")] = False,
-) -> None:
-    """Find the pictures most like QUERY, best first.
-
-    Prints similarity (0 to 100), what it means, and the path. What names no file is taken for words ("red bicycle"); with the
-    default model these are matched to its 1,000 labels, and the similarity is a probability.
-    """
-    from lookalike.cli.asking import ask
-
-    with open_collection(into) as collection:
-        exact = len(collection) <= EXACT_AT_ONCE
-        if each:
-            answers = [(query, ask(collection, [query], k, exact)) for query in queries]
-            if json:
-                emit_json([_answer(query, asked) for query, asked in answers])
-            else:
-                for query, asked in answers:
-                    emit(f"query: {query}")
-                    _print_hits(asked.hits)
-            return
-        asked = ask(collection, queries, k, exact)
-        if json:
-            emit_json([hit.to_json() for hit in asked.hits])
-        else:
-            _print_hits(asked.hits)
-            _say_timing(collection, asked.timing)
-
-
-def _answer(query: str, asked: Asked) -> dict[str, Any]:
-    """With the labels that were searched for, where it was a label search."""
-    labels = {"labels": list(asked.labels)} if asked.labels else {}
-    return {"query": query, "results": [hit.to_json() for hit in asked.hits]} | labels
+app.command()(searching.search)
 
 
 @app.command()
@@ -301,26 +257,6 @@ def remove(
     if not removed:
         say("none of these paths is in the collection")
         raise typer.Exit(1)
-
-
-def _print_hits(hits: list[Hit]) -> None:
-    from lookalike.cli.thumbnails import protocol, show
-
-    if picture := protocol():
-        for hit in hits:
-            show(hit.path, picture)
-            table([_row(hit)])
-    else:
-        table([_row(hit) for hit in hits])
-
-
-def _row(hit: Hit) -> tuple[str, ...]:
-    return (f"{hit.similarity:5.1f}", hit.word, f"{hit.path}{'  (the file is gone)' if hit.missing else ''}")
-
-
-def _say_timing(collection: Collection, timing: dict[str, float]) -> None:
-    times = f"{timing['embed']:.1f} ms to embed, {timing['search']:.1f} ms to search"
-    say(f"{times} {count(len(collection), 'picture')} in {collection.name}")
 
 
 def _recall(recall: dict[str, Any] | None) -> str:

@@ -27,7 +27,7 @@ from lookalike.collection.labelled import Labels, labelled_pictures
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.models import check_embeds, read_card
 from lookalike.collection.pace import Pace
-from lookalike.collection.queries import Resolver, absolute, check_allow
+from lookalike.collection.queries import Asks, Resolver, absolute, check_allow
 from lookalike.collection.records import AddReport, Entry, Hit, Progress, TextAnswer
 from lookalike.collection.schema import wrong_rows
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
@@ -177,7 +177,9 @@ class Collection:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def search(self, query: Any, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None) -> list[Hit]:
+    def search(
+        self, query: Any, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
+    ) -> list[Hit]:
         """The pictures most like `query`, best first.
 
         Parameters
@@ -187,9 +189,10 @@ class Collection:
               (height, width, 3);
             | a vector of the collection's dimension;
             | an entry's id (int), which leaves that entry out of the results;
-            | or a list of those: the mean of their unit vectors. A list of floats is one vector, a list of ints ids.
-        k : int
-            Number of results; all, if there are fewer.
+            | a list of those: the mean of their unit vectors. A list of floats is one vector, a list of ints ids;
+            | or a `lookalike.Query`, for everything else: regions, words, more and less like, filters, order, copies.
+        k : int, optional
+            Number of results; all, if there are fewer. 10 if not given, or the query's own.
         exact : bool
             Compare with every vector instead of asking the index.
         allow : ids or boolean mask indexed by id, optional
@@ -207,10 +210,13 @@ class Collection:
         return self.search_timed(query, k, exact=exact, allow=allow)[0]
 
     def search_timed(
-        self, query: Any, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None
+        self, query: Any, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
     ) -> tuple[list[Hit], dict[str, float]]:
         """`search`, and what it took: ``{"embed": milliseconds, "search": milliseconds}``."""
-        k = check_count(k, "k")
+        if isinstance(query, Asks):
+            answer = query.ask(self, k, exact=exact, allow=allow)
+            return answer.hits, answer.timing_ms
+        k = check_count(10 if k is None else k, "k")
         allowed = check_allow(allow)
         start = time.perf_counter()
         # Reading and embedding the query come first, so that no read transaction stays open meanwhile.
@@ -242,7 +248,7 @@ class Collection:
         found : list of Found
             Best first.
         missed : list of int or None
-            Of an exact search: which of the k best the index would not have brought; None where it would not be asked.
+            Which of the k best the index would not have brought, if that is wanted; None where it would not be asked.
         always_exact : bool
             Whether a search like this one compares with every picture, told to or not.
 

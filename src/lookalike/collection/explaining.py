@@ -95,7 +95,7 @@ def _explain(
     asked, k = min(nprobe, index.nlist), min(k, len(features))
     exact_ids, exact_distances = _nearest(snapshot, xq, k, features)
     sizes = index.list_sizes
-    order, _ = index._cells.probe(index._inside(index._vectors(xq[None, :], "query")), index.nlist)
+    order, _ = index._cells.probe(index._rotated(index._vectors(xq[None, :], "query")), index.nlist)
     lists = max(1, int(np.searchsorted(np.cumsum(sizes[order[0]]), SCOPE, side="right")))
     nprobe = min(asked, lists)
     trace = _only(index.trace(xq, k, lists, exact_ids=exact_ids), snapshot)
@@ -174,7 +174,7 @@ def _detail(snapshot: Snapshot, index: IVFPQIndex, q: FloatArray, ids: IdArray) 
     places = _places(index, ids)
     list_no, codes = places >> 32, index._codec.codes(index._lists.at(places))
     centroids = index.coarse_centroids[list_no]
-    x = index._inside(snapshot.store[ids])
+    x = index._rotated(snapshot.store[ids])
     return {
         "residuals": x - centroids,
         "codes": codes,

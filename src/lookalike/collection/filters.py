@@ -28,7 +28,7 @@ FEW: Final = 50  # folders that are asked for as ranges; SQLite takes expression
 
 LATEST: Final = 2**63 - 1  # nanoseconds: in the year 2262
 
-_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE: Final = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 _SHAPE_SQL: Final = {
     "landscape": f"f.width > f.height * {SQUARE}",
     "portrait": f"f.height > f.width * {SQUARE}",
@@ -45,7 +45,7 @@ class Filter:
     labels : tuple of str
         Folders; what lies below them counts too. Several: any of them.
     after, before : str or None
-        ``"YYYY-MM-DD"`` in local time, both inclusive: the date of the file's last change.
+        A day ``"YYYY-MM-DD"`` in local time, or a whole month or year, both inclusive: the date of the file's last change.
     min_side, max_side : int or None
         Pixels of the longer side.
     shape : {"landscape", "portrait", "square"} or None
@@ -142,7 +142,7 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
     if wanted.after is not None:
         add("e.mtime_ns >= ?", _day(wanted.after, "after"))
     if wanted.before is not None:
-        add("e.mtime_ns < ?", _day(wanted.before, "before", 1))
+        add("e.mtime_ns < ?", _day(wanted.before, "before", is_end=True))
     if wanted.min_side is not None:
         add("max(f.width, f.height) >= ?", wanted.min_side)
     if wanted.max_side is not None:
@@ -152,15 +152,21 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
     return "".join(f" AND {term}" for term in terms), values
 
 
-def _day(date: str | None, name: str, later: int = 0) -> int | None:
-    """Nanoseconds since 1970 of the midnight, local time, at which a day begins (`later` days on)."""
+def _day(date: str | None, name: str, *, is_end: bool = False) -> int | None:
+    """Nanoseconds since 1970 of the midnight, local time, at which a day, month or year begins, or has ended."""
     if date is None:
         return None
     try:
-        if not _DATE.fullmatch(date):
+        found = _DATE.fullmatch(date)
+        if found is None:
             raise ValueError(date)
-        day = datetime.date.fromisoformat(date) + datetime.timedelta(days=later)
-        midnight = int(datetime.datetime(day.year, day.month, day.day).timestamp()) * 1_000_000_000
+        year, month, day = (int(part or 0) for part in found.groups())
+        first = datetime.date(year, month or 1, day or 1)
+        if is_end:
+            days = 1 if day else 31 if month else 366
+            first += datetime.timedelta(days=days)
+            first = first if day else first.replace(day=1) if month else first.replace(month=1, day=1)
+        midnight = int(datetime.datetime(first.year, first.month, first.day).timestamp()) * 1_000_000_000
         return max(-LATEST, min(midnight, LATEST))
-    except (ValueError, OverflowError, OSError):
-        raise InputError(f"{name}: expected a date as in 2024-12-31, got {date[:40]!r}") from None
+    except (TypeError, ValueError, OverflowError, OSError):
+        raise InputError(f"{name}: expected a date as in 2024-12-31, got {str(date)[:40]!r}") from None

@@ -49,7 +49,9 @@ class Wanted:
     fold : bool
         Put near-identical results under the first of them.
     exact : bool
-        Compare with every picture, and say what the index would have missed, if a search like this one asks it.
+        Compare with every picture.
+    missed : bool
+        Of an exact search, say also what the index would have missed, if a search like this one asks it.
     left_out : sequence of int
         Ids that are no results.
     """
@@ -58,13 +60,14 @@ class Wanted:
     threshold: float = 0.0
     fold: bool = False
     exact: bool = False
+    missed: bool = False
     left_out: Sequence[int] = ()
 
 
 def find(
     connection: sqlite3.Connection, snapshot: Snapshot, xq: FloatArray, mask: Array | None, wanted: Wanted
 ) -> tuple[list[Found], list[int] | None, bool]:
-    """The results for a unit vector, best first; of an exact search, the ids that the index would not have brought;
+    """The results for a unit vector, best first; where it is wanted, the ids that the index would not have brought;
     and whether a search that is not told to be exact compares with every picture too, so that nothing is missed.
 
     Parameters
@@ -94,7 +97,8 @@ def find(
         count *= FOLD_FACTOR
         ids, distances, is_more = ranked(count, wanted.exact)
         groups = folded(snapshot, ids, wanted.k)
-    always = not snapshot.uses_index(count + len(wanted.left_out), len(snapshot.allowed(mask)))
+    is_plain = wanted.exact and not wanted.missed  # nothing is to be said of the index, so it need not be opened
+    always = is_plain or not snapshot.uses_index(count + len(wanted.left_out), len(snapshot.allowed(mask)))
     missed = None
     if wanted.exact and not always:
         best = ids[: wanted.k]

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -25,10 +25,31 @@ from lookalike.features.models import ModelCard
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Query", "Resolver", "absolute", "check_allow", "named_path"]
+    from lookalike._typing import ArrayLike
+    from lookalike.collection.collection import Collection
+    from lookalike.collection.records import Hit
 
-Query: TypeAlias = "str | os.PathLike[str] | bytes | Image | Array | int | Sequence[Query]"
+__all__ = ["Answered", "Asks", "Resolver", "absolute", "check_allow", "named_path", "picture_at"]
+
 MAX_QUERIES = 1000
+
+
+class Answered(Protocol):
+    """What came of a question."""
+
+    @property
+    def hits(self) -> list[Hit]: ...
+    @property
+    def timing_ms(self) -> dict[str, float]: ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A question that knows how to ask a collection, as `lookalike.Query` does."""
+
+    def ask(
+        self, collection: Collection, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
+    ) -> Answered: ...
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
@@ -66,6 +87,22 @@ def _path_of_url(url: str) -> str:
 
         return url2pathname(slash + rest)
     return os.fsdecode(unquote_to_bytes(os.fsencode(slash + rest)))
+
+
+def picture_at(name: str | os.PathLike[str]) -> Path:
+    """The full path of a file that somebody named.
+
+    Raises
+    ------
+    ImageError
+        If there is none.
+    """
+    path = absolute(name)
+    if not path.exists():
+        raise ImageError(f"{os.fspath(name)}: there is no such file")
+    if path.is_dir():
+        raise ImageError(f"{os.fspath(name)}: a folder, expected a picture; `lookalike index` takes folders")
+    return path
 
 
 class Resolver:
@@ -148,11 +185,7 @@ class Resolver:
         ).fetchone()
         if row is not None and self._is_current(path, *row[1:]) and self._stored(row[0]):
             return
-        if not path.exists():
-            raise ImageError(f"{name}: there is no such file")
-        if path.is_dir():
-            raise ImageError(f"{name}: a folder, expected a picture; `lookalike index` takes folders")
-        self._picture(path)
+        self._picture(picture_at(name))
 
     def _stored(self, feature: int) -> bool:
         ids = np.array([feature], np.int64)

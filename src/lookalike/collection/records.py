@@ -171,6 +171,8 @@ class Hit:
     label : str
     missing : bool
         The picture had a file, and it cannot be found now.
+    same : tuple of Hit
+        Copies that were folded under this result; see `lookalike.Query`.
     """
 
     id: int
@@ -183,9 +185,10 @@ class Hit:
     word: str
     label: str
     missing: bool = False
+    same: tuple[Hit, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The hit as ``lookalike search --json`` prints it; ``missing`` is there where it is true."""
+        """The hit as ``lookalike search --json`` prints it; ``missing`` and ``same`` are there where there is something to say."""
         known = {
             "path": str(self.path),
             "similarity": self.similarity,
@@ -193,7 +196,9 @@ class Hit:
             "distance": self.distance,
             "id": self.id,
         }
-        return known | {"missing": True} if self.missing else known
+        missing: dict[str, Any] = {"missing": True} if self.missing else {}
+        same = {"same": [copy.to_json() for copy in self.same]} if self.same else {}
+        return known | missing | same
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def is_words(text: str) -> bool:
     >>> is_words("red bicycle"), is_words("holiday.jpg"), is_words("./x"), is_words("https://a.b/c")
     (True, False, False, False)
     """
-    is_path = re.search(r"[/\\\0\ud800-\udfff]|^[.~]|^[A-Za-z]:|\.\w{1,5}$", text) is not None
+    is_path = re.search(r"[/\\\0\ud800-\udfff]|^[.~]|^[A-Za-z]:|\.\w{1,5}$|^id:\d+$", text) is not None
     return not is_path and re.search(r"\w", text) is not None
 
 

@@ -26,7 +26,7 @@ def other_codes(index: IVFPQIndex, q: FloatArray, x: FloatArray, list_no: IdArra
     options = [m for m in (index.m // 4, index.m // 2, index.m * 2) if m >= 1 and d % m == 0]
     if len(x) < index.ksub:
         return {}
-    residuals = index._inside(x) - index.coarse_centroids[list_no]
+    residuals = index._rotated(x) - index.coarse_centroids[list_no]
     chosen = np.random.default_rng(0).permutation(len(x))[:TRAINED]
     base = 1 - index.coarse_centroids[list_no] @ q
     with unwarned():

@@ -36,10 +36,11 @@ from lookalike.files.codebits import code_bytes
 from lookalike.files.reader import Reader, open_reader
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["DEEPEST", "Codebook", "Stored", "read_flat", "read_header", "read_records"]
+__all__ = ["DEEPEST", "Codebook", "Record", "read_flat", "read_header", "read_records"]
 
 DEEPEST = 8  # records inside each other
-LINEAR = ("LTra", "rrot", "PCAm", "PcAm", "Pcam")
+PCA = {"PCAm": "f?", "PcAm": "f?i", "Pcam": "ff?i"}  # eigen_power, epsilon, random_rotation, balanced_bins
+LINEAR = ("LTra", "rrot", *PCA)
 UNDERSTOOD = (
     "Flat (IxF2, IxFI, IxFl), IVFFlat (IwFl), PQ (IxPq), IVFPQ (IwPQ), PreTransform (IxPT), IDMap (IxMp, IxM2), "
     "RFlat (IxRF)"
@@ -55,7 +56,7 @@ class Codebook(NamedTuple):
 
 
 @dataclass
-class Stored:
+class Record:
     """What a record holds, with the records inside it."""
 
     d: int
@@ -78,7 +79,7 @@ class Stored:
         return self.d if self.transform is None else self.transform.d_in
 
     def of_each(self, values: Array, fail: Callable[[str], NoReturn]) -> list[Array]:
-        """values[id] of each id, list by list. Ids must be distinct, so that the result is not larger than `values`."""
+        """``values[id]`` for each id, list by list. Ids must be distinct, so that the result is not larger than `values`."""
         seen = np.zeros(len(values), np.bool_)
         for ids in self.ids:
             if len(ids) and (ids.min() < 0 or ids.max() >= len(values)):
@@ -96,7 +97,7 @@ class Stored:
         return plain and np.array_equal(self.ids[0], np.arange(len(self.rows[0])))
 
 
-def read_records(path: Path) -> Stored:
+def read_records(path: Path) -> Record:
     """What a FAISS file describes.
 
     Raises
@@ -111,7 +112,7 @@ def read_records(path: Path) -> Stored:
 # --- records ---------------------------------------------------------------------------------------------------------
 
 
-def _record(reader: Reader, depth: int) -> Stored:
+def _record(reader: Reader, depth: int) -> Record:
     """The next record, of any type."""
     if depth == DEEPEST:
         reader.fail(f"more than {DEEPEST} records inside each other")
@@ -123,10 +124,7 @@ def _record(reader: Reader, depth: int) -> Stored:
 
 def read_header(reader: Reader) -> tuple[int, int, str]:
     """d, ntotal and metric, with which the record of every index begins."""
-    d, ntotal = reader.number("i", "d"), reader.number("q", "ntotal")
-    reader.number("q", "header")
-    reader.number("q", "header")
-    is_trained, metric = reader.flag("is_trained"), reader.number("i", "metric")
+    d, ntotal, _, _, is_trained, metric = reader.numbers("iqqq?i", "header")
     if d < 1 or ntotal < 0:
         reader.fail(f"expected d of at least 1 and ntotal of at least 0, got {d} and {ntotal}; it is damaged")
     if metric not in {0, 1}:
@@ -136,15 +134,15 @@ def read_header(reader: Reader) -> tuple[int, int, str]:
     return d, ntotal, "l2" if metric else "ip"
 
 
-def read_flat(reader: Reader, kind: str, depth: int) -> Stored:
+def read_flat(reader: Reader, kind: str, depth: int) -> Record:
     """A flat index, from behind its code on."""
     d, ntotal, metric = read_header(reader)
     vectors = reader.floats("vectors", ntotal * d, d).reshape(ntotal, d)
-    return Stored(d, metric, [vectors], [np.arange(ntotal)])
+    return Record(d, metric, [vectors], [np.arange(ntotal)])
 
 
 def _codebook(reader: Reader, d: int) -> Codebook:
-    own_d, m, nbits = (reader.number("Q", name) for name in ("d of the PQ", "m", "nbits"))
+    own_d, m, nbits = reader.numbers("QQQ", "d, m and nbits of the PQ")
     if own_d != d or not 1 <= m <= d or d % m:
         reader.fail(f"expected a PQ of d={d} and an m that divides it, got d={own_d}, m={m}")
     if not 4 <= nbits <= 16:
@@ -153,53 +151,48 @@ def _codebook(reader: Reader, d: int) -> Codebook:
     return Codebook(m, nbits, centroids.reshape(m, 1 << nbits, d // m))
 
 
-def _pq(reader: Reader, kind: str, depth: int) -> Stored:
+def _pq(reader: Reader, kind: str, depth: int) -> Record:
     d, ntotal, metric = read_header(reader)
     codebook = _codebook(reader, d)
     size = code_bytes(codebook.m, codebook.nbits)
     codes = reader.vector(np.uint8, "codes", ntotal * size).reshape(ntotal, size)
     if kind != "IxPQ":
-        search_type = reader.number("i", "search_type")
-        reader.flag("encode_signs")
-        reader.number("i", "polysemous_ht")
+        search_type, _, _ = reader.numbers("i?i", "options of the PQ index")
         if search_type:
             reader.fail(f"expected a PQ index that searches by distances (search_type 0), got {search_type}")
     if kind != "IxPq":
         metric = "l2"  # those versions computed it, whatever they wrote
-    return Stored(d, metric, [codes], [np.arange(ntotal)], codebook)
+    return Record(d, metric, [codes], [np.arange(ntotal)], codebook)
 
 
-def _inverted_file(reader: Reader, kind: str, depth: int) -> Stored:
+def _inverted_file(reader: Reader, kind: str, depth: int) -> Record:
     d, _, metric = read_header(reader)
-    nlist = reader.number("Q", "nlist")
-    reader.number("Q", "nprobe")
-    coarse = _record(reader, depth + 1)
-    if not coarse.is_flat():
+    nlist, _ = reader.numbers("QQ", "nlist and nprobe")
+    quantizer = _record(reader, depth + 1)
+    if not quantizer.is_flat():
         reader.fail("expected a flat coarse quantizer, got another")
-    centroids = coarse.rows[0]
+    centroids = quantizer.rows[0]
     if centroids.shape != (nlist, d) or nlist < 1:
         reader.fail(f"expected {nlist} centroids of d={d}, got {centroids.shape}; it is damaged")
     old = kind.startswith("Iv")
     ids = [reader.vector(np.int64, "ids") for _ in range(nlist)] if old else []
     _direct_map(reader)
-    stored = Stored(d, metric, [], ids, centroids=centroids, coarse_metric=coarse.metric)
+    record = Record(d, metric, [], ids, centroids=centroids, coarse_metric=quantizer.metric)
     if kind.endswith("PQ"):
-        stored.by_residual = reader.flag("by_residual")
-        stored.code_size = reader.number("Q", "code_size")
-        stored.codebook = _codebook(reader, d)
-        if stored.code_size != code_bytes(stored.codebook.m, stored.codebook.nbits):
-            reader.fail(f"codes of {stored.code_size} bytes do not fit m={stored.codebook.m}; it is damaged")
+        record.by_residual = reader.flag("by_residual")
+        record.code_size = reader.number("Q", "code_size")
+        record.codebook = _codebook(reader, d)
+        if record.code_size != code_bytes(record.codebook.m, record.codebook.nbits):
+            reader.fail(f"codes of {record.code_size} bytes do not fit m={record.codebook.m}; it is damaged")
     else:
-        stored.code_size = 4 * d
+        record.code_size = 4 * d
     if old:
-        unit = 1 if kind == "IvFL" or stored.codebook else 4  # IvFl counts floats, the others bytes
+        counted = np.float32 if kind == "IvFl" else np.uint8
         for numbers in ids:
-            _add_list(
-                reader, stored, reader.vector(np.uint8 if unit == 1 else np.float32, "codes").view(np.uint8), numbers
-            )
+            _add_list(reader, record, reader.vector(counted, "codes").view(np.uint8), numbers)
     else:
-        _inverted_lists(reader, stored, nlist)
-    return stored
+        _inverted_lists(reader, record, nlist)
+    return record
 
 
 def _direct_map(reader: Reader) -> None:
@@ -209,17 +202,16 @@ def _direct_map(reader: Reader) -> None:
         reader.fail(f"expected a direct map of type 0, 1 or 2, got {kind}; it is damaged")
     reader.vector(np.int64, "direct map")
     if kind == 2:
-        pairs = reader.number("Q", "direct map")
-        reader.array(np.int64, 2 * pairs, "direct map")
+        reader.array(np.int64, 2 * reader.number("Q", "direct map"), "direct map")
 
 
-def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
+def _inverted_lists(reader: Reader, record: Record, nlist: int) -> None:
     kind = reader.fourcc("inverted lists")
     if kind != "ilar":
         reader.fail(
             f"inverted lists of type {kind} are not understood; expected ilar, those that are in the file itself"
         )
-    if (reader.number("Q", "nlist"), reader.number("Q", "code_size")) != (nlist, stored.code_size):
+    if (reader.number("Q", "nlist"), reader.number("Q", "code_size")) != (nlist, record.code_size):
         reader.fail("its inverted lists do not fit the index; it is damaged")
     layout = reader.fourcc("sizes of the lists")
     sizes = np.zeros(nlist, np.uint64)
@@ -233,29 +225,29 @@ def _inverted_lists(reader: Reader, stored: Stored, nlist: int) -> None:
     else:
         reader.fail(f"sizes of the lists: expected full or sprs, got {layout}")
     no_codes, no_ids = np.empty(0, np.uint8), np.empty(0, np.int64)  # shared by all empty lists
-    no_rows = no_codes.reshape(0, stored.code_size) if stored.codebook else np.empty((0, stored.d), np.float32)
+    no_rows = no_codes.reshape(0, record.code_size) if record.codebook else np.empty((0, record.d), np.float32)
     for size in sizes.tolist():
         if not size:
-            stored.ids.append(no_ids)
-            stored.rows.append(no_rows)
+            record.ids.append(no_ids)
+            record.rows.append(no_rows)
             continue
-        codes = reader.array(np.uint8, size * stored.code_size, "inverted list")
+        codes = reader.array(np.uint8, size * record.code_size, "inverted list")
         ids = reader.array(np.int64, size, "inverted list")
-        stored.ids.append(ids)
-        _add_list(reader, stored, codes, ids)
+        record.ids.append(ids)
+        _add_list(reader, record, codes, ids)
 
 
-def _add_list(reader: Reader, stored: Stored, codes: Array, ids: IdArray) -> None:
-    if codes.nbytes != len(ids) * stored.code_size:
+def _add_list(reader: Reader, record: Record, codes: Array, ids: IdArray) -> None:
+    if codes.nbytes != len(ids) * record.code_size:
         reader.fail(f"a list of {len(ids)} ids has codes of {codes.nbytes} bytes; it is damaged")
-    if stored.codebook:
-        stored.rows.append(codes.reshape(len(ids), stored.code_size))
+    if record.codebook:
+        record.rows.append(codes.reshape(len(ids), record.code_size))
     else:
-        vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), stored.d)
-        stored.rows.append(reader.usable(vectors, "vectors", stored.d))
+        vectors = codes.view("<f4").astype(np.float32, copy=False).reshape(len(ids), record.d)
+        record.rows.append(reader.usable(vectors, "vectors", record.d))
 
 
-def _refined(reader: Reader, kind: str, depth: int) -> Stored:
+def _refined(reader: Reader, kind: str, depth: int) -> Record:
     d, _, metric = read_header(reader)
     base, fine = _record(reader, depth + 1), _record(reader, depth + 1)
     k_factor = reader.number("f", "k_factor")
@@ -274,7 +266,7 @@ def _refined(reader: Reader, kind: str, depth: int) -> Stored:
     return base
 
 
-def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
+def _id_map(reader: Reader, kind: str, depth: int) -> Record:
     read_header(reader)
     inner = _record(reader, depth + 1)
     inner.ids = inner.of_each(reader.vector(np.int64, "map of ids"), reader.fail)
@@ -284,7 +276,7 @@ def _id_map(reader: Reader, kind: str, depth: int) -> Stored:
 # --- transforms ------------------------------------------------------------------------------------------------------
 
 
-def _pre_transform(reader: Reader, kind: str, depth: int) -> Stored:
+def _pre_transform(reader: Reader, kind: str, depth: int) -> Record:
     d, _, _ = read_header(reader)
     count = reader.number("i", "number of transforms")
     if not 0 <= count <= DEEPEST:
@@ -327,42 +319,30 @@ def _transform(reader: Reader) -> tuple[LinearTransform | None, str | None]:
     """A linear map and its name here, or None for a normalisation."""
     kind = reader.fourcc("transform")
     if kind == "VNrm":
-        norm = reader.number("f", "norm")
-        d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
-        reader.flag("is_trained")
+        norm, d_in, d_out, _ = reader.numbers("fii?", "normalisation")
         if norm != 2 or d_in != d_out:
             reader.fail(f"expected a normalisation to length 1 in L2, got L{norm:g} from {d_in} to {d_out} dimensions")
         return None, None
     if kind not in LINEAR:
         reader.fail(f"a transform of type {kind} is not understood; expected {', '.join(LINEAR)} or VNrm")
-    if kind.lower() == "pcam":
-        _skip_pca(reader, kind)
+    if kind in PCA:  # skip what it learnt beside the map
+        reader.numbers(PCA[kind], "options of the PCA")
+        for what in ("mean", "eigenvalues", "principal directions"):
+            reader.vector(np.float32, what)
     have_bias = reader.flag("have_bias")
     matrix, bias = reader.vector(np.float32, "matrix"), reader.vector(np.float32, "bias")
-    d_in, d_out = reader.number("i", "d_in"), reader.number("i", "d_out")
-    if not reader.flag("is_trained"):
+    d_in, d_out, is_trained = reader.numbers("ii?", "d_in, d_out and is_trained")
+    if not is_trained:
         reader.fail("a transform is not trained")
     if d_in < 1 or d_out < 1 or matrix.size != d_in * d_out or (have_bias and bias.size != d_out):
         reader.fail(f"a map from {d_in} to {d_out} dimensions has {matrix.size} elements and {bias.size} of bias")
     reader.usable(matrix, "matrix", d_in)
     reader.usable(bias, "bias", d_out)
     linear = _linear(reader, matrix.reshape(d_out, d_in), bias if have_bias else None)
-    return linear, f"pca:{d_out}" if kind.lower() == "pcam" else f"opq:{d_out}"
+    return linear, f"pca:{d_out}" if kind in PCA else f"opq:{d_out}"
 
 
-def _skip_pca(reader: Reader, kind: str) -> None:
-    """Skip what PCA learnt beside the map, which follows."""
-    reader.number("f", "eigen_power")
-    if kind == "Pcam":
-        reader.number("f", "epsilon")
-    reader.flag("random_rotation")
-    if kind != "PCAm":
-        reader.number("i", "balanced_bins")
-    for what in ("mean", "eigenvalues", "principal directions"):
-        reader.vector(np.float32, what)
-
-
-RECORDS: dict[str, Callable[[Reader, str, int], Stored]] = {
+RECORDS: dict[str, Callable[[Reader, str, int], Record]] = {
     **dict.fromkeys(["IxF2", "IxFI", "IxFl"], read_flat),
     **dict.fromkeys(["IxPq", "IxPQ", "IxPo"], _pq),
     **dict.fromkeys(["IwFl", "IwPQ", "IvFl", "IvFL", "IvPQ"], _inverted_file),

@@ -19,7 +19,7 @@ UNUSED = 1 << 20  # what FAISS writes in two fields of each header
 
 
 class Writer:
-    """Writes one record after the other, the outermost first; what encloses others is closed by the last of them."""
+    """Writes records in the order of the file: the header of an outer record comes before the records inside it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file

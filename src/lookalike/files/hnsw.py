@@ -177,15 +177,13 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
     expected = np.concatenate([[0], np.cumsum(upto[levels])]).astype(np.uint64)
     if not np.array_equal(offsets, expected) or offsets[-1] != len(links):
         reader.fail(f"where links begin: does not fit the levels and the {len(links)} links; it is damaged")
-    entry, highest, ef_construction, ef, _ = (
-        reader.number("i", what) for what in ("entry point", "highest level", "ef_construction", "ef", "header")
-    )
+    entry, highest, ef_construction, ef, _ = reader.numbers("iiiii", "entry point, highest level and widths")
     kind = reader.fourcc("record of the vectors")
     if kind not in {"IxF2", "IxFI", "IxFl"}:
         reader.fail(f"expected the vectors as they are (a flat index), got a FAISS index of type {kind}")
-    stored = read_flat(reader, kind, DEEPEST)
-    if (stored.d, stored.metric, len(stored.rows[0])) != (d, metric, n):
-        reader.fail(f"its {len(stored.rows[0])} vectors of d={stored.d} do not fit the {n} of d={d} in the graph")
+    flat = read_flat(reader, kind, DEEPEST)
+    if (flat.d, flat.metric, len(flat.rows[0])) != (d, metric, n):
+        reader.fail(f"its {len(flat.rows[0])} vectors of d={flat.d} do not fit the {n} of d={d} in the graph")
     starts = offsets.astype(np.int64)
     by_level = []
     for level in range(int(levels.max(initial=0))):
@@ -193,7 +191,7 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
         table = links[starts[nodes, None] + np.arange(upto[level], upto[level + 1])]
         by_level.append(LevelLinks.of_table(nodes, table, np.logical_and.accumulate(table >= 0, axis=1)))
     graph = StoredGraph(
-        "faiss", metric, stored.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
+        "faiss", metric, flat.rows[0], np.arange(n), levels.astype(np.int64) - 1, tuple(by_level), entry,
         M=int(upto[1] // 2), ef_construction=ef_construction, ef=ef, deleted=np.zeros(n, np.bool_),
     )  # fmt: skip
     return _checked(reader, graph, highest)
@@ -203,13 +201,8 @@ def _hnsw_flat(reader: Reader) -> StoredGraph:
 
 
 def _hnswlib(reader: Reader, metric: str | None) -> StoredGraph:
-    names = ("offset of level 0", "max_elements", "number of vectors", "size of an element", "offset of a label")
-    _, room, n, size, label_at = (reader.number("Q", what) for what in names)
-    vector_at = reader.number("Q", "offset of a vector")
-    highest, entry = reader.number("i", "highest level"), reader.number("i", "entry point")
-    most, most_below, m = (reader.number("Q", what) for what in ("M", "M of level 0", "M"))
-    reader.number("d", "1 / ln M")
-    ef_construction = reader.number("Q", "ef_construction")
+    _, room, n, size, label_at, vector_at, highest, entry = reader.numbers("QQQQQQii", "header")
+    most, most_below, m, _, ef_construction = reader.numbers("QQQdQ", "header")
     if not (1 <= most <= MAX_LINKS and 1 <= most_below <= MAX_LINKS and m == most):
         reader.fail(f"expected M of 1 to {MAX_LINKS}, got {most}, {most_below} on level 0; is it another kind of file?")
     if vector_at != 4 + 4 * most_below or size != label_at + 8 or not vector_at < label_at <= vector_at + 4 * MAX_D:

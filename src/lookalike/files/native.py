@@ -11,9 +11,9 @@ import numpy as np
 
 import lookalike
 from lookalike._typing import Array
-from lookalike._validate import LARGEST_NORM
 from lookalike.errors import FormatError, VersionError
 from lookalike.files.tensors import Source, read_tensors, source_name
+from lookalike.kernels.layout import BLOCK
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
 
@@ -24,8 +24,6 @@ __all__ = [
     "Tensors",
     "check_codes",
     "check_flat",
-    "check_ids",
-    "check_lengths",
     "check_nlist",
     "check_vectors",
     "metadata_of",
@@ -42,11 +40,8 @@ LARGE = (
     "codes",
     "biases",
     "ids",
-)  # grow with the vectors: a mapped file is not read through for their checksums
+)  # grow with the vectors: their checksums are not compared where they are mapped
 UNREAD = frozenset([*LARGE, *(BASE + name for name in LARGE)])
-BLOCK = 64  # vectors of a block of codes
-ROWS = 1 << 16  # vectors checked at a time
-DENSE = 16  # ids below this many times their number are marked in a table; others are sorted
 
 Tensors = dict[str, Array]
 
@@ -54,7 +49,9 @@ Tensors = dict[str, Array]
 
 
 def metadata_of(kind: str, spec: dict[str, Any], d: int | None, ntotal: int, next_id: int) -> dict[str, Any]:
-    """Metadata of a file; `spec` holds the constructor's arguments."""
+    """Metadata of a file; `spec` holds the constructor's arguments. A function for k-means is not kept."""
+    if not isinstance(spec.get("kmeans", ""), str):
+        spec = spec | {"kmeans": "custom"}
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -103,80 +100,51 @@ def check_nlist(spec: dict[str, Any], tensors: Tensors) -> None:
 
 def check_flat(tensors: Tensors, d: int) -> None:
     """Check the tensors of a flat index."""
-    vectors, ids = tensors["vectors"], tensors["ids"]
-    shape = (len(ids), d) if len(ids) else (0, vectors.shape[1])  # older versions wrote (0, 0) for an empty index
-    if vectors.dtype != np.float32 or ids.dtype != np.int64 or vectors.shape != shape or ids.ndim != 1 or d < 0:
-        raise FormatError(f"vectors {vectors.dtype} {vectors.shape}, ids {ids.dtype} {ids.shape}, d={d}")
-    if len(ids) and not d:
-        raise FormatError(f"{len(ids)} vectors of d=0")
+    vectors, n = tensors["vectors"], len(tensors["ids"])
+    if d < 0 or (n and not d):
+        raise FormatError(f"{n} vectors of d={d}")
+    shape = (n, d) if n else (0, vectors.shape[1])  # older versions wrote (0, 0) for an empty index
+    _check_arrays(tensors, {"vectors": ("float32", shape), "ids": ("int64", (n,))})
 
 
 def check_vectors(tensors: Tensors, nlist: int, ntotal: int) -> None:
     """Check the tensors of an inverted file of whole vectors."""
-    centroids, vectors, ids, sizes = (tensors[name] for name in ("coarse_centroids", "vectors", "ids", "sizes"))
-    fits = (
-        centroids.ndim == vectors.ndim == 2
-        and centroids.shape == (nlist, vectors.shape[1])
-        and centroids.dtype == vectors.dtype == np.float32
-        and ids.dtype == sizes.dtype == np.int64
-        and sizes.shape == (nlist,)
-        and not ((sizes < 0) | (sizes > len(vectors))).any()
-        and ids.shape == (len(vectors),)
-        and int(sizes.sum()) == len(vectors) == ntotal
-        and bool(np.isfinite(centroids).all())
-    )
-    if not fits:
-        raise FormatError(f"nlist={nlist}, centroids {centroids.shape}, vectors {vectors.shape}, ids {ids.shape}")
+    d = tensors["coarse_centroids"].shape[1]
+    _check_lists(tensors, nlist, d, ntotal)
+    _check_arrays(tensors, {"vectors": ("float32", (ntotal, d)), "ids": ("int64", (ntotal,))})
 
 
 def check_codes(tensors: Tensors, nlist: int, ntotal: int, pq: ProductQuantizer, look: bool) -> None:
     """Check the tensors of PQ codes in one or many lists; `look` at the codes themselves, too."""
-    names = ("coarse_centroids", "codes", "biases", "ids", "sizes")
-    centroids, codes, biases, ids, sizes = (tensors[name] for name in names)
-    fits = (
-        centroids.shape == (nlist, pq.d)
-        and sizes.shape == (nlist,)
-        and sizes.dtype == np.int64
-        and not ((sizes < 0) | (sizes > len(ids))).any()  # so that no sum below overflows
-        and codes.shape == (int((-(-sizes // BLOCK)).sum()), pq.m, BLOCK)
-        and codes.dtype == np.dtype(pq.code_dtype)
-        and biases.shape == ids.shape == (len(codes) * BLOCK,)
-        and centroids.dtype == biases.dtype == np.float32
-        and ids.dtype in (np.int32, np.int64)
-        and int(sizes.sum()) == ntotal
-        and bool(np.isfinite(centroids).all())
-    )
-    if not fits:
-        raise FormatError(f"nlist={nlist}, m={pq.m}, centroids {centroids.shape}, codes {codes.shape}")
+    _check_lists(tensors, nlist, pq.d, ntotal)
+    blocks = int((-(-tensors["sizes"] // BLOCK)).sum())
+    wanted = {
+        "codes": (np.dtype(pq.code_dtype).name, (blocks, pq.m, BLOCK)),
+        "biases": ("float32", (blocks * BLOCK,)),
+        "ids": ("int32 or int64", (blocks * BLOCK,)),
+    }
+    _check_arrays(tensors, wanted)
+    codes = tensors["codes"]
     if look and pq.nbits not in {8, 16} and codes.size and int(codes.max()) >= pq.ksub:
         raise FormatError(f"code {int(codes.max())} of {pq.ksub} centroids")
 
 
-def check_ids(ids: Array) -> int:
-    """The largest of the ids, −1 if there are none; they must be distinct and not negative."""
-    if not len(ids):
-        return -1
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0:
-        raise FormatError(f"id {low}, which is negative")
-    if high < DENSE * len(ids):
-        seen = np.zeros(high + 1, np.bool_)
-        seen[ids] = True
-        distinct = int(np.count_nonzero(seen))
-    else:
-        distinct = len(np.unique(ids))
-    if distinct != len(ids):
-        raise FormatError(f"{len(ids)} ids, of which {len(ids) - distinct} are there twice")
-    return high
+def _check_lists(tensors: Tensors, nlist: int, d: int, ntotal: int) -> None:
+    """Check the centroids, and how many vectors each list holds."""
+    _check_arrays(tensors, {"coarse_centroids": ("float32", (nlist, d)), "sizes": ("int64", (nlist,))})
+    sizes, most = tensors["sizes"], len(tensors["ids"])
+    if ((sizes < 0) | (sizes > most)).any() or int(sizes.sum()) != ntotal:  # no such sum overflows
+        raise FormatError(f"{ntotal} vectors in lists of {sizes.min()} to {sizes.max()}, and {most} ids")
+    if not np.isfinite(tensors["coarse_centroids"]).all():
+        raise FormatError("centroids that are not finite")
 
 
-def check_lengths(vectors: Array) -> None:
-    """Refuse vectors that `add` would not take: not finite, or so long that a distance could overflow."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        for first in range(0, len(vectors), ROWS):
-            block = vectors[first : first + ROWS]
-            if not (np.einsum("nd,nd->n", block, block) < LARGEST_NORM).all():
-                raise FormatError("vectors that are not finite, or too long to be compared")
+def _check_arrays(tensors: Tensors, wanted: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+    """Check dtypes and shapes."""
+    for name, (dtypes, shape) in wanted.items():
+        dtype = tensors[name].dtype.name
+        if dtype not in dtypes.split(" or ") or tensors[name].shape != shape:
+            raise FormatError(f"{name}: expected {dtypes} {shape}, got {dtype} {tensors[name].shape}")
 
 
 def rotation_tensors(transform: LinearTransform | None) -> Tensors:

@@ -54,6 +54,10 @@ class Reader:
         size = struct.calcsize("<" + kind)
         return struct.unpack("<" + kind, self._take(size, what))[0]
 
+    def numbers(self, kinds: str, what: str) -> list[Any]:
+        """A number of each kind, as `struct` names them; ``?`` is a flag."""
+        return [self.flag(what) if kind == "?" else self.number(kind, what) for kind in kinds]
+
     def flag(self, what: str) -> bool:
         value = self._take(1, what)[0]
         if value > 1:

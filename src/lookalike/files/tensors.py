@@ -21,7 +21,7 @@ from lookalike._files import atomic_write
 from lookalike._typing import Array, PathLike
 from lookalike.errors import FormatError, InputError
 from lookalike.files.reader import open_regular
-from lookalike.quantizers.tiles import aligned_empty
+from lookalike.kernels.layout import aligned_empty
 
 __all__ = ["MappedFile", "Source", "read_tensors", "source_name", "tensor_bytes", "write_tensors"]
 
@@ -58,7 +58,7 @@ def tensor_bytes(metadata: dict[str, Any], tensors: dict[str, Array]) -> bytes:
 
 
 def _write_all(file: BinaryIO, part: bytes | memoryview) -> None:
-    """Write all of `part`: unbuffered files may take some of it, or nothing now; others may not say how much they took."""
+    """Write all of `part`: an unbuffered file may take only some of it, or none; other files may not say how much they took."""
     left = memoryview(part)
     while left:
         try:
@@ -150,13 +150,13 @@ class MappedFile:
     """A file that arrays are mapped from, for as long as they are used."""
 
     def __init__(self, arrays: Iterable[Array], name: str) -> None:
-        """`arrays` are those of `read_tensors`, of the file `name`; where all are empty, there is nothing to lose."""
+        """`arrays` are those of `read_tensors`, of the file `name`; if all are empty, nothing is mapped."""
         mappings = (getattr(array, "_mmap", None) for array in arrays)
         self._mapping: Any = next((mapping for mapping in mappings if mapping is not None), b"")
         self._name, self._size = name, len(self._mapping)
 
     def check(self) -> None:
-        """Refuse to go on when somebody has cut the file short: to read what is gone would end the process (SIGBUS).
+        """Refuse to go on after the file was cut short: reading a page that is gone would end the process (SIGBUS).
 
         Raises
         ------
@@ -215,7 +215,7 @@ def _read_header(read: Callable[[int], bytes], name: str) -> tuple[dict[str, Any
     try:
         header = json.loads(text)
     except (ValueError, RecursionError):
-        raise FormatError(f"{name}: not a lookalike index (its header cannot be read)") from None
+        header = None
     if not isinstance(header, dict) or len(text) < length:
         raise FormatError(f"{name}: not a lookalike index (its header cannot be read)")
     return header, 8 + length
@@ -231,20 +231,12 @@ def _read_all(file: BinaryIO, size: int, name: str) -> Array:
 
 
 def _read_stream(source: Any, name: str) -> tuple[Array, dict[str, Any], int]:
-    """Memory, header and its length, of bytes or of a file from its position on; memory is allocated for bytes that arrived."""
+    """Memory, header and its length, of bytes or of a file from its position on; memory is allocated for bytes that were read."""
     if isinstance(source, bytes | bytearray | memoryview):
         given = np.frombuffer(source, np.uint8)
-        at = 0
-
-        def read(count: int) -> bytes:
-            nonlocal at
-            at += count
-            return given[at - count : at].tobytes()
-
-        header, start = _read_header(read, name)
         memory = aligned_empty((len(given),), np.uint8)
         memory[:] = given
-        return memory, header, start
+        return memory, *_read_header(io.BytesIO(memory[: 8 + MAX_HEADER].data).read, name)
     if not callable(getattr(source, "read", None)):
         raise InputError(f"load_index: expected a path, a binary file or bytes, got {type(source).__name__}")
     header, start = _read_header(lambda count: b"".join(_pieces(source, count)), name)
@@ -255,7 +247,7 @@ def _read_stream(source: Any, name: str) -> tuple[Array, dict[str, Any], int]:
 
 
 def _announced(header: dict[str, Any]) -> int:
-    """Bytes of all tensors according to the header, which is checked once they have arrived; 0 if it does not say."""
+    """Bytes of all tensors according to the header, which is checked once they are read; 0 if it does not say."""
     try:
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):

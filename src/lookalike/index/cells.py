@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookalike._threads import cores, run_all, shares
+from lookalike._threads import run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike._validate import LARGEST_NORM
 from lookalike.errors import InputError
-from lookalike.quantizers.kmeans import KMeansChoice, assign, is_small, train_centroids
+from lookalike.kernels.layout import Tiles
+from lookalike.quantizers.kmeans import KMeansChoice, assign, train_centroids
 from lookalike.quantizers.origin import far_origin
-from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles
 
 __all__ = ["Cells", "OneCell", "check_centroids", "check_coarse_metric", "train_cells"]
 
@@ -47,7 +47,7 @@ def train_cells(xt: FloatArray, nlist: int, metric: str, kmeans: KMeansChoice, s
 class OneCell:
     """All vectors in one list."""
 
-    metric, nlist = "l2", 1
+    metric, nlist, nbytes = "l2", 1, 0
 
     def __init__(self, d: int) -> None:
         self.centroids = np.zeros((1, d), np.float32)
@@ -75,8 +75,8 @@ class Cells:
     ----------
     origin : ndarray of float32, shape (d,), or None
         What is subtracted from vectors and centroids before they are compared, where they lie far from 0; only for ``"l2"``.
-    near : ndarray of float32, shape (nlist, d)
-        Centroids without it.
+    tiles : Tiles
+        Centroids without it, as kernels score them.
     """
 
     def __init__(self, centroids: FloatArray, metric: str) -> None:
@@ -84,26 +84,21 @@ class Cells:
         centroids.flags.writeable = False
         check_centroids(centroids)
         self.origin = far_origin(centroids) if metric == "l2" else None
-        self.near = centroids.view() if self.origin is None else centroids - self.origin
-        self.near.flags.writeable = False
-        self.tiles = row_tiles(self.near)  # as the kernel that scores queries wants them (`kernels.coarse`)
-        # ‖c‖², or 0 for inner products; +inf where padded
-        self.offsets = aligned_empty((len(self.tiles) * TILE,), np.float32)
-        self.offsets[:] = np.inf
-        norms = np.einsum("ld,ld->l", self.near, self.near)
-        self.offsets[: len(centroids)] = 0 if metric == "ip" else norms
-        self.largest = norms.max()
+        self.tiles = Tiles.of(self._moved(centroids)[None], metric == "l2")
+        self.for_kernels = tuple(self.tiles)
 
     @property
     def nlist(self) -> int:
         return len(self.centroids)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the centroids, in every form."""
+        return self.tiles.nbytes + (0 if self.origin is None else self.centroids.nbytes)
+
     def assign(self, x: FloatArray) -> IdArray:
         """The list of each vector, int64, shape (n,)."""
-        if self.metric == "ip":
-            threads = 1 if is_small(len(x), self.centroids) else cores()
-            return self.probe(x, 1, threads)[0][:, 0] if len(x) else np.empty(0, np.int64)
-        return assign(self._moved(x), self.near)[0]
+        return assign(self._moved(x), self.tiles)[0]
 
     def probe(self, xq: FloatArray, nprobe: int, threads: int = 1) -> tuple[IdArray, FloatArray]:
         """The nprobe best lists of each query, best first.
@@ -114,22 +109,14 @@ class Cells:
         coarse : ndarray of float32, shape (nq, nprobe)
             ‖q − c‖², or −⟨q, c⟩ for ``"ip"``.
         """
-        from lookalike.kernels.coarse import GROUP, probe_lists
+        from lookalike.kernels.probe import probe_lists
+        from lookalike.kernels.tiles import GROUP
 
         xq = self._moved(xq)
         probes, coarse = np.empty((len(xq), nprobe), np.int64), np.empty((len(xq), nprobe), np.float32)
 
         def run(rows: slice) -> None:
-            probe_lists(
-                xq[rows],
-                self.tiles,
-                self.offsets,
-                self.near,
-                self.largest,
-                self.metric != "ip",
-                probes[rows],
-                coarse[rows],
-            )
+            probe_lists(xq[rows], self.for_kernels, probes[rows], coarse[rows])
 
         if len(xq) == 1:
             run(slice(0, 1))

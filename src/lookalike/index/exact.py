@@ -13,15 +13,15 @@ import itertools
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
+from lookalike.kernels.layout import PRODUCT_ROUNDING
 
 __all__ = ["direct_distances", "exact_search", "worst"]
 
 QUERIES = 256  # rows of one block of the pair matrix
 VECTORS = 32_768  # and its columns: 32 MiB of float32
 FIRST = 2048  # columns of the first block, of which all are candidates: it sets the limit that later ones have to pass
-FEW = 8  # queries, for which one block more costs more than it spares
+FEW_QUERIES = 8  # for which one block more costs more than it saves
 SPARE = 16  # candidates beyond k: room for what rounds differently
-ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖q‖² + max ‖x‖²
 DIRECT = 1 << 22  # floats of a block that is compared directly
 
 
@@ -102,7 +102,7 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
         return np.broadcast_to(everything, (len(xq), n)), np.ones(len(xq), np.bool_)
     best_scores = np.full((len(xq), count), -np.inf, np.float32)
     best = np.full((len(xq), count), -1, np.int64)
-    start = min(n, max(VECTORS if len(xq) < FEW else FIRST, count))
+    start = min(n, max(VECTORS if len(xq) < FEW_QUERIES else FIRST, count))
     for first, last in itertools.pairwise([0, *range(start, n, VECTORS), n]):
         chosen = slice(first, last) if rows is None else rows[first:last]
         block = np.asarray(xb[chosen], dtype=np.float32)
@@ -121,7 +121,7 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
             best_scores = np.take_along_axis(best_scores, part, 1)
             best = np.take_along_axis(best, part, 1)
     lowest, kth = best_scores.min(axis=1), np.partition(best_scores, count - k, axis=1)[:, count - k]
-    slack = 2 * ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
+    slack = 2 * PRODUCT_ROUNDING * (np.einsum("qd,qd->q", xq, xq) + largest)
     return best, np.isfinite(lowest) & (kth - lowest > slack)
 
 
@@ -131,13 +131,13 @@ def _promising(scores: FloatArray, limits: FloatArray, count: int) -> tuple[IdAr
     Behind a row's own come column 0 and −inf. After the first block few scores pass, and to look for those takes a tenth of the
     time that it takes to find the best of a block.
     """
-    passes = scores > limits[:, None]
-    counts = np.count_nonzero(passes, axis=1)
+    is_above = scores > limits[:, None]
+    counts = np.count_nonzero(is_above, axis=1)
     width, keep = int(counts.max()), min(count, scores.shape[1])
     if width > max(keep, scores.shape[1] // 16):
         part: IdArray = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
         return part, np.take_along_axis(scores, part, 1)
-    row, column = np.divmod(np.flatnonzero(passes), scores.shape[1])
+    row, column = np.divmod(np.flatnonzero(is_above), scores.shape[1])
     place = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
     columns, found = np.zeros((len(scores), width), np.int64), np.full((len(scores), width), -np.inf, np.float32)
     columns[row, place], found[row, place] = column, scores[row, column]

@@ -20,7 +20,7 @@ THOUSANDS = {"": 1, "k": 1 << 10, "M": 1 << 20}
 
 @dataclass
 class _Spec:
-    """What the parts said so far."""
+    """What the parts read so far say."""
 
     text: str
     normalise: bool = False
@@ -113,7 +113,7 @@ def _make(spec: _Spec, common: dict[str, Any]) -> Any:
 
 
 def _read_part(spec: _Spec, part: str) -> None:
-    """Add what one part says."""
+    """Add one part to the specification."""
     if part in {"IDMap", "IDMap2"}:
         return
     if part in {"RFlat", "Refine(Flat)"} and spec.encoded and not spec.refine:

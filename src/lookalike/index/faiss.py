@@ -10,21 +10,23 @@ import numpy as np
 
 from lookalike._files import atomic_write
 from lookalike._typing import Array, IdArray, PathLike
+from lookalike._validate import repeated_id
 from lookalike.errors import FormatError, InputError, LookalikeError, NotTrainedError
 from lookalike.files.codebits import unpack_codes
-from lookalike.files.faiss_read import Codebook, Stored, read_records
+from lookalike.files.faiss_read import Record, read_records
 from lookalike.files.faiss_write import Writer
 from lookalike.index.cells import Cells, OneCell
+from lookalike.index.codecs.codec import Codec
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
 from lookalike.index.index import Index
 from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
+from lookalike.index.large import ROWS
+from lookalike.index.lists import Rows
 from lookalike.index.refine import RefinedIndex
 from lookalike.quantizers.pq import ProductQuantizer
 
 __all__ = ["read_faiss", "write_faiss"]
-
-ROWS = 65_536  # codes that are put into their lists at a time
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -57,112 +59,79 @@ def read_faiss(path: PathLike) -> Index:
     Ids must be distinct and not negative.
     """
     path = Path(path)
-    stored = read_records(path)
+    record = read_records(path)
     try:
-        return _build(stored)
+        return _built(record)
     except LookalikeError as error:
         raise FormatError(f"{path}: {error}") from None
 
 
-def _build(stored: Stored) -> Index:
+def _built(record: Record) -> Index:
     """The index that a file describes.
 
     Raises
     ------
     FormatError
-        If it normalises before an L2 index, or its ids are not distinct and positive.
+        If it normalises before an L2 index, or its ids are negative or not distinct.
     """
-    if stored.normalise and stored.metric != "ip":
+    if record.normalise and record.metric != "ip":
         raise FormatError('normalisation before an index by L2 is not understood; "cosine" is inner product after it')
-    metric = "cosine" if stored.normalise else stored.metric
-    ids = np.concatenate(stored.ids)
-    _check_ids(ids)
-    if stored.codebook:
-        index: Index = _coded(stored, stored.codebook, metric)
-    elif stored.centroids is not None or stored.transform is not None:
-        index = _ivfflat(stored, metric)
-    else:
-        index = _flat(metric, stored.d, stored.rows[0], ids)
+    metric = "cosine" if record.normalise else record.metric
+    ids = np.concatenate(record.ids)
+    if (lowest := int(ids.min(initial=0))) < 0:
+        raise FormatError(f"expected ids of at least 0, got {lowest}")
+    if (number := repeated_id(ids)) is not None:
+        raise FormatError(f"expected distinct ids, got {number} more than once")
+    index, codec = _untrained(record, metric)
+    index._take(codec, record.transform)
+    for list_no, rows, numbers in _batches(record):
+        if isinstance(codec, PQCodec):
+            codes = unpack_codes(rows, codec.pq.m, codec.pq.nbits)
+            held: Rows = (codes, codec.biases(codes, list_no))
+        else:
+            held = (rows,)
+        index._lists, _ = index._lists.append(list_no, held, numbers)
     index._next_id = int(ids.max(initial=-1)) + 1
-    return index if stored.refinement is None else _refined(index, stored, ids)
+    if record.refinement is None:
+        return index
+    flat = FlatIndex(metric)
+    flat._learn_dimension(record.outer_d)
+    flat._replace(ids[:0], record.refinement, ids)
+    return RefinedIndex._of(index, flat, record.k_factor)
 
 
-def _flat(metric: str, d: int, vectors: Array, ids: IdArray) -> FlatIndex:
-    index = FlatIndex(metric)
-    index._take(WholeCodec(metric, OneCell(d)), None)
-    index._lists = index._lists.append(np.zeros(len(ids), np.int64), (vectors,), ids)[0]
-    return index
+def _untrained(record: Record, metric: str) -> tuple[Index, Codec]:
+    """An index of the right kind, and the codec that it is to use. A flat index behind a linear map is an IVFFlat of one list."""
+    centroids, codebook = record.centroids, record.codebook
+    options: dict[str, Any] = {"metric": metric, "rotation": record.rotation}
+    inverted: dict[str, Any] = {"coarse_metric": record.coarse_metric}
+    if codebook is not None:
+        options |= {"m": codebook.m, "nbits": codebook.nbits}
+        pq = ProductQuantizer(codebook.m, codebook.nbits).set_centroids(codebook.centroids)
+        if centroids is None:
+            return PQIndex(**options), PQCodec(pq, False, metric, OneCell(record.d))
+        codec = PQCodec(pq, record.by_residual, metric, Cells(centroids, record.coarse_metric))
+        return IVFPQIndex(len(centroids), by_residual=record.by_residual, **options, **inverted), codec
+    if centroids is None and record.transform is None:
+        return FlatIndex(metric), WholeCodec(metric, OneCell(record.d))
+    if centroids is None:
+        centroids = np.zeros((1, record.d), np.float32)
+    if not (record.rotation or "").startswith("pca"):
+        options["rotation"] = None
+    index = IVFFlatIndex(len(centroids), **options, **inverted)
+    return index, WholeCodec(metric, Cells(centroids, record.coarse_metric))
 
 
-def _check_ids(ids: IdArray) -> None:
-    if len(ids) and ids.min() < 0:
-        raise FormatError(f"expected ids of at least 0, got {int(ids.min())}")
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) != len(ids):
-        raise FormatError(f"expected distinct ids, got {int(unique[counts > 1][0])} more than once")
-
-
-def _ivfflat(stored: Stored, metric: str) -> IVFFlatIndex:
-    """An inverted file of vectors; a flat index behind a linear map is one of a single list."""
-    centroids = np.zeros((1, stored.d), np.float32) if stored.centroids is None else stored.centroids
-    rotation = stored.rotation if stored.rotation and stored.rotation.startswith("pca") else None
-    index = IVFFlatIndex(len(centroids), metric, rotation=rotation, coarse_metric=stored.coarse_metric)
-    index._take(WholeCodec(metric, Cells(centroids, stored.coarse_metric)), stored.transform)
-    lists = index._lists
-    for list_no, vectors, ids in _batches(stored):
-        lists, _ = lists.append(list_no, (vectors,), ids)
-    index._lists = lists
-    return index
-
-
-def _coded(stored: Stored, codebook: Codebook, metric: str) -> PQIndex | IVFPQIndex:
-    options: dict[str, Any] = {"m": codebook.m, "nbits": codebook.nbits, "metric": metric, "rotation": stored.rotation}
-    if stored.centroids is None:
-        index: PQIndex | IVFPQIndex = PQIndex(**options)
-        cells: Cells | OneCell = OneCell(stored.d)
-    else:
-        cells = Cells(stored.centroids, stored.coarse_metric)
-        options |= {"by_residual": stored.by_residual, "coarse_metric": stored.coarse_metric}
-        index = IVFPQIndex(cells.nlist, **options)
-    pq = ProductQuantizer(codebook.m, codebook.nbits).set_centroids(codebook.centroids)
-    codec = PQCodec(pq, index.by_residual, metric, cells)
-    index._take(codec, stored.transform)
-    lists = index._lists
-    for list_no, packed, ids in _batches(stored):
-        codes = unpack_codes(packed, codebook.m, codebook.nbits)
-        lists, _ = lists.append(list_no, (codes, codec.biases(codes, list_no)), ids)
-    index._lists = lists
-    return index
-
-
-def _batches(stored: Stored) -> Iterator[tuple[IdArray, Array, IdArray]]:
-    """List numbers, rows and ids of about `ROWS` vectors at a time."""
-    for first, last in _groups([len(ids) for ids in stored.ids]):
-        sizes = [len(part) for part in stored.ids[first:last]]
-        yield (
-            np.repeat(np.arange(first, last), sizes),
-            np.concatenate(stored.rows[first:last]),
-            np.concatenate(stored.ids[first:last]),
-        )
-
-
-def _groups(sizes: list[int]) -> list[tuple[int, int]]:
-    """Runs of lists that hold about `ROWS` vectors; a list is never cut, so that each is given its final size at once."""
-    groups, first, held = [], 0, 0
-    for number, size in enumerate(sizes):
-        held += size
-        if held >= ROWS or number == len(sizes) - 1:
-            groups.append((first, number + 1))
-            first, held = number + 1, 0
-    return groups
-
-
-def _refined(base: Index, stored: Stored, ids: IdArray) -> RefinedIndex:
-    """`base` with the vectors that its candidates are compared with."""
-    assert stored.refinement is not None
-    index = RefinedIndex(FlatIndex(base.metric), stored.k_factor)
-    index._hold(base, _flat(base.metric, stored.outer_d, stored.refinement, ids))
-    return index
+def _batches(record: Record) -> Iterator[tuple[IdArray, Array, IdArray]]:
+    """List numbers, rows and ids of about `ROWS` vectors at a time; a list is never cut, so that it has its final size at once."""
+    first = held = 0
+    for last, ids in enumerate(record.ids, 1):
+        held += len(ids)
+        if held >= ROWS or last == len(record.ids):
+            lists = slice(first, last)
+            list_no = np.repeat(np.arange(first, last), [len(part) for part in record.ids[lists]])
+            yield list_no, np.concatenate(record.rows[lists]), np.concatenate(record.ids[lists])
+            first, held = last, 0
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -207,8 +176,8 @@ def _write(writer: Writer, index: Index, d: int) -> None:
         writer.normalisation(d, n, metric)
     if isinstance(index, RefinedIndex):
         writer.record("IxRF", d, n, metric)
-        _write_inner(writer, index.base, index._store)
-        writer.flat(index._store._stored[0], metric)
+        _write_inner(writer, index.base, index)
+        writer.flat(index._lists.rows(0)[0], metric)
         writer.numbers("f", index.k_factor)
     else:
         _write_inner(writer, index, None)
@@ -216,14 +185,14 @@ def _write(writer: Writer, index: Index, d: int) -> None:
         writer.vector(index.ids)
 
 
-def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
-    """A linear map, if there is one, and the index; with a `store` that refines it, its ids become positions there."""
-    if getattr(index, "_transform", None) is not None:
+def _write_inner(writer: Writer, index: Any, outer: RefinedIndex | None) -> None:
+    """A linear map, if there is one, and the index; its ids become positions in the `outer` one, if that refines it."""
+    if index._transform is not None:
         writer.linear(index._transform, index.ntotal, index.metric)
     if isinstance(index, FlatIndex | PQIndex):
-        order = slice(None) if store is None else index._find(store.ids)
+        order = slice(None) if outer is None else index._find(outer.ids)
         if isinstance(index, FlatIndex):
-            writer.flat(index._stored[0][order], index.metric)
+            writer.flat(index._lists.rows(0)[0][order], index.metric)
         else:
             writer.product_quantized(index.pq, index.codes[order], index.metric)
         return
@@ -233,15 +202,15 @@ def _write_inner(writer: Writer, index: Any, store: FlatIndex | None) -> None:
         index.coarse_metric,
         index.metric,
         index.list_sizes,
-        _lists(index, store),
+        _lists(index, outer),
         index.pq if is_coded else None,
         is_coded and index.by_residual,
     )
 
 
-def _lists(index: IVFPQIndex | IVFFlatIndex, store: FlatIndex | None) -> Iterator[tuple[Array, IdArray]]:
+def _lists(index: IVFPQIndex | IVFFlatIndex, outer: RefinedIndex | None) -> Iterator[tuple[Array, IdArray]]:
     """Codes or vectors, and ids, of each list that is not empty."""
     for number in np.flatnonzero(index.list_sizes).tolist():
         *rows, ids = index._lists.rows(number)
         own = index._codec.codes(tuple(rows)) if isinstance(index, IVFPQIndex) else rows[0]
-        yield own, ids if store is None else store._find(ids)
+        yield own, ids if outer is None else outer._find(ids)

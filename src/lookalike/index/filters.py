@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._typing import Array, IdArray
 from lookalike._validate import check_allow
 
-__all__ = ["is_permitted", "prepared_filter", "split_filter"]
+__all__ = ["as_allow", "is_permitted", "prepared_filter"]
 
 NO_MASK, NO_IDS = np.empty(0, np.bool_), np.empty(0, np.int64)
 DENSE = 16  # times as many numbers as ids, up to which a filter becomes a mask
@@ -61,8 +61,8 @@ def is_permitted(permitted: Array, ids: IdArray) -> Array:
     return permitted[at] == ids if len(permitted) else np.zeros(len(ids), np.bool_)
 
 
-def split_filter(permitted: Array | None) -> tuple[Array, Array]:
-    """A prepared filter as the two arrays that kernels take: a mask over ids, and sorted ids; both empty is no filter."""
+def as_allow(permitted: Array | None) -> tuple[Array, Array]:
+    """A prepared filter as kernels take it (`kernels.layout.Allow`)."""
     if permitted is None:
         return NO_MASK, NO_IDS
     return (permitted, NO_IDS) if permitted.dtype == np.bool_ else (NO_MASK, permitted)

@@ -10,21 +10,29 @@ from lookalike.index.lists import POSITION, Lists
 __all__ = ["IdMap"]
 
 FEW = 4  # ids that are looked for one by one
+NONE: IdArray = np.empty(0, np.int64)
+
+Runs = tuple[tuple[IdArray, IdArray], ...]
 
 
 class IdMap:
-    """Sorted runs of (id, place) pairs, which say where to look; what the lists hold there decides.
+    """Sorted runs of (id, place) pairs, which say where to look; the ids in the lists decide.
 
-    So a removal does not change the map: ids that were removed are not where it says, and those that stood behind them are found in
-    the same list. Adding merges the newest runs while they are of similar length, so there are O(log n) runs and n additions cost
+    So a removal need not change the pairs: a removed id is not where they say, and the ids behind it are looked up in the same
+    list. Adding merges the newest runs while they are of similar length, so there are O(log n) runs and n additions cost
     O(n log n), however small the batches. A map is replaced, never changed.
     """
 
-    def __init__(self, ids: IdArray, places: IdArray) -> None:
-        self._runs: tuple[tuple[IdArray, IdArray], ...] = ()
-        self._stale = 0  # vectors that may stand elsewhere
-        if len(ids):
-            self._runs = _merged((), ids, places)
+    _runs: Runs
+    _stale: int  # vectors that may stand elsewhere
+
+    def __init__(
+        self, ids: IdArray = NONE, places: IdArray = NONE, before: IdMap | None = None, moved: int = 0
+    ) -> None:
+        """These pairs behind those of an earlier map, since which `moved` vectors may have come to stand elsewhere."""
+        runs, stale = ((), 0) if before is None else (before._runs, before._stale)
+        self._runs = _merged(runs, ids, places) if len(ids) else runs
+        self._stale = stale + moved
 
     @property
     def nbytes(self) -> int:
@@ -41,9 +49,7 @@ class IdMap:
 
     def extended(self, ids: IdArray, places: IdArray) -> IdMap:
         """This map and more pairs."""
-        larger = IdMap(ids[:0], places[:0])
-        larger._runs, larger._stale = _merged(self._runs, ids, places), self._stale
-        return larger
+        return IdMap(ids, places, self)
 
     def without(self, places: IdArray, lists: Lists) -> IdMap | None:
         """The map after these places of `lists` were removed; None where so much has moved that it has to be made anew."""
@@ -52,9 +58,7 @@ class IdMap:
         moved = int(np.maximum(lists.sizes - first, 0).sum())
         if self._stale + moved > lists.ntotal:
             return None
-        same = IdMap(places[:0], places[:0])
-        same._runs, same._stale = self._runs, self._stale + moved
-        return same
+        return IdMap(before=self, moved=moved)
 
     def _looked_up(self, ids: IdArray, places: IdArray, lists: Lists) -> IdArray:
         known = np.flatnonzero(places >= 0)
@@ -83,9 +87,7 @@ def _positions(own: IdArray, ids: IdArray) -> IdArray:
     return np.where(own[at_sorted] == ids, at_sorted, -1)
 
 
-def _merged(
-    runs: tuple[tuple[IdArray, IdArray], ...], ids: IdArray, places: IdArray
-) -> tuple[tuple[IdArray, IdArray], ...]:
+def _merged(runs: Runs, ids: IdArray, places: IdArray) -> Runs:
     """The runs with one more; the newest are merged while they are of similar length."""
     order = np.argsort(ids, kind="stable")
     kept, newest = list(runs), (ids[order], places[order])

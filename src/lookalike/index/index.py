@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-import lookalike
 from lookalike._threads import cores
-from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, PathLike, RangeResult, SearchResult
+from lookalike._typing import Array, ArrayLike, FloatArray, IdArray, RangeResult, SearchResult
 from lookalike._validate import (
     LARGEST_NORM,
     MAX_K,
     check_count,
+    check_distinct,
     check_ids,
+    check_lengths,
     check_metric,
     check_radius,
     check_vectors,
@@ -29,27 +30,36 @@ from lookalike._validate import (
     unit_rows,
 )
 from lookalike.errors import FormatError, IdError, InputError, NotTrainedError, ReadOnlyError
-from lookalike.index import plain
+from lookalike.files import native
+from lookalike.files.tensors import MappedFile, Source, tensor_bytes, write_tensors
+from lookalike.index import plain, storage
 from lookalike.index.cells import Cells, OneCell
 from lookalike.index.codecs.codec import Codec
-from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.filters import prepared_filter
 from lookalike.index.idmap import IdMap
 from lookalike.index.large import ROWS, LargeArray, is_large, sample_rows
 from lookalike.index.lists import Lists
+from lookalike.index.results import gather_ranges, missing
+from lookalike.index.statistics import statistics, training_record
 from lookalike.quantizers.kmeans import KMeansChoice
 from lookalike.quantizers.rotation import LinearTransform, parse_rotation, train_pca
 
 if TYPE_CHECKING:
-    from lookalike.files.tensors import MappedFile
     from lookalike.index.trace import Trace
     from lookalike.index.tune import Tuned
 
-__all__ = ["Index", "gather_ranges", "missing"]
+__all__ = ["Index", "Progress", "ignore_progress"]
 
 NOWHERE: IdArray = np.empty(0, np.int64)
 NO_VECTORS: FloatArray = np.empty((0, 0), np.float32)
 STEPS = 3  # of training
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and of how much."""
+
+
+def ignore_progress(done: int, total: int) -> None:
+    """Report to nobody."""
 
 
 class Index:
@@ -59,22 +69,22 @@ class Index:
     threads can search while one of them adds. Writers wait for each other. A change that fails leaves the index as it was.
 
     An index can be copied (`copy.copy` and `copy.deepcopy` alike), pickled, and sent to another process. A copy shares nothing with
-    the index it is of, and can be changed even if that was opened with ``mmap=True``.
+    the original, and can be changed even if that was opened with ``mmap=True``.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[str]  # as files name it
+    _arguments: ClassVar[tuple[str, ...]]  # of the constructor; each is an attribute, too
     _cells: Cells | OneCell
     _codec: Codec
     _lists: Lists
     _is_fresh = False  # just loaded: the first search may do without the kernels (`index.plain`)
 
+    def __init_subclass__(cls) -> None:
+        if "kind" in vars(cls):
+            storage.KINDS.setdefault(cls.kind, cls)
+
     def __init__(
-        self,
-        codec: Codec,
-        nlist: int = 1,
-        kmeans: KMeansChoice = "native",
-        rotation: str | None = None,
-        seed: int = 0,
+        self, codec: Codec, nlist: int = 1, kmeans: KMeansChoice = "native", rotation: str | None = None, seed: int = 0
     ) -> None:
         self.metric = check_metric(codec.metric)
         self.nlist = check_count(nlist, "nlist")
@@ -84,7 +94,7 @@ class Index:
         self._codec = codec
         self._lists = Lists.empty(nlist, codec.columns)
         self._transform: LinearTransform | None = None
-        self._places: IdMap | None = None
+        self._id_map: IdMap | None = None  # made when ids are first looked up
         self._writing = threading.RLock()
         self._readonly = False
         self._mapped: MappedFile | None = None
@@ -121,14 +131,14 @@ class Index:
 
     # --- train and add -----------------------------------------------------------------------------------------------
 
-    def train(self, xt: Any, *, progress: Callable[[int, int], None] | None = None) -> Self:
+    def train(self, xt: Any, *, progress: Progress | None = None) -> Self:
         """Learn the parameters of the index from `xt`, float, shape (nt, d). Returns the index itself.
 
         Parameters
         ----------
         xt : array of numbers, shape (nt, d)
         progress : callable, optional
-            Called with how many steps are done, and of how many: the rotation, the cells, the codes.
+            Called as ``progress(done, total)`` after each step: rotation, cells, codes.
 
         Raises
         ------
@@ -141,10 +151,10 @@ class Index:
             if self.ntotal:
                 raise InputError(f"train: expected an empty index, it holds {self.ntotal} vectors; make a new one")
             sample = sample_rows(xt, self._codec.trains_on(self.nlist), self.seed) if is_large(xt) else xt
-            self._train(self._vectors(sample, "xt", is_first=True), progress or _ignore)
+            self._train(self._vectors(sample, "xt", is_first=True), progress or ignore_progress)
         return self
 
-    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+    def _train(self, xt: FloatArray, progress: Progress) -> None:
         transform = self._trained_transform(xt)
         progress(1, STEPS)
         x = xt if transform is None else transform.apply(xt)
@@ -153,19 +163,7 @@ class Index:
         progress(2, STEPS)
         self._take(self._codec.fitted(x, cells), transform)
         progress(STEPS, STEPS)
-        self.training = self._record(len(xt))
-
-    def _record(self, points: int) -> dict[str, Any]:
-        from lookalike.kernels.simd import instructions
-
-        return {
-            "points": points,
-            "kmeans": self.kmeans if isinstance(self.kmeans, str) else "custom",
-            "seed": self.seed,
-            "instructions": instructions() or "plain",
-            "lookalike": lookalike.__version__,
-            "numpy": np.__version__,
-        }
+        self.training = training_record(len(xt), self.kmeans, self.seed)
 
     def _trained_transform(self, xt: FloatArray) -> LinearTransform | None:
         kind, d_out = parse_rotation(self.rotation)
@@ -178,13 +176,13 @@ class Index:
         return OneCell(x.shape[1])
 
     def _take(self, codec: Codec, transform: LinearTransform | None) -> None:
-        """Use this codec, its cells and this rotation from now on, and hold nothing."""
+        """Start over with this codec, its cells and this rotation, holding nothing."""
         assert codec.cells is not None
         self._codec, self._cells, self._transform = codec, codec.cells, transform
         self.d = codec.cells.centroids.shape[1] if transform is None else transform.d_in
-        self._lists, self._places = Lists.empty(self.nlist, codec.columns), None
+        self._lists, self._id_map = Lists.empty(codec.cells.nlist, codec.columns), None
 
-    def add(self, xb: Any, ids: ArrayLike | None = None, *, progress: Callable[[int, int], None] | None = None) -> Self:
+    def add(self, xb: Any, ids: ArrayLike | None = None, *, progress: Progress | None = None) -> Self:
         """Store vectors. Returns the index itself.
 
         Parameters
@@ -192,9 +190,9 @@ class Index:
         xb : array of numbers, shape (n, d)
             Cast to float32. ``"cosine"`` stores unit vectors.
         ids : array of int64, shape (n,), optional
-            Distinct, not negative and not stored yet. By default they go on from the largest so far.
+            Distinct, not negative and not stored yet. By default numbers that continue after the largest so far.
         progress : callable, optional
-            Called with how many vectors are done, and of how many. None of them is found before all are.
+            Called as ``progress(done, total)``, in vectors. A search finds none of them before all are stored.
 
         Raises
         ------
@@ -205,49 +203,43 @@ class Index:
         with self._changing():
             self._check_trained()
             x = LargeArray(self, xb) if is_large(xb) else self._vectors(xb, "xb", empty_ok=True)
-            if ids is None:
-                if self._next_id + len(x) > 2**63:
-                    raise IdError(f"add: no ids are left above {self._next_id - 1}; give ids of your own")
-                numbers = np.arange(self._next_id, self._next_id + len(x), dtype=np.int64)
-            else:
-                numbers = check_ids(ids, len(x))
-                self._check_new(numbers)
+            numbers = self._next_ids(len(x)) if ids is None else check_ids(ids, len(x))
+            if ids is not None:
+                self._check_new(numbers, "add")
             if len(x):
-                self._add(x, numbers, progress or _ignore)
-                self._next_id = max(self._next_id, int(numbers.max()) + 1)
+                self._replace(NOWHERE, x, numbers, progress or ignore_progress)
         return self
 
-    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
-        self._replace(NOWHERE, xb, ids, progress)
+    def _next_ids(self, count: int) -> IdArray:
+        if self._next_id + count > 2**63:
+            raise IdError(f"add: no ids are left above {self._next_id - 1}; give ids of your own")
+        return np.arange(self._next_id, self._next_id + count, dtype=np.int64)
 
     def _replace(
-        self,
-        gone: IdArray,
-        xb: FloatArray | LargeArray,
-        ids: IdArray,
-        progress: Callable[[int, int], None] | None = None,
+        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
     ) -> None:
         """Drop what stands at the places `gone`, and store these vectors; a search sees all of that or nothing."""
-        lists, places = self._lists.remove(gone) if len(gone) else self._lists, []
+        lists, places = self._lists.remove(gone) if len(gone) else self._lists, [NOWHERE]
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
             lists, where = lists.append(*self._encoded(xb[rows]), ids[rows])
             places.append(where)
-            (progress or _ignore)(min(first + ROWS, len(xb)), len(xb))
-        known = self._places
-        if known is not None and len(gone):
-            known = known.without(gone, self._lists)
-        if known is not None and len(ids):
-            known = known.extended(ids, np.concatenate(places))
-        self._lists, self._places = lists, known
+            progress(min(first + ROWS, len(xb)), len(xb))
+        id_map = self._id_map
+        if id_map is not None and len(gone):
+            id_map = id_map.without(gone, self._lists)
+        if id_map is not None and len(ids):
+            id_map = id_map.extended(ids, np.concatenate(places))
+        self._lists, self._id_map = lists, id_map
+        self._next_id = max(self._next_id, int(ids.max(initial=-1)) + 1)
 
     def _encoded(self, x: FloatArray) -> tuple[IdArray, tuple[Array, ...]]:
         """List numbers of vectors, and what the lists hold of them."""
-        inside = self._inside(x)
-        if inside is not x:  # a rotation from a file may make any too long
-            _check_lengths(inside, "xb, behind the rotation")
-        list_no = self._cells.assign(inside)
-        return list_no, self._codec.encode(inside, list_no)
+        rotated = self._rotated(x)
+        if rotated is not x:  # a rotation from a file may make any too long
+            check_lengths(rotated, "xb, behind the rotation")
+        list_no = self._cells.assign(rotated)
+        return list_no, self._codec.encode(rotated, list_no)
 
     # --- search ------------------------------------------------------------------------------------------------------
 
@@ -297,10 +289,10 @@ class Index:
         if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return missing(len(vectors), k, self.metric)
         if self._is_fresh and plain.is_worthwhile(self, len(vectors), nprobe):
-            inside = vectors if self._transform is None else self._transform.apply_cold(vectors)
-            distances, ids = plain.search(self, inside, k, nprobe, permitted)
+            queries = vectors if self._transform is None else self._transform.apply_cold(vectors)
+            distances, ids = plain.search(self, queries, k, nprobe, permitted)
         else:
-            queries = self._inside(vectors, threads)
+            queries = self._rotated(vectors, threads)
             probes, coarse = self._cells.probe(queries, nprobe, threads)
             distances, ids = self._codec.search(lists, queries, probes, coarse, k, permitted, threads)
         self._is_fresh = False
@@ -346,7 +338,7 @@ class Index:
         limit, lists = check_radius(radius) * (-1 if self.metric == "ip" else 1), self._lists
         if len(vectors) == 0 or lists.ntotal == 0 or (permitted is not None and len(permitted) == 0):
             return gather_ranges([], len(vectors))
-        queries = self._inside(vectors, threads)
+        queries = self._rotated(vectors, threads)
         probes, coarse = self._cells.probe(queries, nprobe, threads)
         found = self._codec.within(lists, queries, probes, coarse, limit, permitted, threads)
         return gather_ranges([(self._as_metric(distances), ids) for distances, ids in found], len(queries))
@@ -359,7 +351,7 @@ class Index:
         Parameters
         ----------
         xq : array of numbers, shape (nq, d)
-            Queries like those to come, and not the vectors that are stored; some hundreds or more.
+            Typical queries, not the stored vectors; a few hundred or more.
         recall : float
             Above 0 and up to 1.
         k : int
@@ -381,7 +373,7 @@ class Index:
 
         Notes
         -----
-        Recall is taken to grow with nprobe: some 2 · log2(nlist) searches.
+        Assumes that recall grows with nprobe; takes about 2 · log2(nlist) searches.
         """
         from lookalike.index.tune import tune
 
@@ -402,18 +394,18 @@ class Index:
         threads = cores() if threads is None else check_count(threads, "threads")
         return vectors, nprobe, threads, prepared_filter(allow, deny, self._next_id, self._lists.all_ids)
 
-    def _inside(self, x: FloatArray, threads: int | None = None) -> FloatArray:
+    def _rotated(self, x: FloatArray, threads: int | None = None) -> FloatArray:
         """Vectors as the cells know them: rotated, if there is a rotation."""
         return x if self._transform is None else self._transform.apply(x, threads)
 
     def _as_metric(self, distances: FloatArray) -> FloatArray:
-        """From "smaller is nearer" to what the metric promises."""
+        """Distances of the metric from those where smaller is nearer."""
         return np.negative(distances, out=distances) if self.metric == "ip" else distances
 
     # --- life of an index --------------------------------------------------------------------------------------------
 
     def remove(self, ids: ArrayLike) -> int:
-        """Forget the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
+        """Remove the vectors with these ids; ids that are not stored are ignored. Returns how many were removed."""
         with self._changing():
             numbers = np.unique(check_ids(ids))
             places = self._find(numbers) if len(numbers) else numbers
@@ -430,14 +422,7 @@ class Index:
         IdError
             If an id is not stored or is given twice; nothing is changed then.
         """
-        with self._changing():
-            self._check_trained()
-            vectors = self._vectors(xb, "xb", empty_ok=True)
-            numbers = check_ids(ids, len(vectors))
-            places = self._find_stored(numbers, "update")
-            if len(numbers):
-                self._replace(places, vectors, numbers)
-        return self
+        return self._put(ids, xb, "update")
 
     def upsert(self, ids: Any, xb: Any) -> Self:
         """Replace the vectors of the ids that are stored, and add the others; a search sees all of it or nothing.
@@ -447,19 +432,21 @@ class Index:
         IdError
             If an id is given twice; nothing is changed then.
         """
+        return self._put(ids, xb, "upsert")
+
+    def _put(self, ids: Any, xb: Any, what: Literal["update", "upsert"]) -> Self:
         with self._changing():
             self._check_trained()
             vectors = self._vectors(xb, "xb", empty_ok=True)
             numbers = check_ids(ids, len(vectors))
-            _check_distinct(numbers, "upsert")
+            check_distinct(numbers, what)
             if len(numbers):
-                places = self._find(numbers)
+                places = self._find_stored(numbers, what) if what == "update" else self._find(numbers)
                 self._replace(places[places >= 0], vectors, numbers)
-                self._next_id = max(self._next_id, int(numbers.max()) + 1)
         return self
 
     def merge(self, other: Any, add_id: int = 0) -> Self:
-        """Take over the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
+        """Add the vectors of an index with the same centroids, their ids shifted by `add_id`. `other` is not changed.
 
         Raises
         ------
@@ -473,13 +460,13 @@ class Index:
         with self._changing():
             list_no, (*rows, ids) = other._lists.all_rows()
             numbers = _shifted_ids(ids, add_id)
-            self._check_new(numbers)
+            self._check_new(numbers, "merge")
             if len(numbers):
                 if not isinstance(self._codec.cells, Cells | OneCell):  # an empty FlatIndex
                     self._take(other._codec, other._transform)
                 self._lists, places = self._lists.append(list_no, tuple(rows), numbers)
-                if self._places is not None:
-                    self._places = self._places.extended(numbers, places)
+                if self._id_map is not None:
+                    self._id_map = self._id_map.extended(numbers, places)
                 self._next_id = max(self._next_id, int(numbers.max()) + 1)
         return self
 
@@ -488,6 +475,7 @@ class Index:
         with self._changing():
             self._check_trained()
             numbers = check_ids(ids)
+            check_distinct(numbers, "split")
             places = self._find_stored(numbers, "split")
             part = self._like()
             if len(numbers):
@@ -496,7 +484,7 @@ class Index:
         return part
 
     def _like(self) -> Self:
-        """An index of the same centroids that holds nothing, for `split` to fill; what either learns later is its own."""
+        """An empty index with the same centroids, for `split` to fill; training one later does not change the other."""
         like = object.__new__(type(self))
         vars(like).update(vars(self))
         like._writing, like.training = threading.RLock(), dict(self.training)
@@ -504,20 +492,18 @@ class Index:
         return like
 
     def _has_same_space(self, other: Index) -> bool:
+        """Whether what is stored means the same in both."""
         if (type(self), self.metric, self.nlist) != (type(other), other.metric, other.nlist):
             return False
-        return _equal_tensors(self._space_tensors(), other._space_tensors())
+        own, others = self._learnt(), other._learnt()
+        return own.keys() == others.keys() and all(np.array_equal(own[name], others[name]) for name in own)
 
-    def _space_tensors(self) -> dict[str, Array]:
-        """What gives meaning to what is stored, as files name it."""
+    def _learnt(self) -> native.Tensors:
+        """Cells, codes and rotation, as files name them; nothing before training."""
         if not self.is_trained:
             return {}
-        tensors = {"coarse_centroids": self._cells.centroids, **self._codec.tensors()}
-        if isinstance(self._codec, PQCodec):
-            tensors["by_residual"] = np.array(self._codec.by_residual)
-        if self._transform is not None:
-            tensors |= {"rotation": self._transform.matrix, "rotation_offset": self._transform.offset}
-        return tensors
+        learnt = {"coarse_centroids": self._cells.centroids, **self._codec.tensors()}
+        return learnt | native.rotation_tensors(self._transform)
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
@@ -539,27 +525,23 @@ class Index:
         self._check_trained()
         numbers = check_ids(ids)
         with self._writing:  # the map of ids belongs to the writer
-            places = self._find(numbers)
-            if (places < 0).any():
-                raise IdError(f"reconstruct: id {int(numbers[places < 0][0])} is not stored")
-            return self._reconstruct(places)
+            return self._reconstruct(self._find_stored(numbers, "reconstruct"))
 
     def _reconstruct(self, places: IdArray) -> FloatArray:
-        return self._outside(self._codec.decode(self._lists.at(places), places >> 32))
+        return self._unrotated(self._codec.decode(self._lists.at(places), places >> 32))
 
-    def _outside(self, x: FloatArray) -> FloatArray:
+    def _unrotated(self, x: FloatArray) -> FloatArray:
         """Vectors of the cells as they were before the rotation."""
         return x if self._transform is None else self._transform.inverse(x)
 
     def _find(self, ids: IdArray) -> IdArray:
         """The place of each id, ``list_no << 32 | position``; −1 where it is not stored. For whoever holds `_writing`."""
-        if self._places is None:
-            self._places = IdMap(self._lists.all_ids(), self._lists.all_places())
-        return self._places.find(ids, self._lists)
+        if self._id_map is None:
+            self._id_map = IdMap(self._lists.all_ids(), self._lists.all_places())
+        return self._id_map.find(ids, self._lists)
 
     def _find_stored(self, ids: IdArray, what: str) -> IdArray:
-        """Places of distinct ids, all of them stored."""
-        _check_distinct(ids, what)
+        """The place of each id; all of them must be stored."""
         places = self._find(ids)
         if (places < 0).any():
             raise IdError(f"{what}: id {int(ids[places < 0][0])} is not stored")
@@ -568,7 +550,7 @@ class Index:
     # --- about it ----------------------------------------------------------------------------------------------------
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
-        """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), what is lost by coding them.
+        """Memory by part, balance of the lists and, for a `sample` of vectors (n, d), how much coding loses.
 
         Returns
         -------
@@ -578,70 +560,36 @@ class Index:
             smallest, largest, ``imbalance`` = nlist · Σ n² / (Σ n)², 1 when all are equal. ``quantization_error``: mean
             ‖x − decoded‖² and its share of the mean ‖x − mean‖².
         """
-        lists, held, n = self._lists, self._lists.nbytes(), self._lists.ntotal
-        sizes = lists.sizes
-        stats: dict[str, Any] = {
-            "ntotal": n,
-            "memory": {
-                **held,
-                "id_map": self._places.nbytes if self._places is not None else 0,
-                "centroids": self._codec.nbytes,
-            },
-            "bytes_per_vector": (sum(held.values()) - held["slack"]) / n if n else 0.0,
-            "lists": {
-                "count": self.nlist,
-                "empty": int((sizes == 0).sum()),
-                "smallest": int(sizes.min()),
-                "largest": int(sizes.max()),
-                "imbalance": float(self.nlist * np.square(sizes, dtype=np.float64).sum() / n**2) if n else 1.0,
-            },
-        }
-        if sample is not None:
-            stats["quantization_error"] = self._loss(self._vectors(sample, "sample"))
-        return stats
-
-    def _loss(self, x: FloatArray) -> dict[str, float]:
-        """Mean squared distance of vectors to what their codes decode to, and its share of their variance."""
-        list_no, rows = self._encoded(x)
-        decoded = self._outside(self._codec.decode(rows, list_no))
-        error = float(np.square(x - decoded, dtype=np.float64).sum(axis=1).mean())
-        spread = float(np.square(x - x.mean(axis=0), dtype=np.float64).sum(axis=1).mean())
-        return {"mean": error, "relative": error / spread if spread else 0.0}
+        return statistics(self, None if sample is None else self._vectors(sample, "sample"))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} metric={self.metric!r} d={self.d} ntotal={self.ntotal}>"
 
-    def _arguments(self) -> dict[str, Any]:
-        """What the constructor was given."""
-        raise NotImplementedError
-
     # --- files and copies --------------------------------------------------------------------------------------------
 
-    def save(self, path: PathLike | BinaryIO) -> None:
+    def save(self, path: Source) -> None:
         """Write the index to one file; see `lookalike.load_index`.
 
         Parameters
         ----------
         path : path, or binary file
-            A path is written atomically. A file that is open for writing is written to from where it stands.
+            A path is written atomically, an open file from its position on.
 
         Raises
         ------
         NotTrainedError
         """
-        from lookalike.index.storage import save_index
-
-        save_index(self, path)
+        with self._writing:  # nothing changes while it is written
+            write_tensors(path, *storage.parts(self, "save"))
 
     def to_bytes(self) -> bytes:
         """What `save` would write."""
-        from lookalike.index.storage import index_to_bytes
-
-        return index_to_bytes(self)
+        with self._writing:
+            return tensor_bytes(*storage.parts(self, "to_bytes"))
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
-        """The index of `to_bytes`. Like a file it is checked, so that bytes of anybody may be given.
+        """The index that `to_bytes` wrote. The bytes are checked as a file is, so they may come from anyone.
 
         Raises
         ------
@@ -650,9 +598,7 @@ class Index:
         VersionError
             If a newer lookalike made them.
         """
-        from lookalike.index.storage import index_from_bytes
-
-        index = index_from_bytes(data)
+        index = storage.index_from_bytes(data)
         if not isinstance(index, cls):
             raise FormatError(
                 f"from_bytes: expected the bytes of a {cls.__name__}, got those of a {type(index).__name__}"
@@ -660,18 +606,45 @@ class Index:
         return index
 
     def __copy__(self) -> Self:
-        from lookalike.index.storage import copied
-
-        copy: Self = copied(self)
-        return copy
+        return storage.copied(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self.__copy__()
+        return storage.copied(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from lookalike.index.storage import reduced
+        return storage.reduced(self)
 
-        return reduced(self)
+    def _metadata(self) -> dict[str, Any]:
+        """What a file says of the index beside its tensors."""
+        arguments = {name: getattr(self, name) for name in self._arguments}
+        return native.metadata_of(self.kind, arguments, self.d, self.ntotal, self._next_id)
+
+    def _tensors(self) -> native.Tensors:
+        """What it learnt and what it holds, as files name it; may share memory with the index."""
+        return self._learnt() | self._codec.to_file(self._lists).flat()
+
+    @classmethod
+    def _from_parts(cls, metadata: dict[str, Any], tensors: native.Tensors, look: bool) -> Self:
+        """An index that takes over these parts; `look` reads all of them, so that none holds what no index could."""
+        spec = dict(metadata["spec"])
+        native.check_nlist(spec, tensors)
+        index = cls(**spec | ({"kmeans": "native"} if spec["kmeans"] == "custom" else {}))
+        codec = index._codec_of(tensors, metadata["ntotal"], look)
+        assert codec.cells is not None
+        index._take(codec, native.rotation_of(tensors, codec.cells.centroids.shape[1]))
+        index._lists = codec.from_file(Lists.from_flat(codec.columns, tensors, tensors["sizes"].copy()))
+        index.training = dict(metadata.get("training", {}))
+        if index.d != metadata["d"]:
+            raise FormatError(f"d={metadata['d']}, vectors of {index.d}")
+        return index
+
+    def _codec_of(self, tensors: native.Tensors, ntotal: int, look: bool) -> Codec:
+        """The codec that these tensors describe, after they were checked."""
+        raise NotImplementedError
+
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        """Note that it was read from a file, or is mapped from one."""
+        self._readonly, self._mapped, self._is_fresh = mapped is not None, mapped, True
 
     # --- checks ------------------------------------------------------------------------------------------------------
 
@@ -679,8 +652,8 @@ class Index:
     def _changing(self) -> Iterator[None]:
         """One change: other writers wait, and if it fails, everything is as before.
 
-        To put the attributes back is enough, since a change replaces what they hold. It writes to it only behind the end of a
-        list, where nobody looks.
+        Restoring the attributes is enough, since a change replaces the objects that they hold. The only writes in place are behind
+        the end of a list, which no snapshot reads.
         """
         with self._writing:
             if self._readonly:
@@ -699,7 +672,7 @@ class Index:
         cast = check_vectors(x, None if is_first else self.d, name, empty_ok=empty_ok)
         if self.metric == "cosine":
             return unit_rows(cast)
-        _check_lengths(cast, name)
+        check_lengths(cast, name)
         return cast
 
     def _check_trained(self) -> None:
@@ -708,39 +681,16 @@ class Index:
             raise NotTrainedError(f"{type(self).__name__} is not trained; call train(xt) first")
 
     def _check_whole(self) -> None:
-        """Refuse to read a mapped file that somebody has cut short."""
+        """Refuse to read a mapped file that has been cut short."""
         if self._mapped is not None:
             self._mapped.check()
 
-    def _check_new(self, ids: IdArray) -> None:
-        unique, counts = np.unique(ids, return_counts=True)
-        if len(unique) != len(ids):
-            raise IdError(f"add: id {int(unique[counts > 1][0])} is given twice")
+    def _check_new(self, ids: IdArray, what: str) -> None:
+        check_distinct(ids, what)
         if self.ntotal and len(ids):
             taken = self._find(ids) >= 0
             if taken.any():
-                raise IdError(f"add: id {int(ids[taken][0])} is stored already; remove it first")
-
-
-def _check_lengths(x: FloatArray, name: str) -> None:
-    """Refuse vectors whose distances could overflow float32."""
-    flat = x.reshape(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.dot(flat, flat) < LARGEST_NORM:  # all of them together are short enough
-            return
-        norms = np.einsum("nd,nd->n", x, x)
-    if len(norms) and not norms.max() < LARGEST_NORM:
-        row = int(np.argmax(norms))
-        raise InputError(f"{name}: row {row} is too long, its squared norm overflows float32; scale the vectors down")
-
-
-def _ignore(done: int, total: int) -> None:
-    """Nobody wants to know."""
-
-
-def _check_distinct(ids: IdArray, what: str) -> None:
-    if len(np.unique(ids)) != len(ids):
-        raise IdError(f"{what}: an id is given twice")
+                raise IdError(f"{what}: id {int(ids[taken][0])} is stored already; remove it first")
 
 
 def _shifted_ids(ids: IdArray, add_id: Any) -> IdArray:
@@ -749,22 +699,3 @@ def _shifted_ids(ids: IdArray, add_id: Any) -> IdArray:
     if shift > np.iinfo(np.int64).max - largest:
         raise IdError(f"merge: add_id {shift} would take id {largest} beyond 2**63 - 1; give a smaller one")
     return ids + shift
-
-
-def _equal_tensors(own: dict[str, Array], others: dict[str, Array]) -> bool:
-    return own.keys() == others.keys() and all(np.array_equal(own[name], others[name]) for name in own)
-
-
-def missing(nq: int, k: int, metric: str) -> SearchResult:
-    """The result of a search that found nothing."""
-    worst = -np.inf if metric == "ip" else np.inf
-    return SearchResult(np.full((nq, k), worst, np.float32), np.full((nq, k), -1, np.int64))
-
-
-def gather_ranges(parts: list[tuple[FloatArray, IdArray]], nq: int) -> RangeResult:
-    """One `RangeResult` from the distances and ids of each query; no parts is a search that found nothing."""
-    lims = np.zeros(nq + 1, np.int64)
-    if not parts:
-        return RangeResult(lims, np.empty(0, np.float32), np.empty(0, np.int64))
-    lims[1:] = np.cumsum([len(ids) for _, ids in parts])
-    return RangeResult(lims, np.concatenate([d for d, _ in parts]), np.concatenate([ids for _, ids in parts]))

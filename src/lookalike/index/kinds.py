@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookalike._typing import CodeArray, FloatArray, IdArray
-from lookalike._validate import check_ids
+from lookalike._validate import check_ids, check_lengths
 from lookalike.errors import DimensionError, InputError
-from lookalike.index.cells import Cells, OneCell, check_centroids, check_coarse_metric, train_cells
+from lookalike.files import native
+from lookalike.files.tensors import MappedFile
+from lookalike.index.cells import Cells, OneCell, check_coarse_metric, train_cells
 from lookalike.index.codecs.pq import PQCodec
 from lookalike.index.codecs.whole import WholeCodec
-from lookalike.index.index import Index
+from lookalike.index.index import Index, Progress, ignore_progress
 from lookalike.index.large import LargeArray
+from lookalike.index.lists import Lists
 from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import parse_rotation
 
-__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex"]
+__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex", "WholeVectors"]
 
 
-class FlatIndex(Index):
+class WholeVectors(Index):
+    """What the two kinds that keep whole vectors in one list share."""
+
+    def _learn_dimension(self, d: int) -> None:
+        self._take(WholeCodec(self.metric, OneCell(d)), None)
+
+    def _replace(
+        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
+    ) -> None:
+        if self._codec.cells is None:
+            self._learn_dimension(xb[:1].shape[1])
+        super()._replace(gone, xb, ids, progress)
+
+    def _tensors(self) -> native.Tensors:
+        return dict(zip(("vectors", "ids"), self._lists.rows(0), strict=True))
+
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        super()._mark_loaded(mapped)
+        self._is_fresh = False  # no search needs the kernels
+
+
+class FlatIndex(WholeVectors):
     """Exact nearest neighbours by comparing with every vector.
 
     Parameters
@@ -31,8 +54,8 @@ class FlatIndex(Index):
 
     Notes
     -----
-    Needs no training; `d` is learnt in the first `add`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
-    matrix product; nothing is compiled, so the first answer comes at once.
+    Needs no training: the first `add` sets `d`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
+    matrix product; nothing is compiled, so the first search is as fast as any.
 
     Examples
     --------
@@ -44,6 +67,7 @@ class FlatIndex(Index):
     """
 
     kind = "flat"
+    _arguments = ("metric",)
 
     def __init__(self, metric: str = "l2") -> None:
         super().__init__(WholeCodec(metric))
@@ -52,37 +76,26 @@ class FlatIndex(Index):
     def is_trained(self) -> bool:
         return True
 
-    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
-        self._make_room(xt.shape[1])
+    def _train(self, xt: FloatArray, progress: Progress) -> None:
+        self._learn_dimension(xt.shape[1])
         progress(1, 1)
-
-    def _make_room(self, d: int) -> None:
-        self._take(WholeCodec(self.metric, OneCell(d)), None)
-
-    def _replace(
-        self,
-        gone: IdArray,
-        xb: FloatArray | LargeArray,
-        ids: IdArray,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        if self._codec.cells is None:
-            self._make_room(xb[:1].shape[1])
-        super()._replace(gone, xb, ids, progress)
 
     def _has_same_space(self, other: Index) -> bool:
         return (
             isinstance(other, FlatIndex) and other.metric == self.metric and (not self.d or other.d in {None, self.d})
         )
 
-    @property
-    def _stored(self) -> tuple[FloatArray, IdArray]:
-        """Vectors (n, d) and ids (n,), in the order in which they were added."""
-        vectors, ids = self._lists.rows(0)
-        return vectors, ids
-
-    def _arguments(self) -> dict[str, Any]:
-        return {"metric": self.metric}
+    @classmethod
+    def _from_parts(cls, metadata: dict[str, Any], tensors: native.Tensors, look: bool) -> Self:
+        index, d = cls(metadata["spec"]["metric"]), int(metadata["d"])
+        native.check_flat(tensors, d)
+        if look:
+            check_lengths(tensors["vectors"], "vectors")
+        if d:
+            index._learn_dimension(d)
+            whole = tensors | {"vectors": tensors["vectors"].reshape(-1, d)}
+            index._lists = Lists.from_flat(index._codec.columns, whole, np.array([len(tensors["ids"])]))
+        return index
 
 
 class Encoded(NamedTuple):
@@ -93,13 +106,13 @@ class Encoded(NamedTuple):
 
 
 class _Coded(Index):
-    """What the two kinds with a product quantizer say of it."""
+    """What the two kinds with a product quantizer share."""
 
     _codec: PQCodec
 
     @property
     def pq(self) -> ProductQuantizer:
-        """The product quantizer; not to be changed."""
+        """The product quantizer. Do not change it."""
         return self._codec.pq
 
     @property
@@ -173,11 +186,21 @@ class _Coded(Index):
             if len(lists) and lists.max() >= self.nlist:
                 raise InputError(f"list_no: expected 0 to {self.nlist - 1}, got {int(lists.max())}")
             decoded += self._cells.centroids[lists]
-        return self._outside(decoded)
+        return self._unrotated(decoded)
 
-    def _arguments(self) -> dict[str, Any]:
-        own = {"m": self.m, "nbits": self.nbits, "metric": self.metric}
-        return own | {"kmeans": self.kmeans, "rotation": self.rotation, "seed": self.seed}
+    def _has_same_space(self, other: Index) -> bool:
+        return super()._has_same_space(other) and self.by_residual == getattr(other, "by_residual", None)
+
+    def _metadata(self) -> dict[str, Any]:
+        return super()._metadata() | {"training": self.training}
+
+    def _codec_of(self, tensors: native.Tensors, ntotal: int, look: bool) -> PQCodec:
+        pq = ProductQuantizer(self.m, self.nbits, self.pq.kmeans, self.pq.seed).set_centroids(tensors["pq_centroids"])
+        native.check_codes(tensors, self.nlist, ntotal, pq, look)
+        return PQCodec(pq, self.by_residual, self.metric, self._cells_of(tensors["coarse_centroids"]))
+
+    def _cells_of(self, centroids: FloatArray) -> Cells | OneCell:
+        return OneCell(centroids.shape[1])
 
 
 class PQIndex(_Coded):
@@ -206,6 +229,7 @@ class PQIndex(_Coded):
     """
 
     kind = "pq"
+    _arguments = ("m", "nbits", "metric", "kmeans", "rotation", "seed")
 
     def __init__(
         self,
@@ -222,7 +246,7 @@ class PQIndex(_Coded):
 
 
 class _InvertedFile(Index):
-    """What the two kinds with many cells say of them."""
+    """What the two kinds with many cells share."""
 
     coarse_metric: str
 
@@ -240,9 +264,19 @@ class _InvertedFile(Index):
     def _trained_cells(self, x: FloatArray) -> Cells:
         return train_cells(x, self.nlist, self.coarse_metric, self.kmeans, self.seed)
 
-    def _check_empty(self) -> None:
+    def _cells_of(self, centroids: Any) -> Cells:
+        return Cells(np.array(centroids, np.float32, order="C"), self.coarse_metric)
+
+    def _given_cells(self, coarse_centroids: Any) -> Cells:
+        """Cells for `set_centroids`."""
         if self.ntotal:
             raise InputError(f"set_centroids: expected an empty index, it holds {self.ntotal} vectors")
+        shape = np.shape(coarse_centroids)
+        if len(shape) != 2 or shape[0] != self.nlist or not shape[1]:
+            raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {shape}")
+        if not np.isfinite(coarse_centroids).all():
+            raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
+        return self._cells_of(coarse_centroids)
 
 
 class IVFFlatIndex(_InvertedFile):
@@ -276,6 +310,7 @@ class IVFFlatIndex(_InvertedFile):
     """
 
     kind = "ivfflat"
+    _arguments = ("nlist", "metric", "kmeans", "rotation", "seed", "coarse_metric")
 
     def __init__(
         self,
@@ -304,22 +339,18 @@ class IVFFlatIndex(_InvertedFile):
         InputError
             If they are not finite, or the index holds vectors already.
         """
-        centroids = np.array(coarse_centroids, np.float32, order="C")
-        if centroids.ndim != 2 or centroids.shape[0] != self.nlist or not centroids.shape[1]:
-            raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {centroids.shape}")
-        if not np.isfinite(centroids).all():
-            raise InputError("coarse_centroids: expected finite numbers, got NaN or infinity")
         with self._changing():
-            self._check_empty()
-            self._take(WholeCodec(self.metric, Cells(centroids, self.coarse_metric)), None)
+            self._take(WholeCodec(self.metric, self._given_cells(coarse_centroids)), None)
         return self
 
-    def _arguments(self) -> dict[str, Any]:
-        own = {"nlist": self.nlist, "metric": self.metric, "kmeans": self.kmeans, "rotation": self.rotation}
-        return own | {"seed": self.seed, "coarse_metric": self.coarse_metric}
+    def _codec_of(self, tensors: native.Tensors, ntotal: int, look: bool) -> WholeCodec:
+        native.check_vectors(tensors, self.nlist, ntotal)
+        if look:
+            check_lengths(tensors["vectors"], "vectors")
+        return WholeCodec(self.metric, self._cells_of(tensors["coarse_centroids"]))
 
 
-class IVFPQIndex(_Coded, _InvertedFile):
+class IVFPQIndex(_InvertedFile, _Coded):
     """Inverted file with product quantization: m bytes a vector, sub-linear search.
 
     Parameters
@@ -361,6 +392,7 @@ class IVFPQIndex(_Coded, _InvertedFile):
     """
 
     kind = "ivfpq"
+    _arguments = (*PQIndex._arguments, "nlist", "by_residual", "coarse_metric")
 
     def __init__(
         self,
@@ -389,26 +421,18 @@ class IVFPQIndex(_Coded, _InvertedFile):
         InputError
             If they are not finite, or the index holds vectors already.
         """
-        coarse = np.array(coarse_centroids, np.float32, order="C")
-        if coarse.ndim != 2 or coarse.shape[0] != self.nlist:
-            raise DimensionError(f"coarse_centroids: expected ({self.nlist}, d), got {coarse.shape}")
-        check_centroids(coarse)
         with self._changing():
-            self._check_empty()
-            if self._transform is not None and self._transform.d_out != coarse.shape[1]:
+            cells = self._given_cells(coarse_centroids)
+            d = cells.centroids.shape[1]
+            if self._transform is not None and self._transform.d_out != d:
                 raise DimensionError(
-                    f"coarse_centroids: expected d={self._transform.d_out} behind the rotation, got {coarse.shape[1]}"
+                    f"coarse_centroids: expected d={self._transform.d_out} behind the rotation, got {d}"
                 )
             pq = ProductQuantizer(self.m, self.nbits, self.pq.kmeans, self.pq.seed)
-            pq.check_dimension(coarse.shape[1])
+            pq.check_dimension(d)
             pq.set_centroids(pq_centroids)
-            if pq.d != coarse.shape[1]:
-                raise DimensionError(f"pq_centroids: expected m · dsub = {coarse.shape[1]}, got {pq.d}")
-            cells = Cells(coarse, self.coarse_metric)
+            if pq.d != d:
+                raise DimensionError(f"pq_centroids: expected m · dsub = {d}, got {pq.d}")
             self._take(PQCodec(pq, self.by_residual, self.metric, cells), self._transform)
             self.training = {}
         return self
-
-    def _arguments(self) -> dict[str, Any]:
-        more = {"nlist": self.nlist, "by_residual": self.by_residual, "coarse_metric": self.coarse_metric}
-        return super()._arguments() | more

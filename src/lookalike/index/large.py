@@ -1,4 +1,4 @@
-"""Arrays that are larger than memory, or would be once they are cast to float32: read block by block."""
+"""Arrays that are larger than memory, or would be as float32: they are read block by block."""
 
 from __future__ import annotations
 

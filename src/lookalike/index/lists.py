@@ -1,8 +1,8 @@
 """The lists of an index: named columns of each list, which compiled code finds by address.
 
-A `Lists` is a snapshot. What changes it gives a new one that shares the memory of every list that did not change, so a search
-that has begun sees the lists as they were. A list has spare room; appending writes behind the sizes that older snapshots hold. Only
-the newest snapshot may be appended to.
+A `Lists` is a snapshot. Every change gives a new one that shares the memory of the lists that did not change, so a search that has
+begun sees the lists as they were. Lists have spare room: appending writes behind the sizes that older snapshots know. Only the
+newest snapshot may be appended to.
 
 A column is either rows, one after the other, or blocks: the codes of 64 vectors in m rows of 64 numbers (`kernels.scan`).
 """
@@ -15,15 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lookalike._typing import Array, IdArray
-from lookalike.quantizers.tiles import aligned_empty
+from lookalike.kernels.layout import BLOCK, aligned_empty
 
-__all__ = ["BLOCK", "POSITION", "Column", "Lists", "Rows"]
+__all__ = ["POSITION", "Column", "Lists", "Rows"]
 
-BLOCK = 64  # vectors of a block
 GROWTH = 1.5
 INT32_MAX = 2**31 - 1
 POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
-MANY = 16  # lists written to: from here on compiled code does it
+MANY = 16  # lists; compiled code appends to more than these
 
 Rows = tuple[Array, ...]
 """What some vectors have in each column but the ids, row by row."""
@@ -52,18 +51,19 @@ class Column(NamedTuple):
 
     def read(self, array: Array, at: IdArray | slice) -> Array:
         """Row by row what stands at these positions."""
-        if not self.is_blocked:
-            return array[at]
-        where = np.arange(at.stop) if isinstance(at, slice) else at
-        return array[where // BLOCK, :, _lanes(where % BLOCK)]
+        rows: Array = array[self._where(at)]
+        return rows
 
-    def write(self, array: Array, first: int, rows: Array) -> None:
-        """Put rows behind the `first` ones."""
-        if self.is_blocked:
-            at = np.arange(first, first + len(rows))
-            array[at // BLOCK, :, _lanes(at % BLOCK)] = rows
-        else:
-            array[first : first + len(rows)] = rows
+    def write(self, array: Array, at: IdArray | slice, rows: Array | int) -> None:
+        """Put rows at these positions."""
+        array[self._where(at)] = rows
+
+    def _where(self, at: IdArray | slice) -> Any:
+        """What to index an array with."""
+        if not self.is_blocked:
+            return at
+        position = np.arange(at.start, at.stop) if isinstance(at, slice) else at
+        return position // BLOCK, slice(None), _lanes(position % BLOCK)
 
 
 class Lists:
@@ -84,6 +84,7 @@ class Lists:
     def __init__(self, columns: dict[str, Column], arrays: tuple[Rows, ...], table: IdArray) -> None:
         self.columns, self.arrays, self.table = columns, arrays, table
         self.longest, self.ntotal = int(self.sizes.max(initial=0)), int(self.sizes.sum())
+        self.for_kernels = table, self.longest, self.wide_ids  # kernels.layout.ListTable
 
     @classmethod
     def empty(cls, nlist: int, columns: dict[str, Column]) -> Lists:
@@ -160,97 +161,87 @@ class Lists:
 
     def append(self, list_no: IdArray, rows: Rows, ids: IdArray) -> tuple[Lists, IdArray]:
         """With these rows added, each list's in the order given; and the places where they stand."""
-        if self.columns["ids"].dtype == np.int32 and len(ids) and int(ids.max()) > INT32_MAX:
+        if not self.wide_ids and len(ids) and int(ids.max()) > INT32_MAX:
             return self._widened().append(list_no, rows, ids)
-        columns, arrays, table = list(self.columns.values()), list(self.arrays), self.table.copy()
         counts = np.bincount(list_no, minlength=len(self))
         touched = np.flatnonzero(counts)
-        for number, size, more in zip(
-            touched.tolist(), self.sizes[touched].tolist(), counts[touched].tolist(), strict=True
-        ):
-            if size + more > len(arrays[number][-1]):
-                arrays[number] = self._moved(number, size + more if size == 0 else max(size + more, int(GROWTH * size)))
-                table[number, :-1] = [array.ctypes.data for array in arrays[number]]
-        table[touched, -1] += counts[touched]
+        sizes, grown = self.sizes[touched].tolist(), {}
+        for number, size, more in zip(touched.tolist(), sizes, counts[touched].tolist(), strict=True):
+            if size + more > len(self.arrays[number][-1]):
+                grown[number] = self._copy(number, size + more if size == 0 else max(size + more, int(GROWTH * size)))
+        larger = self._with(grown, self.sizes + counts)
+        columns = list(self.columns.values())
         values = (*rows, ids.astype(columns[-1].dtype, copy=False))
         position = np.empty(len(list_no), np.int64)
         if len(touched) > MANY:
-            _scatter(table, columns, list_no, self.sizes.copy(), position, values)
+            _scatter(larger.table, columns, list_no, self.sizes.copy(), position, values)
         else:
-            for number in touched.tolist():
-                mine, size = np.flatnonzero(list_no == number), int(self.sizes[number])
-                position[mine] = np.arange(size, size + len(mine))
-                for column, array, value in zip(columns, arrays[number], values, strict=True):
-                    column.write(array, size, value[mine])
-        return Lists(self.columns, tuple(arrays), table), (list_no << 32) | position
+            for number, size in zip(touched.tolist(), sizes, strict=True):
+                mine = np.flatnonzero(list_no == number)
+                fresh = slice(size, size + len(mine))
+                position[mine] = np.arange(fresh.start, fresh.stop)
+                for column, array, value in zip(columns, larger.arrays[number], values, strict=True):
+                    column.write(array, fresh, value[mine])
+        return larger, (list_no << 32) | position
 
     def remove(self, places: IdArray) -> Lists:
         """Without the vectors at these places; the others of a list keep their order."""
-        arrays, table = list(self.arrays), self.table.copy()
         list_no, position = places >> 32, places & POSITION
+        fewer, sizes = {}, self.sizes.copy()
         for number in np.unique(list_no).tolist():
-            keep = np.ones(int(self.sizes[number]), np.bool_)
+            keep = np.ones(int(sizes[number]), np.bool_)
             keep[position[list_no == number]] = False
-            self._replace(arrays, table, number, np.flatnonzero(keep))
-        return Lists(self.columns, tuple(arrays), table)
+            kept = np.flatnonzero(keep)
+            fewer[number], sizes[number] = self._copy(number, len(kept), kept), len(kept)
+        return self._with(fewer, sizes)
 
     def compact(self) -> Lists:
         """Without spare room."""
-        arrays, table = list(self.arrays), self.table.copy()
-        for number, size in enumerate(self.sizes.tolist()):
-            if len(arrays[number][-1]) > self._whole(size):
-                arrays[number] = self._moved(number, size)
-                table[number, :-1] = [array.ctypes.data for array in arrays[number]]
-        return Lists(self.columns, tuple(arrays), table)
+        sizes = self.sizes.tolist()
+        spare = [n for n, size in enumerate(sizes) if len(self.arrays[n][-1]) > self._whole(size)]
+        return self._with({number: self._copy(number, sizes[number]) for number in spare}, self.sizes)
 
     def with_column(self, name: str, values_of: Callable[[IdArray, Rows], Array]) -> Lists:
         """The same with other values in one column: ``values_of(list_no, rows)`` of all rows of a list."""
-        arrays, table = list(self.arrays), self.table.copy()
-        at = list(self.columns).index(name)
+        changed, at = {}, list(self.columns).index(name)
         for number in np.flatnonzero(self.sizes).tolist():
-            size = int(self.sizes[number])
-            changed = self.columns[name].empty(self._whole(size))
-            changed[size:] = 0
-            changed[:size] = values_of(np.full(size, number), self.rows(number)[:-1])
-            arrays[number] = (*arrays[number][:at], changed, *arrays[number][at + 1 :])
-            table[number, at] = changed.ctypes.data
-        return Lists(self.columns, tuple(arrays), table)
+            size, own = int(self.sizes[number]), self.arrays[number]
+            values = self.columns[name].empty(self._whole(size))
+            values[size:] = 0
+            values[:size] = values_of(np.full(size, number), self.rows(number)[:-1])
+            changed[number] = (*own[:at], values, *own[at + 1 :])
+        return self._with(changed, self.sizes)
 
-    def _whole(self, size: int) -> int:
-        """Room for `size` vectors, in whole blocks if there are blocks."""
+    def _with(self, changed: dict[int, Rows], sizes: IdArray, columns: dict[str, Column] | None = None) -> Lists:
+        """The same with other arrays for some lists, and these sizes."""
+        arrays, table = list(self.arrays), self.table.copy()
+        for number, own in changed.items():
+            arrays[number] = own
+            table[number, :-1] = [array.ctypes.data for array in own]
+        table[:, -1] = sizes
+        return Lists(columns or self.columns, tuple(arrays), table)
+
+    def _whole(self, size: Any) -> Any:
+        """Room for `size` vectors, or for each of several sizes, in whole blocks if there are blocks."""
         return -(-size // BLOCK) * BLOCK if any(column.is_blocked for column in self.columns.values()) else size
 
-    def _moved(self, number: int, room: int) -> Rows:
-        """A copy of one list with so much room."""
-        room, size = self._whole(room), int(self.sizes[number])
-        moved = tuple(column.empty(room) for column in self.columns.values())
-        for column, new, old in zip(self.columns.values(), moved, self.arrays[number], strict=True):
-            column.held(new, size)[:] = column.held(old, size)
+    def _copy(self, number: int, room: int, kept: IdArray | None = None) -> Rows:
+        """A copy of one list with so much room, or of what stands at the positions `kept`."""
+        room, size = self._whole(room), int(self.sizes[number]) if kept is None else len(kept)
+        copy = tuple(column.empty(room) for column in self.columns.values())
+        for column, new, old in zip(self.columns.values(), copy, self.arrays[number], strict=True):
+            if kept is None:
+                column.held(new, size)[:] = column.held(old, size)
+            else:
+                column.write(new, slice(0, size), column.read(old, kept))
             if not column.is_blocked:
                 new[size:] = 0
-        return moved
-
-    def _replace(self, arrays: list[Rows], table: IdArray, number: int, kept: IdArray) -> None:
-        """Let a list hold only what stands at these positions."""
-        room = self._whole(len(kept))
-        fresh = tuple(column.empty(room) for column in self.columns.values())
-        for column, new, old in zip(self.columns.values(), fresh, self.arrays[number], strict=True):
-            column.write(new, 0, column.read(old, kept))
-            if not column.is_blocked:
-                new[len(kept) :] = 0
-        arrays[number] = fresh
-        table[number] = [*(array.ctypes.data for array in fresh), len(kept)]
+        return copy
 
     def _widened(self) -> Lists:
         """The same with ids of eight bytes."""
-        columns = self.columns | {"ids": Column(np.dtype(np.int64))}
-        table, arrays = self.table.copy(), []
-        for one in self.arrays:
-            ids = columns["ids"].empty(len(one[-1]))
-            ids[:] = one[-1]
-            arrays.append((*one[:-1], ids))
-        table[:, -2] = [one[-1].ctypes.data for one in arrays]
-        return Lists(columns, tuple(arrays), table)
+        wide: dict[int, Rows] = {n: (*own[:-1], own[-1].astype(np.int64)) for n, own in enumerate(self.arrays)}
+        return self._with(wide, self.sizes, self.columns | {"ids": Column(np.dtype(np.int64))})
 
     # --- to and from one array for each column, as in a file ----------------------------------------------------------
 
@@ -259,26 +250,23 @@ class Lists:
 
         What a block does not use is 0, and −1 in the ids: equal lists give equal files.
         """
-        rooms = [self._whole(size) for size in self.sizes.tolist()]
+        rooms = self._whole(self.sizes)
+        starts = np.cumsum(rooms) - rooms
+        spare = np.flatnonzero(np.arange(rooms.sum()) - np.repeat(starts, rooms) >= np.repeat(self.sizes, rooms))
         flat = {}
         for c, (name, column) in enumerate(self.columns.items()):
-            whole = column.empty(sum(rooms))
-            if not column.is_blocked:
-                whole[:] = -1 if name == "ids" else 0
-            first = 0
-            for one, size, room in zip(self.arrays, self.sizes.tolist(), rooms, strict=True):
-                part = column.held(one[c], size)
-                start = first // BLOCK if column.is_blocked else first
-                whole[start : start + len(part)] = part
-                first += room
-            if column.is_blocked:
-                _clear_tails(whole, self.sizes)
-            flat[name] = whole
+            parts = [column.held(one[c], room) for one, room in zip(self.arrays, rooms.tolist(), strict=True)]
+            flat[name] = np.concatenate(parts)
+            column.write(flat[name], spare, -1 if name == "ids" else 0)
         return flat | {"sizes": self.sizes.copy()}
 
     @classmethod
     def from_flat(cls, columns: dict[str, Column], flat: dict[str, Array], sizes: IdArray) -> Lists:
-        """Lists that share the memory of such arrays, which may be read-only; blocks have to be 64-byte aligned."""
+        """Lists that share the memory of such arrays, which may be read-only; blocks have to be 64-byte aligned.
+
+        Ids are as wide as they are given.
+        """
+        columns = columns | {"ids": Column(flat["ids"].dtype)}
         blocked = any(column.is_blocked for column in columns.values())
         rooms = -(-sizes // BLOCK) * BLOCK if blocked else sizes
         starts = np.cumsum(rooms) - rooms
@@ -304,17 +292,6 @@ def _scatter(
         rows = np.ascontiguousarray(value, column.dtype).reshape(len(value), -1)
         numbers = rows if column.is_blocked else rows.view(np.uint16)
         store_rows(table[:, c], list_no, position, numbers, column.is_blocked)
-
-
-def _clear_tails(codes: Array, sizes: IdArray) -> None:
-    """Zeros where the last block of a list holds nothing, or what an `add` left that failed."""
-    blocks = -(-sizes // BLOCK)
-    partial = np.flatnonzero(sizes % BLOCK)
-    if len(partial):
-        last = np.cumsum(blocks)[partial] - 1
-        used = np.zeros((len(partial), BLOCK), codes.dtype)
-        used[:, _lanes(np.arange(BLOCK))] = np.arange(BLOCK) < (sizes[partial] % BLOCK)[:, None]
-        codes[last] *= used[:, None, :]
 
 
 def _lanes(position: IdArray) -> IdArray:

@@ -27,8 +27,8 @@ __all__ = ["IVFPQNeighbors"]
 
 METRICS = {"euclidean": "l2", "l2": "l2", "sqeuclidean": "l2", "cosine": "cosine"}
 EXACT_BELOW = 10_000  # samples: comparing with all of them takes little longer than training would
-EACH = 39  # samples at least for each list, or its centroid is poor
-SPARE = 10  # candidates of the codes for each neighbour that is wanted, when they are compared exactly
+SAMPLES = 39  # for each list at least, or its centroid is poor
+CANDIDATES = 10  # of the codes for each neighbour that is wanted, when they are compared exactly
 
 
 class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -117,15 +117,13 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _new_index(self, n: int, features: int) -> Index:
         metric, nlist, m = METRICS[self.metric], self.nlist, self.m
         if nlist == "auto":
-            nlist = 0 if n < EXACT_BELOW else min(int(4 * n**0.5), n // EACH)
+            nlist = 0 if n < EXACT_BELOW else min(int(4 * n**0.5), n // SAMPLES)
         else:
             nlist = check_count(nlist, "nlist")
         nbits = check_count(self.nbits, "nbits", 4, 16)
         if nlist == 0 or n < max(nlist, 1 << nbits):
             return FlatIndex(metric)
-        if (
-            m == "auto"
-        ):  # a quarter of the features need not divide them: zeros at the end, which change no distance, make it so
+        if m == "auto":  # a quarter of the features; zeros at the end, which change no distance, make it divide them
             m = min(64, -(-features // 4))
             self._pad = -features % m
         return IVFPQIndex(nlist, check_count(m, "m"), nbits, metric, seed=self.seed)
@@ -179,7 +177,7 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _find(self, queries: FloatArray, k: int, nprobe: int | None) -> tuple[FloatArray, IdArray]:
         if self.rerank and isinstance(self.index_, IVFPQIndex):
-            candidates = min(SPARE * k + 100, self.n_samples_fit_)
+            candidates = min(CANDIDATES * k + 100, self.n_samples_fit_)
             return Reranked(self.index_, self._fit_X).search(queries, k, nprobe=nprobe, candidates=max(k, candidates))
         return self.index_.search(queries, k, nprobe=nprobe)
 
@@ -221,7 +219,7 @@ class IVFPQNeighbors(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self.kneighbors_graph(X, check_count(self.n_neighbors, "n_neighbors") + 1, mode="distance")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """An index pickles itself, as bytes that are checked when they are read; earlier versions put its file here."""
+        """Earlier versions pickled the index as bytes; it now pickles itself."""
         if isinstance(state.get("index_"), bytes):
             state = {**state, "index_": Index.from_bytes(state["index_"])}
         super().__setstate__(state)

@@ -1,7 +1,7 @@
 """One search in plain numpy, by the definitions: what a trace records, and what a first search uses.
 
-To load the compiler takes longer than the first search of a process takes here. `load_index` marks an index as `_is_fresh`, and its
-first search clears that, so a program that goes on searching goes on with the kernels.
+Loading the compiler takes longer than a small search takes here. `load_index` marks an index as `_is_fresh`, and its first search
+clears that, so later searches use the kernels.
 """
 
 from __future__ import annotations

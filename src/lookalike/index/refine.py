@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray, IdArray, RangeResult, SearchResult
-from lookalike._validate import MAX_K, METRICS, check_count, check_vectors, is_plain, unit_rows
-from lookalike.errors import DimensionError, InputError
+from lookalike._validate import MAX_K, check_count, check_vectors, is_plain, unit_rows
+from lookalike.errors import DimensionError, FormatError, InputError
+from lookalike.files.native import BASE, Tensors
+from lookalike.files.tensors import MappedFile
 from lookalike.index.codecs.whole import WholeCodec
-from lookalike.index.index import Index, missing
-from lookalike.index.kinds import FlatIndex
+from lookalike.index.index import Index, Progress, ignore_progress
+from lookalike.index.kinds import FlatIndex, WholeVectors
 from lookalike.index.large import LargeArray
+from lookalike.index.results import missing
+from lookalike.index.storage import index_of
+from lookalike.kernels.layout import METRIC_NUMBERS
 
-__all__ = ["RefinedIndex", "Reranked", "StoredRows", "order_candidates"]
+__all__ = ["RefinedIndex", "Reranked", "RowTable", "order_candidates"]
 
 GROUP = 64  # queries of one call of the kernel
 BYTES = 64 << 20  # of vectors gathered at a time, where they have to be
@@ -42,9 +47,9 @@ class Reranked:
     --------
     >>> import numpy as np, lookalike as la
     >>> xb = np.random.default_rng(0).random((3000, 16), np.float32)
-    >>> coarse = la.IVFPQIndex(nlist=8, m=4, nbits=6).train(xb).add(xb)
-    >>> fine = la.Reranked(coarse, xb.astype(np.float16))
-    >>> fine.search(xb[5:6], k=1, nprobe=8, candidates=100).ids.tolist()
+    >>> index = la.IVFPQIndex(nlist=8, m=4, nbits=6).train(xb).add(xb)
+    >>> reranked = la.Reranked(index, xb.astype(np.float16))
+    >>> reranked.search(xb[5:6], k=1, nprobe=8, candidates=100).ids.tolist()
     [[5]]
     """
 
@@ -55,15 +60,11 @@ class Reranked:
         if index.d is not None and shape[1] != index.d:
             raise DimensionError(f"vectors: expected d={index.d} of the index, got {shape[1]}")
         self.index, self.vectors = index, vectors
-        self._rows = StoredRows.of(vectors) or vectors
+        self._rows = RowTable.of(vectors) or vectors
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without addresses, which are those of this process and of these vectors."""
-        return {"index": self.index, "vectors": self.vectors}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.index, self.vectors = state["index"], state["vectors"]
-        self._rows = StoredRows.of(self.vectors) or self.vectors
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from index and vectors: addresses are those of this process and of these vectors."""
+        return type(self), (self.index, self.vectors)
 
     @property
     def metric(self) -> str:
@@ -112,7 +113,7 @@ class Reranked:
         return order_candidates(queries, found, found, self._rows, k, self.metric, threads)
 
 
-class RefinedIndex(Index):
+class RefinedIndex(WholeVectors):
     """Search `base` for more candidates than wanted, then order them by exact distance to the vectors that were added.
 
     Parameters
@@ -136,6 +137,7 @@ class RefinedIndex(Index):
     """
 
     kind = "refined"
+    _arguments = ("base", "k_factor")
 
     def __init__(self, base: Index, k_factor: float = 10) -> None:
         if base.ntotal:
@@ -144,25 +146,16 @@ class RefinedIndex(Index):
             raise InputError(f"k_factor: expected a number of at least 1, got {k_factor!r}")
         super().__init__(WholeCodec(base.metric))
         self.k_factor = float(k_factor)
-        self._hold(base, FlatIndex(base.metric))
-        self._storing = threading.Lock()  # held while vectors are put into the store or read from it, never longer
-
-    def _hold(self, base: Index, store: FlatIndex) -> None:
-        """Be made of these two."""
-        self.base, self._store = base, store
-        self.d, self.nlist, self._next_id = base.d, base.nlist, base._next_id
-
-    @property
-    def ntotal(self) -> int:
-        return self.base.ntotal
+        self.base, self.nlist = base, base.nlist
+        self._store_lock = (
+            threading.RLock()
+        )  # held only while the vectors here, or the map of their ids, change or are read
+        if base.d:
+            self._learn_dimension(base.d)
 
     @property
     def is_trained(self) -> bool:
         return self.base.is_trained
-
-    @property
-    def ids(self) -> IdArray:
-        return self._store.ids
 
     def search(
         self,
@@ -194,118 +187,120 @@ class RefinedIndex(Index):
         wanted = int(k * self.k_factor) if candidates is None else check_count(candidates, "candidates", 1, MAX_K)
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
-        with self._storing:
-            places, vectors = self._store._find(found.ravel()).reshape(found.shape), self._store._stored[0]
+        with self._store_lock:
+            places, vectors = super()._find(found.ravel()).reshape(found.shape), self._lists.rows(0)[0]
         if not len(vectors):
             return missing(len(queries), k, self.metric)
-        # what is in no place was removed since `base` was searched, or is no result
-        return order_candidates(queries, found, places, StoredRows.of(vectors) or vectors, k, self.metric, threads)
+        # without a place: no candidate, or one that was removed after `base` was searched
+        return order_candidates(queries, found, places, RowTable.of(vectors) or vectors, k, self.metric, threads)
 
     def range_search(self, xq: Any, radius: float, **options: Any) -> RangeResult:
         """Every vector nearer than `radius`, exactly: the vectors themselves are compared, all of them.
 
         Parameters and result as in `IVFPQIndex.range_search`; ``nprobe`` changes nothing.
         """
-        self._check_trained()
-        return self._store.range_search(xq, radius, **options)
+        return super().range_search(xq, radius, **options)
 
     def trace(self, query: Any, k: int = 10, nprobe: int | None = None, exact_ids: Any = None) -> Any:
         """How `base` finds its candidates; see `IVFPQIndex.trace`."""
         return self.base.trace(query, k, nprobe, exact_ids)
 
-    def update(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of these ids, which must be stored; see `IVFPQIndex.update`."""
-        with self._changing():
-            with self._storing:
-                self._store.update(ids, xb)
-            self.base.update(ids, xb)
-        return self
-
-    def upsert(self, ids: Any, xb: Any) -> Self:
-        """Replace the vectors of the ids that are stored, and add the others; see `IVFPQIndex.upsert`."""
-        with self._changing():
-            with self._storing:
-                self._store.upsert(ids, xb)
-            self.base.upsert(ids, xb)
-            self.d, self._next_id = self.base.d, self.base._next_id
-        return self
-
     def merge(self, other: Any, add_id: int = 0) -> Self:
         """Take over the vectors of an index refined the same way; see `IVFPQIndex.merge`."""
-        if not isinstance(other, RefinedIndex):
-            raise InputError("merge: expected an index trained the same way (metric, codes, centroids, rotation)")
         with self._changing():
-            with self._storing:
-                self._store.merge(other._store, add_id)
+            with self._store_lock:
+                super().merge(other, add_id)
             self.base.merge(other.base, add_id)
-            self._next_id = self.base._next_id
         return self
 
     def split(self, ids: Any) -> Self:
         """Move the vectors of these ids, which must be stored, into a new index, and return it."""
         with self._changing():
-            base = self.base.split(ids)
-            with self._storing:
-                store = self._store.split(ids)
-        part = type(self)(FlatIndex(self.metric), self.k_factor)
-        part._hold(base, store)
-        part._next_id = self._next_id
+            base, part = self.base.split(ids), super().split(ids)
+        part.base, part._store_lock = base, threading.RLock()
         return part
 
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
         with self._changing():
             self.base.compact()
-            with self._storing:
-                self._store.compact()
+            with self._store_lock:
+                super().compact()
 
     def stats(self, sample: Any = None) -> dict[str, Any]:
         """Those of `base`, with the vectors beside it in ``memory`` and ``bytes_per_vector``."""
-        stats, stored = self.base.stats(sample), self._store.stats()
-        stats["memory"]["refinement"] = sum(stored["memory"].values())
-        stats["bytes_per_vector"] += stored["bytes_per_vector"]
+        stats, own = self.base.stats(sample), super().stats()
+        stats["memory"]["refinement"] = sum(own["memory"].values())
+        stats["bytes_per_vector"] += own["bytes_per_vector"]
         return stats
-
-    def remove(self, ids: Any) -> int:
-        with self._changing():
-            removed = self.base.remove(ids)
-            with self._storing:
-                self._store.remove(ids)
-        return removed
-
-    remove.__doc__ = Index.remove.__doc__
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        with super()._changing(), self.base._changing(), self._store._changing():
+        with super()._changing(), self.base._changing():
             yield
 
-    def _train(self, xt: FloatArray, progress: Callable[[int, int], None]) -> None:
+    def _train(self, xt: FloatArray, progress: Progress) -> None:
         self.base.train(xt, progress=progress)
-        self._store.train(xt)
-        self.d = self.base.d
+        self._learn_dimension(xt.shape[1])
 
-    def _add(self, xb: FloatArray | LargeArray, ids: IdArray, progress: Callable[[int, int], None]) -> None:
-        vectors = xb[0 : len(xb)]
-        with self._storing:  # first, so that whatever a search of `base` finds is there
-            self._store.add(vectors, ids)
-        self.base.add(vectors, ids, progress=progress)
-        self.d = self.base.d
+    def _replace(
+        self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
+    ) -> None:
+        vectors, old = xb[0 : len(xb)], gone
+        if len(gone):
+            old = self.base._find(self._lists.rows(0)[1][gone])
+            old = old[old >= 0]  # `split` has taken them already
+        if not len(ids):  # `base` first, so that it names no candidate that is not here
+            self.base._replace(old, vectors, ids)
+        with self._store_lock:
+            super()._replace(gone, vectors, ids)
+        if len(ids):  # `base` last, for the same reason
+            self.base._replace(old, vectors, ids, progress)
 
     def _find(self, ids: IdArray) -> IdArray:
-        with self._storing:
-            return self._store._find(ids)
+        with self._store_lock:
+            return super()._find(ids)
 
-    def _reconstruct(self, places: IdArray) -> FloatArray:
-        with self._storing:
-            return self._store._reconstruct(places)
+    def _has_same_space(self, other: Index) -> bool:
+        return isinstance(other, RefinedIndex) and self.base._has_same_space(other.base)
 
-    def _arguments(self) -> dict[str, Any]:
-        return {"base": self.base, "k_factor": self.k_factor}
+    def _metadata(self) -> dict[str, Any]:
+        metadata = super()._metadata()
+        metadata["spec"]["base"] = self.base._metadata()
+        return metadata
+
+    def _tensors(self) -> Tensors:
+        return {BASE + name: array for name, array in self.base._tensors().items()} | super()._tensors()
+
+    @classmethod
+    def _from_parts(cls, metadata: dict[str, Any], tensors: Tensors, look: bool) -> Self:
+        about, k_factor = metadata["spec"]["base"], metadata["spec"]["k_factor"]
+        if about["kind"] == cls.kind:
+            raise FormatError(f"a refinement of an index of kind {about['kind']!r}")
+        inner = {name.removeprefix(BASE): array for name, array in tensors.items() if name.startswith(BASE)}
+        base = index_of(about, inner, look)
+        flat = FlatIndex._from_parts(metadata | {"spec": {"metric": base.metric}}, tensors, look)
+        if base.ntotal != flat.ntotal or (look and not np.array_equal(np.sort(base.ids), np.sort(flat.ids))):
+            raise FormatError(f"{flat.ntotal} vectors that refine {base.ntotal} others")
+        return cls._of(base, flat, k_factor)
+
+    @classmethod
+    def _of(cls, base: Index, flat: FlatIndex, k_factor: float) -> Self:
+        """An index of these two, which hold the same vectors."""
+        index = cls(FlatIndex(base.metric), k_factor)
+        index.base, index.nlist, index._next_id = base, base.nlist, base._next_id
+        if flat.d:
+            index._learn_dimension(flat.d)
+            index._lists = flat._lists
+        return index
+
+    def _mark_loaded(self, mapped: MappedFile | None) -> None:
+        super()._mark_loaded(mapped)
+        self.base._mark_loaded(mapped)
 
 
-class StoredRows(NamedTuple):
-    """Vectors that compiled code reads where they lie."""
+class RowTable(NamedTuple):
+    """Rows of vectors by address, for compiled code."""
 
     vectors: Array  # keeps the memory alive
     address: int
@@ -313,8 +308,8 @@ class StoredRows(NamedTuple):
     is_half: bool
 
     @classmethod
-    def of(cls, vectors: Array) -> StoredRows | None:
-        """Rows of a numpy array of float32 or float16; None for anything else."""
+    def of(cls, vectors: Array) -> RowTable | None:
+        """The rows of a numpy array of float32 or float16 with contiguous rows; None for anything else."""
         if (
             not isinstance(vectors, np.ndarray)
             or vectors.dtype not in (np.float32, np.float16)
@@ -330,7 +325,7 @@ def order_candidates(
     xq: FloatArray,
     ids: IdArray,
     places: IdArray,
-    vectors: StoredRows | Array,
+    vectors: RowTable | Array,
     k: int,
     metric: str,
     threads: int | None = None,
@@ -342,7 +337,7 @@ def order_candidates(
     xq : ndarray of float32, shape (nq, d)
     ids, places : ndarray of int64, shape (nq, candidates)
         Places are row numbers of `vectors`, −1 where there is no candidate.
-    vectors : StoredRows, or anything of shape (n, d) that gives rows for an array of row numbers
+    vectors : RowTable, or anything of shape (n, d) that gives rows for an array of row numbers
     k : int
     metric : {"l2", "ip", "cosine"}
     threads : int, optional
@@ -354,31 +349,29 @@ def order_candidates(
     """
     from lookalike.kernels.rerank import rerank
 
-    d = (vectors.vectors if isinstance(vectors, StoredRows) else vectors).shape[1]
+    d = (vectors.vectors if isinstance(vectors, RowTable) else vectors).shape[1]
     if d != xq.shape[1]:
         raise DimensionError(f"vectors: expected d={xq.shape[1]} of the index, got {d}")
     queries = unit_rows(xq) if metric == "cosine" else xq
     distances, out = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    group = GROUP if isinstance(vectors, StoredRows) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
+    group = GROUP if isinstance(vectors, RowTable) else max(1, BYTES // (4 * ids.shape[1] * queries.shape[1]))
 
     def order(first: int) -> None:
         part = slice(first, first + group)
-        rows, where = (vectors, places[part]) if isinstance(vectors, StoredRows) else _gathered(vectors, places[part])
-        outside = rerank(
-            queries[part], ids[part], where, rows.address, rows.stride, len(rows.vectors), rows.is_half,
-            METRICS.index(metric), distances[part], out[part],
-        )  # fmt: skip
+        rows, where = (vectors, places[part]) if isinstance(vectors, RowTable) else _gathered(vectors, places[part])
+        lie = rows.address, rows.stride, len(rows.vectors), rows.is_half
+        outside = rerank(queries[part], ids[part], where, lie, METRIC_NUMBERS[metric], distances[part], out[part])
         if outside >= 0:
             raise _not_a_row(outside, rows.vectors)
 
-    if len(queries) <= group:  # every microsecond counts
+    if len(queries) <= group:  # starting threads would cost more than it saves
         order(0)
     else:
         run_all(order, range(0, len(queries), group), threads or cores())
     return SearchResult(distances, out)
 
 
-def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
+def _gathered(vectors: Array, places: IdArray) -> tuple[RowTable, IdArray]:
     """The rows that `places` name, each read once and in the order of storage, and the places among them."""
     if places.size and places.max() >= len(vectors):
         raise _not_a_row(places.max(), vectors)
@@ -388,7 +381,7 @@ def _gathered(vectors: Array, places: IdArray) -> tuple[StoredRows, IdArray]:
     gathered = np.empty((len(rows), vectors.shape[1]), np.float32)
     if len(rows):
         gathered[:] = vectors[rows]
-    return StoredRows(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
+    return RowTable(gathered, gathered.ctypes.data, gathered.strides[0], False), renamed
 
 
 def _not_a_row(place: int, vectors: Array) -> InputError:

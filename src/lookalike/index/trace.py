@@ -6,7 +6,7 @@ independent account of what the kernels did.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,11 +15,12 @@ from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import MAX_K, check_count, check_ids
 from lookalike.errors import InputError
 from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.plain import distances_to, opened
 
 if TYPE_CHECKING:
     from lookalike.index.index import Index
 
-__all__ = ["Missed", "ProbedList", "Trace", "trace_search"]
+__all__ = ["Missed", "ProbedList", "Trace", "as_json", "trace_search"]
 
 
 @dataclass(frozen=True)
@@ -114,42 +115,32 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
-        return {
-            "query": self.query.tolist(),
-            "metric": self.metric,
-            "k": self.k,
-            "nprobe": self.nprobe,
-            "coarse_distances": self.coarse_distances.tolist(),
-            "probed": [
-                {
-                    "list_no": cell.list_no,
-                    "rank": cell.rank,
-                    "coarse_distance": cell.coarse_distance,
-                    "ids": cell.ids.tolist(),
-                    "codes": cell.codes.tolist(),
-                    "distances": cell.distances.tolist(),
-                }
-                for cell in self.probed
-            ],
-            "lookup_table": self.lookup_table.tolist(),
-            "ids": self.ids.tolist(),
-            "distances": self.distances.tolist(),
-            "missed": [vars(miss) for miss in self.missed],
-        }
+        return dict(as_json(self))
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses as dictionaries; tuples and arrays as lists."""
+    if is_dataclass(value):
+        return {name: as_json(own) for name, own in vars(value).items()}
+    if isinstance(value, tuple):
+        return [as_json(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def trace_search(index: Index, query: Any, k: int, nprobe: int | None, exact_ids: Any = None) -> Trace:
     """See `Index.trace`."""
     q, order, visits = _visits(index, query, nprobe)
-    k = check_count(k, "k", 1, MAX_K)
-    coarse = np.empty(0, np.float32) if _is_flat(index) else _distances(index, q, index._cells.centroids)
+    k, sign = check_count(k, "k", 1, MAX_K), -1 if index.metric == "ip" else 1
+    coarse = np.empty(0, np.float32)
+    if not _is_flat(index):  # lists of "cosine" are chosen by squared distances
+        coarse = sign * opened(q, index._cells.centroids, "ip" if index.metric == "ip" else "l2")
     probed = []
     for rank, list_no in enumerate(order[:visits].tolist()):
         *rows, ids = index._lists.rows(list_no)
         vectors = index._codec.decode(tuple(rows), np.full(len(ids), list_no))
         near = float(coarse[list_no]) if len(coarse) else 0.0
-        codes = index._codec.codes(tuple(rows))
-        probed.append(ProbedList(list_no, rank, near, ids, codes, _stored_distances(index, q, vectors)))
+        distances = sign * distances_to(q, vectors, index.metric) if len(ids) else np.empty(0, np.float32)
+        probed.append(ProbedList(list_no, rank, near, ids, index._codec.codes(tuple(rows)), distances))
     found = index.search(query, k, nprobe=visits)
     kept = found.ids[0] >= 0
     return Trace(
@@ -167,34 +158,19 @@ def trace_search(index: Index, query: Any, k: int, nprobe: int | None, exact_ids
 
 
 def _is_flat(index: Index) -> bool:
-    """Whether there are no cells and no codes to speak of."""
+    """Whether it has neither cells nor codes."""
     return index.kind == "flat"
 
 
 def _visits(index: Index, query: Any, nprobe: int | None) -> tuple[FloatArray, IdArray, int]:
-    """The query as the cells know it, all lists in the order in which they would be visited, and how many are."""
+    """The rotated query, all lists in the order in which they would be visited, and how many are."""
     vectors, visits, _, _ = index._check_request(query, None if _is_flat(index) else nprobe, None, None)
     if len(vectors) != 1:
         raise InputError(f"trace: expected one query, got {len(vectors)}")
     if _is_flat(index):
         return vectors[0], np.zeros(1, np.int64), 1
-    inside = index._inside(vectors)
-    return inside[0], index._cells.probe(inside, index.nlist)[0][0], visits
-
-
-def _distances(index: Index, q: FloatArray, x: FloatArray) -> FloatArray:
-    """Distances of q to the rows of x in the metric; coarse distances of ``"cosine"`` are squared ones, as it assigns by them."""
-    if index.metric == "ip":
-        return np.asarray(x @ q, np.float32)
-    return np.asarray(np.square(x - q).sum(axis=1), np.float32)
-
-
-def _stored_distances(index: Index, q: FloatArray, vectors: FloatArray) -> FloatArray:
-    if len(vectors) == 0:
-        return np.empty(0, np.float32)
-    if index.metric == "cosine":
-        return np.maximum(np.asarray(1 - vectors @ q, np.float32), 0)
-    return _distances(index, q, vectors)
+    rotated = index._rotated(vectors)
+    return rotated[0], index._cells.probe(rotated, index.nlist)[0][0], visits
 
 
 def _missed(
@@ -206,6 +182,9 @@ def _missed(
     scanned = sign * np.concatenate([cell.distances for cell in probed])
     scanned_ids = np.concatenate([cell.ids for cell in probed])
     worst = float(np.partition(scanned, len(kept) - 1)[len(kept) - 1]) if len(kept) else float("inf")
+    seen: Literal["code too coarse", "beyond k"] = (
+        "code too coarse" if isinstance(index._codec, PQCodec) else "beyond k"
+    )
     wanted = check_ids(exact_ids, name="exact_ids")
     with index._writing:
         places = index._find(wanted)
@@ -217,25 +196,14 @@ def _missed(
             missed.append(Missed(number, "not stored"))
             continue
         list_no = place >> 32
-        at = np.array([place])
-        vector = index._codec.decode(index._lists.at(at), at >> 32)
         here = np.flatnonzero(scanned_ids == number)
-        # As it was scanned, not computed again by itself: rounding would tell equal codes apart.
-        distance = float(scanned[here[0]]) if len(here) else sign * float(_stored_distances(index, q, vector)[0])
+        if len(here):  # as it was scanned, not computed again by itself: rounding would tell equal codes apart
+            distance = float(scanned[here[0]])
+        else:
+            vector = index._codec.decode(index._lists.at(np.array([place])), np.array([list_no]))
+            distance = float(distances_to(q, vector, index.metric)[0])
         before = (scanned < distance) | ((scanned == distance) & (scanned_ids < number))  # the lower id of equal ones
         needed = int(np.flatnonzero(order == list_no)[0]) + 1
-        seen: Literal["code too coarse", "beyond k"] = (
-            "code too coarse" if isinstance(index._codec, PQCodec) else "beyond k"
-        )
-        missed.append(
-            Missed(
-                number,
-                "cell not probed" if needed > len(probed) else seen,
-                list_no,
-                needed,
-                sign * distance,
-                sign * worst,
-                int(before.sum()),
-            )
-        )
+        reason = "cell not probed" if needed > len(probed) else seen
+        missed.append(Missed(number, reason, list_no, needed, sign * distance, sign * worst, int(before.sum())))
     return tuple(missed)

@@ -34,13 +34,8 @@ def tune(index: Index, xq: Any, recall: Any, k: Any, exact_ids: Any, threads: in
     if not len(wanted):
         raise InputError("xq: expected at least one query, got none")
     if exact_ids is not None:
-        wanted = np.asarray(exact_ids)
-        if (
-            wanted.dtype.kind not in "iu"
-            or wanted.ndim != 2
-            or len(wanted) != len(np.atleast_2d(xq))
-            or wanted.shape[1] < k
-        ):
+        nq, wanted = len(wanted), np.asarray(exact_ids)
+        if wanted.dtype.kind not in "iu" or wanted.ndim != 2 or len(wanted) != nq or wanted.shape[1] < k:
             raise InputError(f"exact_ids: expected ids of shape (nq, {k} or more), got {wanted.dtype} {wanted.shape}")
         wanted = wanted[:, :k]
 
@@ -67,7 +62,6 @@ def tune(index: Index, xq: Any, recall: Any, k: Any, exact_ids: Any, threads: in
 
 
 def _share(found: IdArray, wanted: IdArray) -> float:
-    """How many of the wanted ids were found, of those that there are."""
-    there = wanted >= 0
-    hits = sum(int(np.isin(row[mask], ids).sum()) for row, mask, ids in zip(wanted, there, found, strict=True))
-    return hits / max(int(there.sum()), 1)
+    """The share of the wanted ids that were found; −1 is no id."""
+    hits = sum(int(np.isin(row[row >= 0], ids).sum()) for row, ids in zip(wanted, found, strict=True))
+    return hits / max(int((wanted >= 0).sum()), 1)

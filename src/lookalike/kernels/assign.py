@@ -1,192 +1,111 @@
-"""The nearest centroid of each point, by float32 and by definition.
+"""The nearest centroid of each point: the list of a vector, the code of a piece, the cluster of a training point.
 
-Scores ‖c‖² − 2⟨x, c⟩ come from a matrix product or from `coarse_scores`; their rounding depends on who computed them. So scores
-only shortlist: where several centroids are within rounding of the best, the one with the smallest distance summed
-directly wins, the lower number on a tie. The answer is the same whatever the path, batch size and number of threads.
+Scores (`layout.Tiles`) are rounded: they only shortlist. Where several centroids are within rounding of the best, the one with the
+smallest distance summed directly wins, the lower number on a tie. The answer is the same whatever the path, batch size and
+number of threads.
 """
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.distances import ROUNDING, squared_distance
-from lookalike.kernels.simd import (
-    available,
-    fma,
-    load_f32x16,
-    loadu_f32x16,
-    mask_le,
-    minimum,
-    smallest_lane,
-    splat_f32x16,
-    storeu_f32x16,
-)
-
-
-@kernel
-def _of_all(x, centroids):
-    """The nearest centroid by distance alone, for scores that overflow; the first where distances do, too."""
-    winner, least = 0, squared_distance(x, centroids[0])
-    for c in range(1, centroids.shape[0]):
-        distance = squared_distance(x, centroids[c])
-        if distance < least:
-            winner, least = c, distance
-    return winner, least
+from lookalike.kernels.distances import inner_product, squared_distance
+from lookalike.kernels.layout import PRODUCT_ROUNDING, TILE
+from lookalike.kernels.scratch import aligned_floats
+from lookalike.kernels.simd import load_f32x64, lowest_bit, mask_le, minimum, smallest_lane, splat_f32x64
+from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.tiles import products, rows_together
 
 
 @inlined
-def _settle(x, row, best, slack, centroids):
-    """The nearest of the centroids whose score is within `slack` of the best, and its distance."""
-    winner, least = -1, np.float32(np.inf)
+def rounding_of(x, largest):
+    """By how much scores may be wrong, of a point x and of centroids that are not longer than `largest`, ‖c‖²."""
+    return np.float32(PRODUCT_ROUNDING) * (inner_product(x, x) + largest)
+
+
+@inlined
+def distance_to(x, centroid, is_l2):
+    """‖x − c‖² or −⟨x, c⟩, summed directly."""
+    return squared_distance(x, centroid) if is_l2 else -inner_product(x, centroid)
+
+
+@kernel
+def nearest_of_all(x, centroids, is_l2):
+    """The nearest centroid by distance alone, for scores that overflow; the first where distances do, too."""
+    winner, least = 0, distance_to(x, centroids[0], is_l2)
+    for c in range(1, centroids.shape[0]):
+        distance = distance_to(x, centroids[c], is_l2)
+        if distance < least:
+            winner, least = c, distance
+    return winner
+
+
+@inlined
+def nearer(x, centroids, is_l2, c, winner, least):
+    """The nearer of centroid c and the one that won so far; distances are summed from the second on. Returns it, and `least`."""
+    if winner < 0:
+        return c, least
+    if np.isnan(least):  # the winner had no rival yet
+        least = distance_to(x, centroids[winner], is_l2)
+    distance = distance_to(x, centroids[c], is_l2)
+    return (c, distance) if distance < least else (winner, least)
+
+
+@inlined
+def settle_plain(x, scores, rounding, centroids, is_l2):
+    """The nearest of the centroids whose score is within rounding of the best; scores (64 t,)."""
+    best, winner, least = np.float32(np.inf), -1, np.float32(np.nan)
     for c in range(centroids.shape[0]):
-        if row[c] <= best + slack:
-            distance = squared_distance(x, centroids[c])
-            if distance < least:
-                winner, least = c, distance
-    return (winner, least) if winner >= 0 else _of_all(x, centroids)
+        best = min(best, scores[c])
+    if best + rounding < np.inf:
+        for c in range(centroids.shape[0]):
+            if scores[c] <= best + rounding:
+                winner, least = nearer(x, centroids, is_l2, c, winner, least)
+    return winner if winner >= 0 else nearest_of_all(x, centroids, is_l2)
+
+
+@inlined
+def settle_simd(x, scores, rounding, centroids, is_l2):
+    """The same, sixty-four scores at a time; those of what pads the tiles are +inf."""
+    start = np.int64(scores.ctypes.data)
+    end, low = start + 4 * centroids.shape[0], load_f32x64(start)
+    for at in range(start + 256, end, 256):
+        low = minimum(low, load_f32x64(at))
+    bound, winner, least = smallest_lane(low) + rounding, -1, np.float32(np.nan)
+    if bound < np.inf:  # else what is padded would be within it
+        bounds = splat_f32x64(bound)
+        for at in range(start, end, 256):
+            left = mask_le(load_f32x64(at), bounds)
+            while left != np.uint64(0):
+                c = ((at - start) >> 2) + lowest_bit(left)
+                left &= left - np.uint64(1)
+                winner, least = nearer(x, centroids, is_l2, c, winner, least)
+    return winner if winner >= 0 else nearest_of_all(x, centroids, is_l2)
+
+
+settle = settle_simd if available() else settle_plain
 
 
 @kernel
-def nearest_plain(x, products, norms, centroids, assigned, distances):
-    """argmin_c ‖x_i − c‖² from products ⟨x_i, c⟩ (n, nlist), which are overwritten by scores; norms ‖c‖²."""
-    n, d = x.shape
-    count = centroids.shape[0]
-    largest = norms.max()
-    for i in range(n):
-        row = products[i]
-        best = np.float32(np.inf)
-        for c in range(count):
-            row[c] = norms[c] - np.float32(2) * row[c]
-            best = min(best, row[c])
-        length = np.float32(0)
-        for e in range(d):
-            length += x[i, e] * x[i, e]
-        assigned[i], distances[i] = _settle(x[i], row, best, ROUNDING * (length + largest), centroids)
+def nearest(x, tiles, numbers, distances):
+    """numbers[i, j] = argmin_c ‖x_ij − p_jc‖², or of −⟨x_ij, p_jc⟩; distances[i, j] the minimum. Jégou et al. 2011, II-A.
 
-
-@kernel
-def nearest_simd(x, products, norms, centroids, assigned, distances):
-    """The same with sixteen scores at a time; a tail of fewer is done one by one."""
-    n, d = x.shape
-    count = centroids.shape[0]
-    even = count // 16 * 16
-    largest = norms.max()
-    minus_two = splat_f32x16(np.float32(-2))
-    for i in range(n):
-        row = products[i]
-        at, near = row.ctypes.data, norms.ctypes.data
-        low = splat_f32x16(np.float32(np.inf))
-        for c in range(0, even, 16):
-            score = fma(minus_two, loadu_f32x16(at + 4 * c), loadu_f32x16(near + 4 * c))
-            storeu_f32x16(at + 4 * c, score)
-            low = minimum(low, score)
-        best = smallest_lane(low)
-        for c in range(even, count):
-            row[c] = norms[c] - np.float32(2) * row[c]
-            best = min(best, row[c])
-        length = np.float32(0)
-        for e in range(d):
-            length += x[i, e] * x[i, e]
-        slack = ROUNDING * (length + largest)
-        bound = splat_f32x16(best + slack)
-        winner, least = -1, np.float32(np.inf)
-        for c in range(0, even, 16):
-            if mask_le(loadu_f32x16(at + 4 * c), bound) != np.uint64(0):
-                for lane in range(c, c + 16):
-                    if row[lane] <= best + slack:
-                        distance = squared_distance(x[i], centroids[lane])
-                        if distance < least:
-                            winner, least = lane, distance
-        for lane in range(even, count):
-            if row[lane] <= best + slack:
-                distance = squared_distance(x[i], centroids[lane])
-                if distance < least:
-                    winner, least = lane, distance
-        if winner < 0:
-            winner, least = _of_all(x[i], centroids)
-        assigned[i], distances[i] = winner, least
-
-
-nearest_from_products = nearest_simd if available() else nearest_plain
-
-
-@kernel
-def encode_plain(x, codebook, columns, norms, codes):
-    """codes[i, j] = argmin_c ‖x_ij − p_jc‖².
-
-    x (n, d); codebook (m, ksub, dsub); columns (m, dsub, width), the same by columns, width a multiple of 16; norms
-    ‖p_jc‖² (m, width), +inf where padded; codes uint8 or uint16 (n, m).
+    x (n, m · d); tiles: `layout.Tiles` of m pieces, d long; numbers (n, m) of any integer type; distances float32 (n, m),
+    or (0, m) where they are not wanted.
     """
-    m, dsub, width = columns.shape
-    row = np.empty(width, np.float32)
+    centroids, columns, offsets, largest, is_l2 = tiles
+    m, k, d = centroids.shape
+    n, used = x.shape[0], (k + TILE - 1) // TILE
+    group = rows_together(n, used * TILE)
+    scores = aligned_floats(group, used * TILE)
     for j in range(m):
-        largest = norms[j, : codebook.shape[1]].max()
-        for i in range(x.shape[0]):
-            part = x[i, j * dsub : (j + 1) * dsub]
-            length, best = np.float32(0), np.float32(np.inf)
-            for c in range(width):
-                row[c] = norms[j, c]
-            for e in range(dsub):
-                q = np.float32(-2) * part[e]
-                length += part[e] * part[e]
-                for c in range(width):
-                    row[c] += q * columns[j, e, c]
-            for c in range(width):
-                best = min(best, row[c])
-            codes[i, j], _ = _settle(part, row, best, ROUNDING * (length + largest), codebook[j])
-
-
-@kernel
-def encode_simd(x, codebook, columns, norms, codes):
-    """The same codes; sixty-four centroids of a sub-space at a time in four values. width a multiple of 64."""
-    m, dsub, width = columns.shape
-    scores = np.empty(width + 16, np.float32)
-    start = ((64 - (scores.ctypes.data & 63)) & 63) // 4
-    row = scores[start : start + width]
-    at = row.ctypes.data
-    for j in range(m):
-        largest = norms[j, : codebook.shape[1]].max()
-        for i in range(x.shape[0]):
-            part = x[i, j * dsub : (j + 1) * dsub]
-            length = np.float32(0)
-            for e in range(dsub):
-                length += part[e] * part[e]
-            low = splat_f32x16(np.float32(np.inf))
-            for first in range(0, width, 64):
-                near = norms[j].ctypes.data + 4 * first
-                a, b = loadu_f32x16(near), loadu_f32x16(near + 64)
-                g, h = loadu_f32x16(near + 128), loadu_f32x16(near + 192)
-                for e in range(dsub):
-                    q = splat_f32x16(np.float32(-2) * part[e])
-                    column = columns[j, e].ctypes.data + 4 * first
-                    a = fma(q, loadu_f32x16(column), a)
-                    b = fma(q, loadu_f32x16(column + 64), b)
-                    g = fma(q, loadu_f32x16(column + 128), g)
-                    h = fma(q, loadu_f32x16(column + 192), h)
-                storeu_f32x16(at + 4 * first, a)
-                storeu_f32x16(at + 4 * first + 64, b)
-                storeu_f32x16(at + 4 * first + 128, g)
-                storeu_f32x16(at + 4 * first + 192, h)
-                low = minimum(low, minimum(minimum(a, b), minimum(g, h)))
-            best = smallest_lane(low)
-            limit = best + ROUNDING * (length + largest)
-            if not limit < np.inf:  # then what is padded would be within it
-                codes[i, j], _ = _of_all(part, codebook[j])
-                continue
-            bound = splat_f32x16(limit)
-            winner, least = -1, np.float32(np.inf)
-            for c in range(0, width, 16):
-                if mask_le(load_f32x16(at + 4 * c), bound) != np.uint64(0):
-                    for lane in range(c, c + 16):
-                        if row[lane] <= limit:
-                            distance = squared_distance(part, codebook[j, lane])
-                            if distance < least:
-                                winner, least = lane, distance
-            if winner < 0:
-                winner, _ = _of_all(part, codebook[j])
-            codes[i, j] = winner
-
-
-encode = encode_simd if available() else encode_plain
+        for first in range(0, n, group):
+            last = min(first + group, n)
+            products(x[first:last], j * d, columns[j, :used], offsets[j], scores, 0)
+            for i in range(first, last):
+                piece = x[i, j * d : (j + 1) * d]
+                number = settle(piece, scores[i - first], rounding_of(piece, largest[j]), centroids[j], is_l2)
+                numbers[i, j] = number
+                if distances.shape[0]:
+                    distances[i, j] = distance_to(piece, centroids[j, number], is_l2)
 
 
 @kernel
@@ -201,7 +120,7 @@ def cluster_sums(x, assigned, sums, counts):
 
 @kernel
 def residuals(x, assigned, centroids, out):
-    """out_i = x_i − centroid of x_i."""
+    """out_i = x_i − centroid of x_i: equation (28), r(y) = y − q_c(y)."""
     for i in range(x.shape[0]):
         c = assigned[i]
         for e in range(x.shape[1]):

@@ -1,8 +1,9 @@
 """Writing rows into the columns of their lists."""
 
-from lookalike.kernels._jit import kernel
-from lookalike.kernels.scan import BLOCK, lane_byte
+from lookalike.kernels.layout import BLOCK
+from lookalike.kernels.scan import lane_byte
 from lookalike.kernels.simd import store_u8, store_u16
+from lookalike.kernels.target import kernel
 
 
 @kernel

@@ -12,11 +12,9 @@ are returned are summed directly, (q − c − r̂)² element by element (`direc
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.simd import available, fma_f32x8, load_u8, load_u16, loadu_f32x8, sum_f32x8, zero_f32x8
-
-ROUNDING = np.float32(4e-6)  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
-IP, L2, COSINE = 0, 1, 2  # metrics, in kernels: inner products are negated, so that smaller is nearer throughout
+from lookalike.kernels.layout import COSINE, L2
+from lookalike.kernels.simd import fma, load_f32x8, load_u8, load_u16, sum_lanes, zero_f32x8
+from lookalike.kernels.target import available, inlined, kernel
 
 
 @kernel(fast=True)
@@ -67,7 +65,7 @@ def code_product(query, codebook, codes):
 
 @inlined
 def table_sum(table, codes):
-    """Σ_j table[j, code_j] of a vector with codes of a byte each: scale · ⟨q, r̂⟩ from the float table (`lut.py`)."""
+    """Σ_j table[j, code_j] of a vector with codes of a byte each: scale · ⟨q, r̂⟩ from the float table (`tables.py`)."""
     total = np.float32(0)
     for j in range(table.shape[0]):
         total += table[j, load_u8(codes + j * 64)]
@@ -83,12 +81,12 @@ def direct_distance_simd(query, centroid, codebook, codes, is_l2):
         p = codebook.ctypes.data + (j * ksub + code_at(codes, j, ksub)) * dsub * 4
         for end in range(p + 32, p + dsub * 4 + 32, 32):
             if is_l2:
-                difference = loadu_f32x8(q) - loadu_f32x8(c) - loadu_f32x8(end - 32)
-                total = fma_f32x8(difference, difference, total)
+                difference = load_f32x8(q) - load_f32x8(c) - load_f32x8(end - 32)
+                total = fma(difference, difference, total)
             else:
-                total = total - loadu_f32x8(q) * (loadu_f32x8(c) + loadu_f32x8(end - 32))
+                total = total - load_f32x8(q) * (load_f32x8(c) + load_f32x8(end - 32))
             q, c = q + 32, c + 32
-    return sum_f32x8(total)
+    return sum_lanes(total)
 
 
 @kernel(fast=True)
@@ -115,7 +113,7 @@ SIMD = available()
 
 @inlined
 def direct_distance(query, centroid, codebook, codes, is_l2):
-    """‖q − c − r̂‖², or −⟨q, c + r̂⟩, in eights where dsub allows it."""
+    """‖q − c − r̂‖², or −⟨q, c + r̂⟩, in eights where dsub allows it: equation (30), by definition."""
     if SIMD and codebook.shape[2] % 8 == 0:
         return direct_distance_simd(query, centroid, codebook, codes, is_l2)
     return direct_distance_plain(query, centroid, codebook, codes, is_l2)
@@ -130,7 +128,10 @@ def reported_distance(query, centroid, codebook, codes, metric):
 
 @kernel(fast=True)
 def code_biases(codes, list_no, centroids, codebook, by_residual, biases):
-    """bias of each vector: ‖r̂‖² + 2⟨c, r̂⟩, or ‖x̂‖² without residuals. codes: uint8 or uint16 (n, m), row by row."""
+    """bias of each vector, its own term of equation (30): ‖r̂‖² + 2⟨c, r̂⟩, or ‖x̂‖² without residuals.
+
+    codes: uint8 or uint16 (n, m), row by row.
+    """
     m, ksub, dsub = codebook.shape
     for i in range(codes.shape[0]):
         total = np.float32(0)

@@ -1,26 +1,29 @@
 """One search of inverted lists: tables, scans, survivors, and the k that are kept.
 
-The lists are given by address, lists[l] = (codes, biases, ids, size), so that they can grow one by one. Blocks of codes are laid
-out as in `scan.py`; ids are int32 or int64.
+The lists are given by address (`layout.ListTable`), so that they can grow one by one: columns codes, biases, ids, and the size.
+Blocks of codes are laid out as in `scan.py`; ids are int32 or int64. A kernel's `i` is the query of its group, in `Scratch`.
 """
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.coarse import probe_lists
-from lookalike.kernels.distances import COSINE, L2, code_product, inner_product, reported_distance, table_sum
-from lookalike.kernels.lut import build_tables, quantize_tables
-from lookalike.kernels.scan import BLOCK, lane_byte, masks_below, scan_estimates, scan_masks
-from lookalike.kernels.scratch import aligned_bytes, make_scratch
+from lookalike.kernels import layout
+from lookalike.kernels.distances import code_product, inner_product, reported_distance, table_sum
+from lookalike.kernels.layout import BLOCK, COSINE, L2, ONE_ROUNDING, SUM_ROUNDING, Allow, ListTable, Space
+from lookalike.kernels.probe import probe_lists
+from lookalike.kernels.scan import lane_byte, masks_below, scan_estimates, scan_masks
+from lookalike.kernels.scratch import aligned_bytes, aligned_floats, make_scratch
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
-from lookalike.kernels.topk import BINS, LANES, bound_by_bins, bound_of_kth, keep_near, quickselect, sort_candidates
+from lookalike.kernels.tables import build_tables, quantize_tables
+from lookalike.kernels.target import inlined, kernel
+from lookalike.kernels.topk import BINS, bound_by_bins, bound_of_kth, keep_near, quickselect, sort_candidates
 
-CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `lists`
+CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `ListTable.table`
 AHEAD = 4  # candidates between asking for a code and reading it
 SEEDED = 32  # up to this k, lane minima give the first threshold
 INFINITY = np.float32(np.inf)
-ROUNDING = np.float32(1e-6)  # of a sum of a few float32 numbers, relative to the largest
-LOWEST = np.float32(3e-7)  # and of one that is near 1, which cosine distances are taken from
+ALL = ~np.uint64(0)  # every vector of a block
+
+group_size = inlined(layout.group_size)
 
 
 @inlined
@@ -29,20 +32,55 @@ def id_at(ids, position, wide_ids):
 
 
 @inlined
-def is_allowed(number, mask, chosen):
-    """Whether the filter lets an id pass: a mask over ids, or sorted ids; both empty is no filter."""
-    if mask.shape[0]:
-        return 0 <= number < mask.shape[0] and mask[number]
-    at = np.searchsorted(chosen, number)
-    return at < chosen.shape[0] and chosen[at] == number
+def is_filter(allow):
+    return allow.mask.shape[0] > 0 or allow.chosen.shape[0] > 0
 
 
 @inlined
-def code_address(lists, place, m, width):
-    """Where the first code of a place, list_no << 32 | position, lies; rows are `width` bytes."""
-    position = place & 0xFFFFFFFF
-    block = lists[place >> 32, CODES] + (position // BLOCK) * m * width
-    return block + lane_byte(position % BLOCK) * (width // BLOCK)
+def is_allowed(number, allow):
+    """Whether a filter lets an id pass."""
+    if allow.mask.shape[0]:
+        return 0 <= number < allow.mask.shape[0] and allow.mask[number]
+    at = np.searchsorted(allow.chosen, number)
+    return at < allow.chosen.shape[0] and allow.chosen[at] == number
+
+
+@inlined
+def blocks_of(size):
+    return (size + BLOCK - 1) // BLOCK
+
+
+@inlined
+def row_bytes(ksub):
+    """Bytes of a row of a block: one for each code, or two."""
+    return BLOCK if ksub <= 256 else 2 * BLOCK
+
+
+@inlined
+def code_address(codes, position, codebook):
+    """Where the first code of a vector lies; `codes` is the address of its list's."""
+    m, row = codebook.shape[0], row_bytes(codebook.shape[1])
+    return codes + (position // BLOCK) * m * row + lane_byte(position % BLOCK) * (row // BLOCK)
+
+
+@inlined
+def mask_of(masks, block, size):
+    """The mask of a block, without the lanes behind the last vector: they may be half written by an `add`."""
+    mask = masks[block]
+    if block == size // BLOCK:  # the last one, and not full
+        mask &= (np.uint64(1) << np.uint64(size % BLOCK)) - np.uint64(1)
+    return mask
+
+
+@inlined
+def table_scale(metric):
+    return np.float32(-2 if metric == L2 else -1)
+
+
+@inlined
+def largest_byte(m):
+    """Of a table whose m rows are summed up in 16 bits."""
+    return min(255, 65535 // m)
 
 
 @kernel
@@ -67,164 +105,86 @@ def visiting_order(probes, first, last, starts, order):
 
 
 @kernel
-def first_masks(codes, biases, size, m, table, step, slack, least, k, estimates, minima, masks):
+def first_masks(lists, list_no, work, i, slack, least):
     """Masks of the first list that a query visits, where no threshold is known: the k best estimates set it.
 
-    estimates: aligned float32 (64 blocks,); minima: float32 (64,). True distances are within `slack` of the estimates, so what may
-    be among the k nearest lies below the k-th estimate plus twice the slack. Estimates below `least` are all the same distance.
+    True distances are within `slack` of the estimates, so what may be among the k nearest lies below the k-th estimate plus twice
+    the slack. Estimates below `least` are all the same distance.
     """
-    blocks = (size + BLOCK - 1) // BLOCK
-    scan_estimates(codes, blocks, m, table, biases, step, estimates.ctypes.data)
-    for i in range(size, blocks * BLOCK):
-        estimates[i] = INFINITY
+    size, k, estimates = lists.table[list_no, SIZE], work.k, work.estimates
+    blocks, at = blocks_of(size), np.int64(estimates.ctypes.data)
+    codes, biases = lists.table[list_no, CODES], lists.table[list_no, BIASES]
+    scan_estimates(codes, blocks, work.tables.shape[1], work.tables[i].ctypes.data, biases, work.steps[i], at)
+    for lane in range(size, blocks * BLOCK):
+        estimates[lane] = INFINITY
     bound = INFINITY
     if k <= min(SEEDED, size):
-        bound = bound_of_kth(estimates, blocks * BLOCK, k, minima)
+        bound = bound_of_kth(estimates, blocks * BLOCK, k, work.minima)
     elif k < size:
         bound = bound_by_bins(estimates, size, k, np.empty(BINS, np.int32))
     bound = max(bound, least)
-    bound += np.float32(2) * slack + ROUNDING * abs(bound)
-    masks_below(estimates.ctypes.data, blocks, bound, masks)
+    bound += np.float32(2) * slack + np.float32(SUM_ROUNDING) * abs(bound)
+    masks_below(at, blocks, bound, work.masks)
 
 
 @inlined
-def _tail(size):
-    """Mask of the vectors that the last block holds: its other lanes may be half written by an `add`."""
-    return (np.uint64(1) << np.uint64(size & 63)) - np.uint64(1) if size & 63 else ~np.uint64(0)
+def rounding_of_terms(terms, size):
+    """By how much two distances of one query may differ and be equal, as sums of terms as large as `terms` and `size`."""
+    largest = max(abs(terms[0]), abs(terms[-1])) + size
+    rounding = np.float32(2) * np.float32(SUM_ROUNDING) * largest + np.float32(ONE_ROUNDING)
+    return rounding if rounding < INFINITY else np.float32(0)  # of a damaged file
 
 
 @inlined
-def near_ties(coarse, size):
-    """What two distances of one query may differ by and be equal, opened as they are: of terms as large as `coarse` and `size`."""
-    near = np.float32(2) * ROUNDING * (max(abs(coarse[0]), abs(coarse[-1])) + size) + LOWEST
-    return near if near < INFINITY else np.float32(0)  # of a damaged file
-
-
-@inlined
-def tied_with(limit, near):
-    """What is no further may be as near as the k-th distance: rounding of the terms, and of a sum with a large bias."""
-    return limit + near + np.float32(2) * ROUNDING * abs(limit)
+def tied_with(limit, rounding):
+    """Up to here a distance may be as small as the k-th: rounding of the terms, and of a sum with a large bias."""
+    return limit + rounding + np.float32(2) * np.float32(SUM_ROUNDING) * abs(limit)
 
 
 @kernel
-def settle(query, lists, centroids, codebook, metric, by_residual, distances, places, first, count):
-    """Replace the distances of the candidates from `first` on by those that a search reports, summed directly."""
-    m, ksub, _ = codebook.shape
-    width = BLOCK * (1 if ksub <= 256 else 2)
-    zero = np.zeros(query.shape[0], np.float32)
+def settle(query, space, lists, work, i, first):
+    """Replace the distances of candidates, from the one numbered `first` on, by those that a search reports, summed directly."""
+    distances, places, count, codebook = work.distances[i], work.places[i], work.counts[i], space.codebook
+    m, row, zero = codebook.shape[0], row_bytes(codebook.shape[1]), np.zeros(query.shape[0], np.float32)
     for c in range(first - AHEAD, count):
         if first <= c + AHEAD < count:  # a code lies in m cache lines: they are asked for before they are read
-            code = code_address(lists, places[c + AHEAD], m, width)
+            place = places[c + AHEAD]
+            code = code_address(lists.table[place >> 32, CODES], place & 0xFFFFFFFF, codebook)
             for j in range(m):
-                prefetch(code + j * width)
+                prefetch(code + j * row)
         if c >= first:
-            origin = centroids[places[c] >> 32] if by_residual else zero
-            distances[c] = reported_distance(query, origin, codebook, code_address(lists, places[c], m, width), metric)
+            list_no = places[c] >> 32
+            code = code_address(lists.table[list_no, CODES], places[c] & 0xFFFFFFFF, codebook)
+            centroid = space.centroids[list_no] if space.by_residual else zero
+            distances[c] = reported_distance(query, centroid, codebook, code, space.metric)
 
 
 @kernel
-def cut(query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled):
+def cut(query, space, lists, work, i):
     """Cut candidates back to the k nearest and what is within rounding of the k-th, among which reported distances will decide.
 
-    Where those are too many, all are settled at once, and from then on those that came in since the last time: then k are
-    left. `settled` is how many are, at the front: none, or k. Returns how many are left, the k-th distance, and `settled`.
+    Where those are too many, all are settled at once, and from then on those that came in since the last time: then k are left.
     """
-    if settled == 0:
-        limit = quickselect(distances, ids, places, count, k)
-        kept = keep_near(distances, ids, places, count, k, tied_with(limit, near))
-        if kept - k <= k >> 1:
-            return kept, limit, 0
-        count = kept
-    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
-    return k, quickselect(distances, ids, places, count, k), k
-
-
-@inlined
-def score_survivors(
-    query,
-    list_no,
-    coarse,
-    lists,
-    size,
-    centroids,
-    codebook,
-    table,
-    metric,
-    by_residual,
-    masks,
-    wide_ids,
-    mask,
-    chosen,
-    distances,
-    ids,
-    places,
-    count,
-    limit,
-    near,
-    settled,
-    k,
-):
-    """Score what the masks left by the float table; returns the state of the candidates: how many, the k-th distance, `settled`."""
-    m, ksub, _ = codebook.shape
-    scale = np.float32(-2 if metric == L2 else -1)
-    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    blocks = (size + BLOCK - 1) // BLOCK
-    width, bound = BLOCK * (1 if ksub <= 256 else 2), tied_with(limit, near)
-    for block in range(blocks):
-        left = masks[block]
-        if block == blocks - 1:
-            left &= _tail(size)
-        if left == np.uint64(0):
-            continue
-        if count > 2 * k:  # there has to be room for a block
-            count, limit, settled = cut(
-                query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
-            )
-            bound = tied_with(limit, near)
-        while left != np.uint64(0):
-            i = lowest_bit(left)
-            left &= left - np.uint64(1)
-            position = block * BLOCK + i
-            number = id_at(lists[list_no, IDS], position, wide_ids)
-            if filtered and not is_allowed(number, mask, chosen):
-                continue
-            code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
-            product = table_sum(table, code) if table.shape[0] else scale * code_product(query, codebook, code)
-            distance = load_f32(lists[list_no, BIASES] + 4 * position) + coarse + product
-            if metric == COSINE:
-                distance = max(distance, np.float32(0))
-            if distance <= bound:
-                distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
-                count += 1
-    return count, limit, settled
+    distances, ids, places, k = work.distances[i], work.ids[i], work.places[i], work.k
+    if work.settled[i] == 0:
+        limit = work.limits[i] = quickselect(distances, ids, places, work.counts[i], k)
+        work.counts[i] = keep_near(distances, ids, places, work.counts[i], k, tied_with(limit, work.rounding[i]))
+        if work.counts[i] - k <= k >> 1:
+            return
+    settle(query, space, lists, work, i, work.settled[i])
+    work.limits[i] = quickselect(distances, ids, places, work.counts[i], k)
+    work.counts[i] = work.settled[i] = k
 
 
 @kernel
-def finish(
-    query,
-    lists,
-    centroids,
-    codebook,
-    metric,
-    by_residual,
-    distances,
-    ids,
-    places,
-    count,
-    k,
-    near,
-    settled,
-    out_d,
-    out_i,
-):
+def finish(query, space, lists, work, i, out_d, out_i):
     """Cut to k by the distances that are reported, sort, write; the rest of the row is +inf and −1."""
-    if count > k:
-        count, _, settled = cut(
-            query, lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled
-        )
-    settle(query, lists, centroids, codebook, metric, by_residual, distances, places, settled, count)
-    sort_candidates(distances, ids, places, count)
-    count = min(count, k)
+    distances, ids, places, k = work.distances[i], work.ids[i], work.places[i], work.k
+    if work.counts[i] > k:
+        cut(query, space, lists, work, i)
+    settle(query, space, lists, work, i, work.settled[i])
+    sort_candidates(distances, ids, places, work.counts[i])
+    count = min(work.counts[i], k)
     for c in range(count):
         out_d[c], out_i[c] = distances[c], ids[c]
     for c in range(count, k):
@@ -232,184 +192,132 @@ def finish(
 
 
 @inlined
-def prefetch_list(lists, list_no, m):
-    ahead = lists[list_no, CODES]
-    for line in range(min(512, (lists[list_no, SIZE] + BLOCK - 1) // BLOCK * m)):
-        prefetch(ahead + 64 * line)
+def prefetch_list(table, list_no, m):
+    codes = table[list_no, CODES]
+    for line in range(min(512, blocks_of(table[list_no, SIZE]) * m)):
+        prefetch(codes + 64 * line)
 
 
 @kernel
-def search_group(
-    xq, probes, coarse, lists, centroids, codebook, columns, by_residual, metric, wide_ids, mask, chosen, k, work
-):
+def prepare(xq, terms, space, work):
+    """Nothing is found yet, and nothing known but the tables of each query; all of them at once, as they share the codebook."""
+    m, ksub, _ = space.codebook.shape
+    work.counts[:], work.limits[:], work.settled[:], work.floors[:] = 0, INFINITY, 0, 0
+    if ksub <= 256:
+        build_tables(xq, space.columns, table_scale(space.metric), work.exact)
+    for i in range(xq.shape[0]):
+        size = inner_product(xq[i], xq[i])
+        if ksub <= 256:
+            work.steps[i], work.floors[i] = quantize_tables(work.exact[i], largest_byte(m), work.tables[i])
+            size = abs(work.floors[i])
+        work.rounding[i] = rounding_of_terms(terms[i], size)
+
+
+@kernel
+def search_group(xq, probes, terms, space, lists, allow, work):
     """Candidates of each query of a group, left in `work`: at least the k nearest. Arguments as in `search_lists`."""
     nq, nprobe = probes.shape
-    m = codebook.shape[0]
-    largest = min(255, 65535 // m)
-    tables, steps, floors, masks = work.tables, work.steps, work.floors, work.masks
-    counts, limits, near, settled = work.counts, work.limits, work.near, work.settled
-    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    counts[:nq], limits[:nq], settled[:nq] = 0, INFINITY, 0
-    build_tables(xq, columns, np.float32(-2 if metric == L2 else -1), work.exact)
-    for i in range(nq):
-        steps[i], floors[i] = quantize_tables(work.exact[i], largest, tables[i])
-        near[i] = near_ties(coarse[i], abs(floors[i]))
+    m, ksub, _ = space.codebook.shape
+    prepare(xq, terms, space, work)
+    # parts of a tuple cost two atomic operations wherever they are named, so that is done here, once
+    table, wide_ids, codebook, metric = lists.table, lists.wide_ids, space.codebook, space.metric
+    k, tables, exact, steps, floors, masks = work.k, work.tables, work.exact, work.steps, work.floors, work.masks
+    counts, limits, rounding, order = work.counts, work.limits, work.rounding, work.order
+    all_distances, all_ids, all_places = work.distances, work.ids, work.places
+    has_tables, filtered, row, scale = ksub <= 256, is_filter(allow), row_bytes(ksub), table_scale(metric)
+    if not has_tables:
+        masks[:] = ALL
     for phase in range(2):
         first, last = (0, 1) if phase == 0 else (1, nprobe)
-        pairs = visiting_order(probes, first, last, work.starts, work.order) if nq > 1 else last - first
+        pairs = visiting_order(probes, first, last, work.starts, order) if nq > 1 else last - first
         for pair in range(pairs):
-            i, p = (work.order[pair] // nprobe, work.order[pair] % nprobe) if nq > 1 else (0, first + pair)
-            list_no, size = probes[i, p], lists[probes[i, p], SIZE]
+            i, p = (order[pair] // nprobe, order[pair] % nprobe) if nq > 1 else (0, first + pair)
+            list_no, term, query = probes[i, p], terms[i, p], xq[i]
+            codes, biases, names, size = (
+                table[list_no, CODES],
+                table[list_no, BIASES],
+                table[list_no, IDS],
+                table[list_no, SIZE],
+            )
             if size == 0:
                 continue
             if nq == 1 and p + 1 < nprobe:
-                prefetch_list(lists, probes[i, p + 1], m)
-            codes, biases, blocks = lists[list_no, CODES], lists[list_no, BIASES], (size + BLOCK - 1) // BLOCK
-            # half a step for each sub-quantizer, and the rounding of float sums of this size
-            slack = np.float32(0.5005 * m * steps[i] + ROUNDING * (abs(coarse[i, p]) + abs(floors[i])))
-            table = tables[i].ctypes.data
-            if limits[i] == INFINITY and not filtered:
-                least = -coarse[i, p] - floors[i] if metric == COSINE else -INFINITY
-                slack += near[i]
-                first_masks(
-                    codes, biases, size, m, table, steps[i], slack, least, k, work.estimates, work.minima, masks
-                )
-            else:
-                threshold = tied_with(limits[i], near[i]) - coarse[i, p] - floors[i] + slack
-                scan_masks(codes, blocks, m, table, biases, steps[i], threshold, masks)
-            count, limit, done = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, work.exact[i], metric, by_residual, masks,
-                wide_ids, mask, chosen, work.distances[i], work.ids[i], work.places[i], counts[i], limits[i], near[i],
-                settled[i], k,
-            )  # fmt: skip
-            if count >= k and (limit == INFINITY or count >= k + (k >> 2)):
-                count, limit, done = cut(
-                    xq[i], lists, centroids, codebook, metric, by_residual, work.distances[i], work.ids[i],
-                    work.places[i], count, k, near[i], done,
-                )  # fmt: skip
-            counts[i], limits[i], settled[i] = count, limit, done
+                prefetch_list(table, probes[i, p + 1], m)
+            if has_tables:
+                # half a step for each sub-quantizer, and the rounding of float sums of this size
+                slack = np.float32(0.5005 * m * steps[i] + np.float32(SUM_ROUNDING) * (abs(term) + abs(floors[i])))
+                if limits[i] == INFINITY and not filtered:
+                    least = -term - floors[i] if metric == COSINE else -INFINITY
+                    first_masks(lists, list_no, work, i, slack + rounding[i], least)
+                else:
+                    threshold = tied_with(limits[i], rounding[i]) - term - floors[i] + slack
+                    scan_masks(codes, blocks_of(size), m, tables[i].ctypes.data, biases, steps[i], threshold, masks)
+            # what the masks left is scored by the float table, and kept if it may be among the k nearest
+            floats, distances, ids, places = exact[i], all_distances[i], all_ids[i], all_places[i]
+            count, bound = counts[i], tied_with(limits[i], rounding[i])
+            for block in range(blocks_of(size)):
+                left = mask_of(masks, block, size)
+                if left == np.uint64(0):
+                    continue
+                if count > 2 * k:  # there has to be room for a block
+                    counts[i] = count
+                    cut(query, space, lists, work, i)
+                    count, bound = counts[i], tied_with(limits[i], rounding[i])
+                while left != np.uint64(0):
+                    lane = lowest_bit(left)
+                    left &= left - np.uint64(1)
+                    position = block * BLOCK + lane
+                    number = id_at(names, position, wide_ids)
+                    if filtered and not is_allowed(number, allow):
+                        continue
+                    code = codes + block * m * row + lane_byte(lane) * (row // BLOCK)
+                    product = table_sum(floats, code) if has_tables else scale * code_product(query, codebook, code)
+                    distance = load_f32(biases + 4 * position) + term + product
+                    if metric == COSINE:
+                        distance = max(distance, np.float32(0))
+                    if distance <= bound:
+                        distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
+                        count += 1
+            counts[i] = count
+            if count >= k and (limits[i] == INFINITY or count >= k + (k >> 2)):
+                cut(query, space, lists, work, i)
 
 
 @kernel
-def search_lists(
-    xq,
-    probes,
-    coarse,
-    lists,
-    longest,
-    centroids,
-    codebook,
-    columns,
-    by_residual,
-    metric,
-    wide_ids,
-    mask,
-    chosen,
-    k,
-    group,
-    out_d,
-    out_i,
-):
-    """The k nearest coded vectors of each query in the lists it probes; codes of up to 8 bits.
+def search_lists(xq, probes, terms, space, lists, allow, out_d, out_i):
+    """The k nearest coded vectors of each query in the lists it probes.
 
-    xq (nq, d); probes int64 and coarse float32 (nq, nprobe), nearest first (`coarse.select_probes`), the part of the distance that
-    a list gives, and 1 more for COSINE; lists int64 (nlist, 4);
-    codebook float32 (m, ksub, dsub) and columns (m, dsub, 256), the same by columns, padded; group: queries that share the reading
-    of a list; out_d (nq, k), out_i (nq, k).
+    xq (nq, d); probes int64 (nq, nprobe), nearest first (`probe.select_probes`); terms float32 (nq, nprobe): the part of the
+    distance that a list gives, and 1 more for COSINE; space, lists, allow: tuples of `layout`; out_d (nq, k), out_i (nq, k).
     A query's nearest list comes first and sets its threshold; then all other pairs, grouped by list.
     """
+    space, lists, allow = Space(*space), ListTable(*lists), Allow(*allow)
     nq, nprobe = probes.shape
-    group = max(1, min(nq, group))
-    work = make_scratch(group, nprobe, lists.shape[0], codebook.shape[0], k, longest)
-    for first in range(0, nq, group):
+    (m, ksub, _), k = space.codebook.shape, out_d.shape[1]
+    group = min(nq, group_size(m, ksub, k))
+    work = make_scratch(group, nprobe, lists.table.shape[0], m if ksub <= 256 else 0, k, lists.longest)
+    for first in range(0, nq, max(1, group)):
         last = min(first + group, nq)
-        search_group(
-            xq[first:last], probes[first:last], coarse[first:last], lists, centroids, codebook, columns, by_residual, metric,
-            wide_ids, mask, chosen, k, work,
-        )  # fmt: skip
+        search_group(xq[first:last], probes[first:last], terms[first:last], space, lists, allow, work)
         for i in range(first, last):
-            w = i - first
-            finish(
-                xq[i], lists, centroids, codebook, metric, by_residual, work.distances[w], work.ids[w], work.places[w],
-                work.counts[w], k, work.near[w], work.settled[w], out_d[i], out_i[i],
-            )  # fmt: skip
+            finish(xq[i], space, lists, work, i - first, out_d[i], out_i[i])
 
 
 @kernel
-def search_one(
-    xq,
-    tiles,
-    offsets,
-    largest,
-    nprobe,
-    lists,
-    longest,
-    centroids,
-    codebook,
-    columns,
-    by_residual,
-    metric,
-    wide_ids,
-    k,
-    out_d,
-    out_i,
-):
+def search_one(xq, tiles, nprobe, space, lists, out_d, out_i):
     """One query from its coarse search to its results, as a call costs as much as a list; xq (1, d), out_d (1, k), out_i (1, k).
 
     Lists are chosen by the metric of the search. Returns ‖q‖²: what is written holds if that is neither NaN nor too large.
     """
-    probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-    probe_lists(xq, tiles, offsets, centroids, largest, metric == L2, probes, coarse)
+    probes, terms = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
+    probe_lists(xq, tiles, probes, terms)
     norm = inner_product(xq[0], xq[0])
+    _, _, _, by_residual, metric = space
     if not by_residual:
-        coarse[:] = norm if metric == L2 else np.float32(0)
-    search_lists(
-        xq, probes, coarse, lists, longest, centroids, codebook, columns, by_residual, metric, wide_ids,
-        np.empty(0, np.bool_), np.empty(0, np.int64), k, 1, out_d, out_i,
-    )  # fmt: skip
+        terms[:] = norm if metric == L2 else np.float32(0)
+    everything = np.empty(0, np.bool_), np.empty(0, np.int64)
+    search_lists(xq, probes, terms, space, lists, everything, out_d, out_i)
     return norm
-
-
-@kernel
-def search_lists_wide(
-    xq,
-    probes,
-    coarse,
-    lists,
-    longest,
-    centroids,
-    codebook,
-    columns,
-    by_residual,
-    metric,
-    wide_ids,
-    mask,
-    chosen,
-    k,
-    group,
-    out_d,
-    out_i,
-):
-    """The same for codes of 9 to 16 bits: every vector that is allowed is scored exactly, query by query."""
-    nq, nprobe = probes.shape
-    capacity = 2 * k + LANES
-    masks = np.full((longest + BLOCK - 1) // BLOCK, ~np.uint64(0))
-    no_table = np.empty((0, 0), np.float32)
-    for i in range(nq):
-        distances, ids = np.empty(capacity, np.float32), np.empty(capacity, np.int64)
-        places, count, limit, settled = np.empty(capacity, np.int64), 0, INFINITY, 0
-        near = near_ties(coarse[i], inner_product(xq[i], xq[i]))
-        for p in range(nprobe):
-            list_no = probes[i, p]
-            size = lists[list_no, SIZE]
-            count, limit, settled = score_survivors(
-                xq[i], list_no, coarse[i, p], lists, size, centroids, codebook, no_table, metric, by_residual, masks,
-                wide_ids, mask, chosen, distances, ids, places, count, limit, near, settled, k,
-            )  # fmt: skip
-        finish(
-            xq[i], lists, centroids, codebook, metric, by_residual, distances, ids, places, count, k, near, settled,
-            out_d[i], out_i[i],
-        )  # fmt: skip
 
 
 @inlined
@@ -423,62 +331,40 @@ def _grown(array, count):
 
 
 @kernel
-def range_lists(
-    xq,
-    probes,
-    coarse,
-    lists,
-    longest,
-    centroids,
-    codebook,
-    columns,
-    by_residual,
-    metric,
-    wide_ids,
-    mask,
-    chosen,
-    radius,
-):
-    """Every coded vector that is nearer than `radius` in the lists that one query probes; xq (d,), probes and coarse (nprobe,).
+def range_lists(xq, probes, terms, space, lists, allow, radius):
+    """Every coded vector that is nearer than `radius` in the lists that one query probes; xq (d,), probes and terms (nprobe,).
 
     Returns distances float32 and ids int64, nearest first. The estimate only rejects; the direct distance decides.
     """
-    m, ksub, _ = codebook.shape
-    narrow = ksub <= 256
-    width = BLOCK if narrow else 2 * BLOCK
-    scale = np.float32(-2 if metric == L2 else -1)
-    blocks = (longest + BLOCK - 1) // BLOCK
-    masks = np.full(blocks, ~np.uint64(0))
-    table, quantized = np.empty((m, 256), np.float32), aligned_bytes(m * 256).reshape(m, 256)
+    space, lists, allow = Space(*space), ListTable(*lists), Allow(*allow)
+    m, ksub, _ = space.codebook.shape
+    has_tables, filtered, zero = ksub <= 256, is_filter(allow), np.zeros(xq.shape[0], np.float32)
+    masks, quantized = np.full(blocks_of(lists.longest), ALL), aligned_bytes(m * 256)
     step, floor = np.float32(0), np.float32(0)
-    if narrow:
-        build_tables(xq.reshape(1, -1), columns, scale, table.reshape(1, m, 256))
-        step, floor = quantize_tables(table, min(255, 65535 // m), quantized)
+    if has_tables:
+        table = aligned_floats(m, 256)
+        build_tables(xq.reshape(1, -1), space.columns, table_scale(space.metric), table.reshape(1, m, 256))
+        step, floor = quantize_tables(table, largest_byte(m), quantized.reshape(m, 256))
     distances, ids, places = np.empty(256, np.float32), np.empty(256, np.int64), np.empty(256, np.int64)
-    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
-    zero = np.zeros(xq.shape[0], np.float32)
     count = 0
     for p in range(probes.shape[0]):
-        list_no = probes[p]
-        size = lists[list_no, SIZE]
-        used = (size + BLOCK - 1) // BLOCK
-        origin = centroids[list_no] if by_residual else zero
-        if narrow:
-            slack = 0.5005 * m * step + 1e-6 * (abs(coarse[p]) + abs(floor) + abs(radius)) + LOWEST
-            threshold = np.float32(radius - coarse[p] - floor + slack)
-            scan_masks(
-                lists[list_no, CODES], used, m, quantized.ctypes.data, lists[list_no, BIASES], step, threshold, masks
-            )
-        for block in range(used):
-            left = masks[block] & _tail(size) if block == used - 1 else masks[block]
+        row = lists.table[probes[p]]
+        codes, biases, names, size = row[CODES], row[BIASES], row[IDS], row[SIZE]
+        centroid = space.centroids[probes[p]] if space.by_residual else zero
+        if has_tables:
+            slack = 0.5005 * m * step + SUM_ROUNDING * (abs(terms[p]) + abs(floor) + abs(radius)) + ONE_ROUNDING
+            threshold = np.float32(radius - terms[p] - floor + slack)
+            scan_masks(codes, blocks_of(size), m, quantized.ctypes.data, biases, step, threshold, masks)
+        for block in range(blocks_of(size)):
+            left = mask_of(masks, block, size)
             while left != np.uint64(0):
-                i = lowest_bit(left)
+                position = block * BLOCK + lowest_bit(left)
                 left &= left - np.uint64(1)
-                number = id_at(lists[list_no, IDS], block * BLOCK + i, wide_ids)
-                if filtered and not is_allowed(number, mask, chosen):
+                number = id_at(names, position, lists.wide_ids)
+                if filtered and not is_allowed(number, allow):
                     continue
-                code = lists[list_no, CODES] + block * m * width + lane_byte(i) * (width // BLOCK)
-                distance = reported_distance(xq, origin, codebook, code, metric)
+                code = code_address(codes, position, space.codebook)
+                distance = reported_distance(xq, centroid, space.codebook, code, space.metric)
                 if distance < radius:
                     distances, ids, places = _grown(distances, count), _grown(ids, count), _grown(places, count)
                     distances[count], ids[count] = distance, number

@@ -6,22 +6,21 @@ there is to do: a row is asked for some candidates before it is needed.
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels.layout import COSINE, IP, L2
 from lookalike.kernels.simd import (
-    available,
     bits_as_f32,
-    fma_f32x8,
+    fma,
     halves_as_f32x8,
     load_f32,
+    load_f32x8,
     load_u16,
-    loadu_f32x8,
     prefetch,
-    sum_f32x8,
+    sum_lanes,
     zero_f32x8,
 )
+from lookalike.kernels.target import available, inlined, kernel
 from lookalike.kernels.topk import quickselect, sort_candidates
 
-L2, IP, COSINE = 0, 1, 2
 AHEAD = 6  # candidates between asking for a row and reading it
 SAFE = np.float32(1e30)  # ‖x‖² up to here and down to its inverse keeps its digits in float32
 
@@ -49,14 +48,14 @@ def row_distance_simd(query, row, is_half, is_l2):
     total, norm = zero_f32x8(), zero_f32x8()
     whole = d // 8 * 8
     for e in range(0, whole, 8):
-        x = halves_as_f32x8(row + 2 * e) if is_half else loadu_f32x8(row + 4 * e)
-        y = loadu_f32x8(q + 4 * e)
+        x = halves_as_f32x8(row + 2 * e) if is_half else load_f32x8(row + 4 * e)
+        y = load_f32x8(q + 4 * e)
         if is_l2:
             difference = y - x
-            total = fma_f32x8(difference, difference, total)
+            total = fma(difference, difference, total)
         else:
-            total, norm = fma_f32x8(x, y, total), fma_f32x8(x, x, norm)
-    result, length = sum_f32x8(total), sum_f32x8(norm)
+            total, norm = fma(x, y, total), fma(x, x, norm)
+    result, length = sum_lanes(total), sum_lanes(norm)
     for e in range(whole, d):
         x, y = element(row, e, is_half), query[e]
         result += (y - x) * (y - x) if is_l2 else x * y
@@ -98,13 +97,15 @@ def cosine_distance(query, row, is_half, product, norm):
 
 
 @kernel
-def rerank(xq, ids, places, rows, stride, n, is_half, metric, out_d, out_i):
+def rerank(xq, ids, places, rows, metric, out_d, out_i):
     """The k nearest of each query's candidates; returns a place that is not a row, or −1.
 
     xq float32 (nq, d), unit vectors for COSINE; ids and places int64 (nq, candidates), a place being a row number, or −1 where
-    there is no candidate; rows: address of n float32 or float16 vectors, `stride` bytes apart; out_d float32 and out_i int64,
-    (nq, k): +inf (−inf for IP) and −1 where there are fewer. Equal distances are ordered by id.
+    there is no candidate; rows: address, bytes from one to the next, how many, whether
+    they are float16, and not float32; out_d float32 and out_i int64, (nq, k): +inf (−inf for IP) and −1 where there are
+    fewer. Equal distances are ordered by id.
     """
+    address, stride, n, is_half = rows
     nq, candidates = ids.shape
     k = out_d.shape[1]
     distances, numbers = np.empty(candidates, np.float32), np.empty(candidates, np.int64)
@@ -121,10 +122,10 @@ def rerank(xq, ids, places, rows, stride, n, is_half, metric, out_d, out_i):
                 if place >= n:
                     return place
                 for byte in range(0, length if place >= 0 else 0, 64):
-                    prefetch(rows + place * stride + byte)
+                    prefetch(address + place * stride + byte)
             if c < 0 or places[i, c] < 0:
                 continue
-            row = rows + places[i, c] * stride
+            row = address + places[i, c] * stride
             distance, norm = row_distance(xq[i], row, is_half, metric == L2)
             if metric == COSINE:
                 distance = cosine_distance(xq[i], row, is_half, distance, norm)

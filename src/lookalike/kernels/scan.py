@@ -3,7 +3,7 @@
 A block holds the codes of 64 vectors in m rows of 64 bytes, ``codes[block, j, byte]``. Vector i lies at byte 2i for i < 32 and
 at byte 2i − 63 after that, so that the sums of even and of odd bytes come out as vectors 0..31 and 32..63 (`lane_byte`).
 
-With the query's look-up table in 8 bits (`lut.quantize_tables`),
+With the query's look-up table in 8 bits (`tables.quantize_tables`),
 
     estimate(i) = step · Σ_j table[j, code_j(i)] + bias[i]
 
@@ -14,15 +14,14 @@ the path of other CPUs. They agree bit for bit.
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
+from lookalike.kernels.layout import BLOCK
 from lookalike.kernels.simd import (
-    WIDE,
     as_u16x32,
-    available,
     high_as_f32,
     high_bytes,
     load_f32,
     load_f32x16,
+    load_f32x64,
     load_table,
     load_u8,
     load_u8x64,
@@ -30,13 +29,14 @@ from lookalike.kernels.simd import (
     low_as_f32,
     mask_le,
     splat_f32x16,
+    splat_f32x64,
+    store,
     store_f32,
-    store_f32x16,
     to_high_bytes,
     zero_u16x32,
 )
+from lookalike.kernels.target import WIDE, available, inlined, kernel
 
-BLOCK = 64  # vectors of a block: one byte each in a row
 TOGETHER = 4 if WIDE else 1  # blocks that share one load of a table row: as many as 32 registers hold
 
 
@@ -94,11 +94,11 @@ def masks_simd(codes, blocks, m, table, bias, step, threshold, masks):
             v = as_u16x32(lookup(row, load_u8x64(at + 3 * rows)))
             sum3, odd3 = sum3 + v, odd3 + high_bytes(v)
             at += BLOCK
-        near = bias + first * BLOCK * 4
-        masks[first] = _survivors(sum0, odd0, near, steps, thresholds)
-        masks[first + 1] = _survivors(sum1, odd1, near + 256, steps, thresholds)
-        masks[first + 2] = _survivors(sum2, odd2, near + 512, steps, thresholds)
-        masks[first + 3] = _survivors(sum3, odd3, near + 768, steps, thresholds)
+        biases = bias + first * BLOCK * 4
+        masks[first] = _survivors(sum0, odd0, biases, steps, thresholds)
+        masks[first + 1] = _survivors(sum1, odd1, biases + 256, steps, thresholds)
+        masks[first + 2] = _survivors(sum2, odd2, biases + 512, steps, thresholds)
+        masks[first + 3] = _survivors(sum3, odd3, biases + 768, steps, thresholds)
     for block in range(together, blocks):
         at = codes + block * rows
         total, odd = zero_u16x32(), zero_u16x32()
@@ -120,24 +120,18 @@ def estimates_simd(codes, blocks, m, table, bias, step, estimates):
             total, odd = total + v, odd + high_bytes(v)
         a, b, c, d = _four_estimates(total, odd, bias + block * BLOCK * 4, steps)
         out = estimates + block * BLOCK * 4
-        store_f32x16(out, a)
-        store_f32x16(out + 64, b)
-        store_f32x16(out + 128, c)
-        store_f32x16(out + 192, d)
+        store(out, a)
+        store(out + 64, b)
+        store(out + 128, c)
+        store(out + 192, d)
 
 
 @kernel
 def below_simd(values, blocks, bound, masks):
     """Mask of the values of each block that are within the bound; values: aligned address of float32 (blocks, 64)."""
-    bounds = splat_f32x16(bound)
+    bounds = splat_f32x64(bound)
     for block in range(blocks):
-        at = values + block * BLOCK * 4
-        masks[block] = (
-            mask_le(load_f32x16(at), bounds)
-            | mask_le(load_f32x16(at + 64), bounds) << np.uint64(16)
-            | mask_le(load_f32x16(at + 128), bounds) << np.uint64(32)
-            | mask_le(load_f32x16(at + 192), bounds) << np.uint64(48)
-        )
+        masks[block] = mask_le(load_f32x64(values + block * BLOCK * 4), bounds)
 
 
 # --- plain twins -----------------------------------------------------------------------------------------------------
@@ -169,13 +163,13 @@ def estimates_plain(codes, blocks, m, table, bias, step, estimates):
     """The same numbers without vector instructions: estimate(i) = step · Σ_j table[j, code_j(i)] + bias[i]."""
     first = np.int64(table)
     for block in range(blocks):
-        at, near, out = codes + block * m * BLOCK, bias + block * BLOCK * 4, estimates + block * BLOCK * 4
+        at, biases, out = codes + block * m * BLOCK, bias + block * BLOCK * 4, estimates + block * BLOCK * 4
         for byte in range(0, BLOCK, 8):
             sums = _eight_sums(at + byte, m, first)
             for i in range(4):  # even bytes are vectors 0..31, odd bytes 32..63
                 lane = 4 * (byte // 2 + i)
-                store_f32(out + lane, np.float32(sums[2 * i]) * step + load_f32(near + lane))
-                store_f32(out + lane + 128, np.float32(sums[2 * i + 1]) * step + load_f32(near + lane + 128))
+                store_f32(out + lane, np.float32(sums[2 * i]) * step + load_f32(biases + lane))
+                store_f32(out + lane + 128, np.float32(sums[2 * i + 1]) * step + load_f32(biases + lane + 128))
 
 
 @kernel
@@ -183,14 +177,14 @@ def masks_plain(codes, blocks, m, table, bias, step, threshold, masks):
     """The same masks without vector instructions."""
     first = np.int64(table)
     for block in range(blocks):
-        at, near = codes + block * m * BLOCK, bias + block * BLOCK * 4
+        at, biases = codes + block * m * BLOCK, bias + block * BLOCK * 4
         mask = np.uint64(0)
         for byte in range(0, BLOCK, 8):
             sums = _eight_sums(at + byte, m, first)
             for i in range(4):
                 lane = byte // 2 + i
-                low = np.float32(sums[2 * i]) * step + load_f32(near + 4 * lane)
-                high = np.float32(sums[2 * i + 1]) * step + load_f32(near + 4 * lane + 128)
+                low = np.float32(sums[2 * i]) * step + load_f32(biases + 4 * lane)
+                high = np.float32(sums[2 * i + 1]) * step + load_f32(biases + 4 * lane + 128)
                 mask |= np.uint64(low <= threshold) << np.uint64(lane)
                 mask |= np.uint64(high <= threshold) << np.uint64(lane + 32)
         masks[block] = mask

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined
-from lookalike.kernels.scan import BLOCK
+from lookalike.kernels.layout import BLOCK
+from lookalike.kernels.target import inlined
 from lookalike.kernels.topk import LANES
 
 
@@ -17,10 +17,17 @@ def aligned_bytes(count, alignment=64):
     return memory[start : start + count]
 
 
-class Scratch(NamedTuple):
-    """What a group of queries works in, made once for all groups of a call: to ask for it anew costs as much as the scan."""
+@inlined
+def aligned_floats(rows, width):
+    """float32 (rows, width) at an aligned address."""
+    return aligned_bytes(4 * rows * width).view(np.float32).reshape(rows, width)
 
-    tables: np.ndarray  # uint8 (group, m, 256), 64-byte aligned
+
+class Scratch(NamedTuple):
+    """What a group of queries works in, made once for all groups of a call: allocation would cost as much as a scan."""
+
+    k: int  # candidates that are wanted
+    tables: np.ndarray  # uint8 (group, m, 256), 64-byte aligned; m = 0 where codes have two bytes, and no tables
     exact: np.ndarray  # float32 (group, m, 256)
     steps: np.ndarray  # float32 (group,), and the next
     floors: np.ndarray
@@ -29,8 +36,10 @@ class Scratch(NamedTuple):
     places: np.ndarray
     counts: np.ndarray  # int64 (group,)
     limits: np.ndarray  # float32 (group,): the k-th distance so far
-    near: np.ndarray  # float32 (group,): what may be rounded off it
-    settled: np.ndarray  # int64 (group,): of how many candidates the distances are those that are reported
+    rounding: np.ndarray  # float32 (group,): by how much distances that are summed otherwise may differ
+    settled: (
+        np.ndarray
+    )  # int64 (group,): how many candidates, from the first, have the distances that are reported: none or k
     masks: np.ndarray  # uint64 (blocks of the longest list,)
     estimates: np.ndarray  # float32 (64 blocks,), aligned
     minima: np.ndarray  # float32 (64,)
@@ -49,8 +58,7 @@ def _carve(memory, at, size, dtype):
 def make_scratch(group, nprobe, nlist, m, k, longest):
     """One block of memory, in parts that begin with cache lines, the tables with a page.
 
-    Where malloc puts arrays one by one is luck, and the same search takes up to 1.8 times as long where it puts them badly, as it
-    does in threads.
+    One block keeps the arrays at known offsets. With separate allocations the time of a search varied by up to 1.8 times.
     """
     capacity, values = 2 * k + LANES, (longest + BLOCK - 1) // BLOCK * BLOCK
     pairs = group * nprobe if group > 1 else 0
@@ -69,12 +77,12 @@ def make_scratch(group, nprobe, nlist, m, k, longest):
     floors, at = _carve(memory, at, group * 4, np.float32)
     counts, at = _carve(memory, at, group * 8, np.int64)
     limits, at = _carve(memory, at, group * 4, np.float32)
-    near, at = _carve(memory, at, group * 4, np.float32)
+    rounding, at = _carve(memory, at, group * 4, np.float32)
     settled, at = _carve(memory, at, group * 8, np.int64)
     starts, at = _carve(memory, at, lists * 8, np.int64)
     order, at = _carve(memory, at, pairs * 8, np.int64)
     return Scratch(
-        tables.reshape(group, m, 256), exact.reshape(group, m, 256), steps, floors, distances.reshape(group, capacity),
-        ids.reshape(group, capacity), places.reshape(group, capacity), counts, limits, near, settled, masks, estimates, minima,
-        starts, order,
+        k, tables.reshape(group, m, 256), exact.reshape(group, m, 256), steps, floors, distances.reshape(group, capacity),
+        ids.reshape(group, capacity), places.reshape(group, capacity), counts, limits, rounding, settled, masks, estimates,
+        minima, starts, order,
     )  # fmt: skip

@@ -8,7 +8,7 @@ and compiles to the machine code of hand-written intrinsics. Each register type 
 vector, so a value lives in registers: it can be a local variable, an argument or the result of an inlined function,
 never an element of an array. Memory is reached by address (``array.ctypes.data``).
 
-A 512-bit value is one register on AVX-512 and two on AVX2; LLVM splits it. Only `lookup`, sixty-four
+A 512-bit value is one register on AVX-512 and two on AVX2; LLVM splits it, as it does longer ones. Only `lookup`, sixty-four
 look-ups in a 256-byte table at once, has no portable form: AVX-512 VBMI has one instruction for a half of the table,
 AVX2 shuffles sixteen slices of sixteen bytes and blends them along the bits of the index.
 
@@ -18,69 +18,19 @@ With the JIT off, every operation is a numpy function, so a vector kernel can be
 from __future__ import annotations
 
 import ctypes
-import functools
 import operator
-import os
-import warnings
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_builtin
-from numba.core.registry import cpu_target
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, models, register_model
 
-from lookalike.kernels._jit import JIT
+from lookalike.kernels.target import JIT, WIDE
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
-
-# --- which instructions ----------------------------------------------------------------------------------------------
-
-
-OFF = ("off", "0", "no", "false")
-WISHES = ("auto", "avx512vbmi", "avx2", *OFF)  # the most that may be used; what the CPU lacks is not used either way
-
-
-def _wish() -> str:
-    """What LOOKALIKE_SIMD asks for; what is not understood is said once, and is as if it were not set."""
-    given = os.environ.get("LOOKALIKE_SIMD", "")
-    wish = given.strip().lower() or "auto"
-    if wish in WISHES:
-        return wish
-    warnings.warn(
-        f"lookalike kernels: LOOKALIKE_SIMD={given!r} is not understood, so the best instructions of this CPU are used; "
-        f"expected one of {', '.join(WISHES)}",
-        stacklevel=2,
-    )
-    return "auto"
-
-
-@functools.cache
-def instructions() -> str:
-    """``"avx512vbmi"``, ``"avx2"`` or ``""``: what the vector kernels are compiled to, nothing where they cannot be.
-
-    Numba's own target is asked, not the host: an instruction that the target lacks aborts the process, and
-    ``NUMBA_CPU_NAME`` can make the two differ. ``LOOKALIKE_SIMD=off`` forces the plain twins, ``avx2`` the narrower form.
-    """
-    wish = _wish()
-    if wish in OFF:
-        return ""
-    if not JIT:
-        return "numpy"
-    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
-    if wish != "avx2" and "+avx512vbmi" in features and "+avx512bw" in features:
-        return "avx512vbmi"
-    return "avx2" if {"+avx2", "+fma", "+f16c"} <= set(features) else ""
-
-
-def available() -> bool:
-    """Whether the vector kernels can run; the only question about the CPU that anything asks."""
-    return bool(instructions())
-
-
-WIDE = instructions() == "avx512vbmi"  # a 512-bit value is one register, and there are 32 of them
 
 # --- register types --------------------------------------------------------------------------------------------------
 
@@ -113,6 +63,9 @@ u8x64 = Register("u8x64", I8, 64, np.uint8)
 u16x32 = Register("u16x32", I16, 32, np.uint16)
 f32x8 = Register("f32x8", F32, 8, np.float32)
 f32x16 = Register("f32x16", F32, 16, np.float32)
+f32x32 = Register("f32x32", F32, 32, np.float32)
+f32x64 = Register("f32x64", F32, 64, np.float32)
+FLOATS = (f32x8, f32x16, f32x32, f32x64)
 table256 = Table()
 
 
@@ -130,7 +83,7 @@ def _operator(register, build, *operators):
 
 _operator(u16x32, lambda b, x, y: b.add(x, y), operator.add, operator.iadd)
 _operator(u16x32, lambda b, x, y: b.sub(x, y), operator.sub)
-for _floats in (f32x8, f32x16):
+for _floats in FLOATS:
     _operator(_floats, lambda b, x, y: b.fadd(x, y), operator.add, operator.iadd)
     _operator(_floats, lambda b, x, y: b.fsub(x, y), operator.sub)
     _operator(_floats, lambda b, x, y: b.fmul(x, y), operator.mul)
@@ -141,7 +94,8 @@ for _floats in (f32x8, f32x16):
 def operation(result, *arguments, python):
     """Decorate ``build(builder, *values) -> LLVM value`` to make it callable in kernels, with these Numba types.
 
-    `python` is the same operation on numpy arrays; it is what the name means when the JIT is off.
+    `FLOATS` among them is a register of floats of any length, the same wherever it stands. `python` is the same operation on
+    numpy arrays; it is what the name means when the JIT is off.
     """
 
     def decorate(build):
@@ -152,12 +106,18 @@ def operation(result, *arguments, python):
             value = build(builder, *values)
             return context.get_dummy_value() if result is types.void else value
 
-        typed = result(*arguments), codegen
+        def typed(*given):
+            register = next((kind for kind, wanted in zip(given, arguments) if wanted is FLOATS), None)
+            if register is not None and register not in FLOATS:
+                return None
+            kinds = [register if kind is FLOATS else kind for kind in (result, *arguments)]
+            return kinds[0](*kinds[1:]), codegen
+
         by_arity = [
-            lambda context: typed,
-            lambda context, a: typed,
-            lambda context, a, b: typed,
-            lambda context, a, b, c: typed,
+            lambda context: typed(),
+            lambda context, a: typed(a),
+            lambda context, a, b: typed(a, b),
+            lambda context, a, b, c: typed(a, b, c),
         ]
         return intrinsic(by_arity[len(arguments)])
 
@@ -194,11 +154,9 @@ def _scalar_store(numba_type, element, ctype, align):
     )
 
 
-# Memory. Blocks of codes and their biases are 64-byte aligned; everything else may lie anywhere.
+# Memory. Blocks of codes and tables of bytes are 64-byte aligned; floats may lie anywhere.
 load_u8x64 = _vector_load(u8x64, ctypes.c_uint8, 64)
-load_f32x16 = _vector_load(f32x16, ctypes.c_float, 64)
-loadu_f32x8 = _vector_load(f32x8, ctypes.c_float, 4)
-loadu_f32x16 = _vector_load(f32x16, ctypes.c_float, 4)
+load_f32x8, load_f32x16, load_f32x32, load_f32x64 = (_vector_load(floats, ctypes.c_float, 4) for floats in FLOATS)
 load_u8 = _scalar_load(types.uint8, I8, ctypes.c_uint8, 1)
 load_u16 = _scalar_load(types.uint16, I16, ctypes.c_uint16, 2)
 load_f32 = _scalar_load(types.float32, F32, ctypes.c_float, 4)
@@ -207,8 +165,6 @@ load_i64 = _scalar_load(types.int64, I64, ctypes.c_int64, 8)
 store_u8 = _scalar_store(types.uint8, I8, ctypes.c_uint8, 1)
 store_u16 = _scalar_store(types.uint16, I16, ctypes.c_uint16, 2)
 store_f32 = _scalar_store(types.float32, F32, ctypes.c_float, 4)
-store_i32 = _scalar_store(types.int32, I32, ctypes.c_int32, 4)
-store_i64 = _scalar_store(types.int64, I64, ctypes.c_int64, 8)
 
 
 def _halves_python(address):
@@ -228,20 +184,14 @@ def bits_as_f32(b, bits):
     return b.bitcast(bits, F32)
 
 
-def _store_python(address, value):
-    _at(address, ctypes.c_float, 16)[:] = value
+def _store_python(address, v):
+    _at(address, ctypes.c_float, len(v))[:] = v
 
 
-@operation(types.void, types.intp, f32x16, python=_store_python)
-def store_f32x16(b, address, value):
-    """Write 16 floats to a 64-byte aligned address."""
-    return b.store(value, _pointer(b, address, f32x16.llvm), align=64)
-
-
-@operation(types.void, types.intp, f32x16, python=_store_python)
-def storeu_f32x16(b, address, value):
-    """Write 16 floats to any address."""
-    return b.store(value, _pointer(b, address, f32x16.llvm), align=4)
+@operation(types.void, types.intp, FLOATS, python=_store_python)
+def store(b, address, v):
+    """Write floats to any address."""
+    return b.store(v, _pointer(b, address, v.type), align=4)
 
 
 @operation(types.void, types.intp, python=lambda address: None)
@@ -271,78 +221,53 @@ def to_high_bytes(b, v):
 
 # Floats.
 zero_f32x8 = operation(f32x8, python=lambda: np.zeros(8, np.float32))(lambda b: ir.Constant(f32x8.llvm, [0.0] * 8))
-zero_f32x16 = operation(f32x16, python=lambda: np.zeros(16, np.float32))(lambda b: ir.Constant(f32x16.llvm, [0.0] * 16))
 
 
-@operation(f32x16, types.float32, python=lambda value: np.full(16, value, np.float32))
-def splat_f32x16(b, value):
-    """The same float in all 16 lanes."""
-    one = b.insert_element(ir.Constant(f32x16.llvm, ir.Undefined), value, I32(0))
-    return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, 16), [0] * 16))
+def _splat(floats):
+    def build(b, value):
+        one = b.insert_element(ir.Constant(floats.llvm, ir.Undefined), value, I32(0))
+        return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, floats.lanes), [0] * floats.lanes))
+
+    return operation(floats, types.float32, python=lambda value: np.full(floats.lanes, value, np.float32))(build)
 
 
-def _intrinsic_call(b, name, *values):
-    kind = ir.FunctionType(values[0].type, [value.type for value in values])
-    return b.call(cgutils.get_or_insert_function(b.module, kind, name), values)
+_, splat_f32x16, splat_f32x32, splat_f32x64 = map(_splat, FLOATS)  # the same float in all lanes
 
 
-@operation(f32x16, f32x16, f32x16, f32x16, python=lambda x, y, z: x * y + z)
+@operation(FLOATS, FLOATS, FLOATS, FLOATS, python=lambda x, y, z: x * y + z)
 def fma(b, x, y, z):
     """x · y + z, rounded once (twice with the JIT off)."""
-    return _intrinsic_call(b, "llvm.fma.v16f32", x, y, z)
+    kind = ir.FunctionType(x.type, [x.type] * 3)
+    return b.call(cgutils.get_or_insert_function(b.module, kind, f"llvm.fma.v{x.type.count}f32"), [x, y, z])
 
 
-@operation(f32x8, f32x8, f32x8, f32x8, python=lambda x, y, z: x * y + z)
-def fma_f32x8(b, x, y, z):
-    """x · y + z on 8 lanes, rounded once (twice with the JIT off)."""
-    return _intrinsic_call(b, "llvm.fma.v8f32", x, y, z)
-
-
-@operation(f32x16, f32x16, f32x16, python=np.minimum)
-def minimum(b, x, y):
-    """The smaller of each pair of lanes; no NaN."""
+def _smaller(b, x, y):
     return b.select(b.fcmp_ordered("<", x, y), x, y)
 
 
-@operation(f32x16, f32x16, f32x16, python=np.maximum)
-def maximum(b, x, y):
-    """The larger of each pair of lanes; no NaN."""
+def _larger(b, x, y):
     return b.select(b.fcmp_ordered(">", x, y), x, y)
 
 
-@operation(types.float32, f32x16, python=lambda v: v.sum(dtype=np.float32))
-def sum_lanes(b, v):
-    """The sum of the 16 lanes, by halves."""
-    return _fold(b, v, b.fadd)
+def _across(combine, python):
+    """The lanes of a register combined into one float, by halves."""
+
+    def build(b, v):
+        lanes = v.type.count
+        while lanes > 1:
+            lanes //= 2
+            v = combine(b, _part(b, v, 0, lanes), _part(b, v, lanes, lanes))
+        return b.extract_element(v, I32(0))
+
+    return operation(types.float32, FLOATS, python=python)(build)
 
 
-@operation(types.float32, f32x8, python=lambda v: v.sum(dtype=np.float32))
-def sum_f32x8(b, v):
-    """The sum of the 8 lanes, by halves."""
-    return _fold(b, v, b.fadd)
-
-
-def _fold(b, v, combine):
-    lanes = v.type.count
-    while lanes > 1:
-        lanes //= 2
-        kind = ir.VectorType(I32, lanes)
-        low = b.shuffle_vector(v, v, ir.Constant(kind, list(range(lanes))))
-        high = b.shuffle_vector(v, v, ir.Constant(kind, list(range(lanes, 2 * lanes))))
-        v = combine(low, high)
-    return b.extract_element(v, I32(0))
-
-
-@operation(types.float32, f32x16, python=lambda v: v.min())
-def smallest_lane(b, v):
-    """The smallest of the 16 lanes; no NaN."""
-    return _fold(b, v, lambda x, y: b.select(b.fcmp_ordered("<", x, y), x, y))
-
-
-@operation(types.float32, f32x16, python=lambda v: v.max())
-def largest_lane(b, v):
-    """The largest of the 16 lanes; no NaN."""
-    return _fold(b, v, lambda x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+# What is smallest or largest is so among numbers: of NaN nothing is promised.
+minimum = operation(FLOATS, FLOATS, FLOATS, python=np.minimum)(_smaller)
+maximum = operation(FLOATS, FLOATS, FLOATS, python=np.maximum)(_larger)
+smallest_lane = _across(_smaller, np.min)
+largest_lane = _across(_larger, np.max)
+sum_lanes = _across(lambda b, x, y: b.fadd(x, y), lambda v: v.sum(dtype=np.float32))
 
 
 def _half_as_f32(first_lane):
@@ -361,10 +286,14 @@ def _mask_python(x, y):
     return np.uint64(sum(1 << i for i in np.flatnonzero(x <= y).tolist()))
 
 
-@operation(types.uint64, f32x16, f32x16, python=_mask_python)
+@operation(types.uint64, FLOATS, FLOATS, python=_mask_python)
 def mask_le(b, x, y):
     """Bit i is set where x[i] <= y[i]."""
-    return b.zext(b.bitcast(b.fcmp_ordered("<=", x, y), I16), I64)
+    mask = I64(0)
+    for first in range(0, x.type.count, 16):  # masks of more than sixteen lanes are not what AVX2 has instructions for
+        below = b.fcmp_ordered("<=", _part(b, x, first, 16), _part(b, y, first, 16))
+        mask = b.or_(mask, b.shl(b.zext(b.bitcast(below, I16), I64), I64(first)))
+    return mask
 
 
 @operation(types.int64, types.uint64, python=lambda mask: (int(mask) & -int(mask)).bit_length() - 1)

@@ -6,8 +6,8 @@ answer whatever the order in which lists are visited and however queries are spl
 
 import numpy as np
 
-from lookalike.kernels._jit import inlined, kernel
-from lookalike.kernels.simd import available, loadu_f32x16, minimum, storeu_f32x16
+from lookalike.kernels.simd import load_f32x64, minimum, store
+from lookalike.kernels.target import available, inlined, kernel
 
 LANES = 64
 FEW = 6  # up to this k, selecting k minima is faster than counting for all of them
@@ -100,15 +100,11 @@ def lane_minima_plain(values, n, minima):
 @kernel
 def lane_minima_simd(values, n, minima):
     """The same, the minima held in registers."""
-    at, out = values.ctypes.data, minima.ctypes.data
-    a, b, c, d = loadu_f32x16(at), loadu_f32x16(at + 64), loadu_f32x16(at + 128), loadu_f32x16(at + 192)
+    at = np.int64(values.ctypes.data)
+    low = load_f32x64(at)
     for here in range(at + 256, at + 4 * n, 256):
-        a, b = minimum(a, loadu_f32x16(here)), minimum(b, loadu_f32x16(here + 64))
-        c, d = minimum(c, loadu_f32x16(here + 128)), minimum(d, loadu_f32x16(here + 192))
-    storeu_f32x16(out, a)
-    storeu_f32x16(out + 64, b)
-    storeu_f32x16(out + 128, c)
-    storeu_f32x16(out + 192, d)
+        low = minimum(low, load_f32x64(here))
+    store(minima.ctypes.data, low)
 
 
 lane_minima = lane_minima_simd if available() else lane_minima_plain

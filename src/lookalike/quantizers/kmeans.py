@@ -12,15 +12,15 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from lookalike._threads import cores, run_all
-from lookalike._typing import FloatArray, IdArray
+from lookalike._typing import Array, FloatArray, IdArray
 from lookalike._validate import unit_rows
 from lookalike.errors import InputError, LookalikeWarning, MissingExtraError, TrainingError
+from lookalike.kernels.layout import Tiles
 from lookalike.quantizers.origin import far_origin
 
 __all__ = [
@@ -34,11 +34,12 @@ __all__ = [
     "kmeans_minibatch",
     "kmeans_native",
     "kmeans_sklearn",
+    "nearest_in_parts",
+    "train_centroids",
 ]
 
-SHORT = 32  # dimensions up to which the encoding kernel beats a matrix product
 SMALL = 1 << 28  # products below which one thread is done before a second has begun
-ROWS = 1024  # points of one matrix product, whose result the cache still holds when it is read
+ROWS = 4096  # points of one call of the kernel
 POINTS_PER_CENTROID = 256  # more are sampled away: they cost time and change little (as in FAISS)
 ADVISABLE = 39  # fewer for each centroid than this make poor centroids (FAISS's own limit)
 
@@ -52,82 +53,48 @@ class KMeans(Protocol):
 KMeansChoice: TypeAlias = str | KMeans
 
 
-def assign(x: FloatArray, centroids: FloatArray, threads: int | None = None) -> tuple[IdArray, FloatArray]:
+def assign(x: FloatArray, centroids: FloatArray | Tiles, threads: int | None = None) -> tuple[IdArray, FloatArray]:
     """The nearest centroid of each point and the squared distance to it.
 
     Parameters
     ----------
     x : ndarray of float32, shape (n, d)
-    centroids : ndarray of float32, shape (k, d)
+    centroids : ndarray of float32, shape (k, d), or Tiles
+        Tiles are made of them once, where they are used often; they may be those of inner products.
     threads : int, optional
-        For the kernel; the matrix product uses what numpy's BLAS is set to.
+        All cores by default; one where there is too little to do for more.
 
     Returns
     -------
     assigned : ndarray of int64, shape (n,)
     distances : ndarray of float32, shape (n,)
+        ‖x − c‖², or −⟨x, c⟩.
 
     Notes
     -----
-    A matrix product shortlists, direct distances decide (`kernels.assign`), so the result does not depend on batches or
-    threads. O(n · k · d).
+    Scores shortlist, direct distances decide (`kernels.assign`), so the result does not depend on batches or threads.
+    O(n · k · d).
     """
-    from lookalike.kernels.assign import nearest_from_products
+    tiles = centroids if isinstance(centroids, Tiles) else Tiles.of(np.ascontiguousarray(centroids, np.float32)[None])
+    assigned, distances = np.empty((len(x), 1), np.int64), np.empty((len(x), 1), np.float32)
+    nearest_in_parts(x, tiles, assigned, distances, 1 if is_small(len(x), tiles.centroids) else threads or cores())
+    return assigned[:, 0], distances[:, 0]
 
-    n = len(x)
-    threads = 1 if is_small(n, centroids) else threads or cores()
-    if x.shape[1] <= SHORT and len(centroids) <= 1 << 16:
-        return _assign_short(x, centroids, threads)
-    assigned, distances = np.empty(n, np.int64), np.empty(n, np.float32)
-    norms = np.einsum("kd,kd->k", centroids, centroids)
-    columns = np.ascontiguousarray(centroids.T)
-    count = ROWS if threads == 1 else 4 * ROWS  # threads wait for each other after each
-    products = np.empty((min(n, count), len(centroids)), np.float32)
-    with ThreadPoolExecutor(threads) as pool:
-        for first in range(0, n, count):
-            rows = np.ascontiguousarray(x[first : first + count], np.float32)
-            block = np.matmul(rows, columns, out=products[: len(rows)])
-            step = -(-len(rows) // threads)
-            parts = [slice(at, at + step) for at in range(0, len(rows), step)]
 
-            def settle(part: slice, first: int = first, rows: FloatArray = rows, block: FloatArray = block) -> None:
-                out = slice(first + part.start, first + min(part.stop, len(rows)))
-                nearest_from_products(rows[part], block[part], norms, centroids, assigned[out], distances[out])
+def nearest_in_parts(x: FloatArray, tiles: Tiles, numbers: Array, distances: FloatArray, threads: int) -> None:
+    """`kernels.assign.nearest` on some threads, a part of the points at a time; distances (0, m) where they are not wanted."""
+    from lookalike.kernels.assign import nearest
 
-            list(pool.map(settle, parts)) if len(parts) > 1 else settle(parts[0])
-    return assigned, distances
+    def run(part: slice) -> None:
+        nearest(np.ascontiguousarray(x[part], np.float32), packed, numbers[part], distances[part])
+
+    packed, step = tuple(tiles), max(1, min(ROWS, -(-len(x) // threads)))
+    run_all(run, [slice(first, first + step) for first in range(0, len(x), step)], threads)
 
 
 def is_small(n: int, centroids: FloatArray) -> bool:
-    """Whether assigning n points to these centroids, shape (k, d), is too little to share among threads."""
+    """Whether assigning n points to these centroids is too little to share among threads."""
     return n * centroids.size < SMALL
-
-
-def _assign_short(x: FloatArray, centroids: FloatArray, threads: int) -> tuple[IdArray, FloatArray]:
-    """The same for short vectors, such as the pieces of a product quantizer: the kernel that encodes them is faster."""
-    from lookalike.kernels.assign import encode
-
-    (n, d), k = x.shape, len(centroids)
-    columns = np.zeros((1, d, -(-k // 64) * 64), np.float32)
-    columns[0, :, :k] = centroids.T
-    norms = np.full((1, columns.shape[2]), np.inf, np.float32)
-    norms[0, :k] = np.einsum("kd,kd->k", centroids, centroids)
-    codes, codebook = np.empty((n, 1), np.uint16), np.ascontiguousarray(centroids)[None]
-    step = -(-n // threads)
-
-    def run(first: int) -> None:
-        encode(
-            np.ascontiguousarray(x[first : first + step], np.float32),
-            codebook,
-            columns,
-            norms,
-            codes[first : first + step],
-        )
-
-    run_all(run, range(0, n, max(step, 1)), threads)
-    assigned = codes[:, 0].astype(np.int64)
-    difference = x - centroids[assigned]
-    return assigned, np.einsum("nd,nd->n", difference, difference)
 
 
 def kmeans_native(
@@ -326,6 +293,3 @@ def _run(method: Callable[..., FloatArray], x: FloatArray, k: int, seed: int, sp
         return method(x, k, seed, spherical=True)
     origin = far_origin(x)
     return method(x, k, seed) if origin is None else method(x - origin, k, seed) + origin
-
-
-__all__ += ["train_centroids"]

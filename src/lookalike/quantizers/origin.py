@@ -12,10 +12,10 @@ from lookalike._typing import FloatArray
 
 __all__ = ["far_origin", "without_outliers"]
 
-ROWS = 256  # that the middle is taken of
-FAR = 64.0  # ‖middle‖² beside the squared radius: below, two digits are lost at the most, and nothing is moved
-FEW = 1 / 128  # of the points may lie where moving harms them
-OUT = 1e8  # squared distance from the middle beside the squared radius
+SAMPLE = 256  # points that the middle is taken of
+FAR = 64.0  # times the squared radius is ‖middle‖², below which at most two digits are lost and nothing is moved
+MAX_HARMED = 1 / 128  # of the points may lie where moving them makes them much longer
+OUT = 1e8  # times the squared radius is the squared distance of an outlier from the middle
 
 
 def _middle(x: FloatArray) -> tuple[FloatArray, float]:
@@ -23,7 +23,7 @@ def _middle(x: FloatArray) -> tuple[FloatArray, float]:
 
     The medians are values of x, not means of two, so they are the same on every machine.
     """
-    rows = np.asarray(x[:: max(1, len(x) // ROWS)][:ROWS], np.float32)
+    rows = np.asarray(x[:: max(1, len(x) // SAMPLE)][:SAMPLE], np.float32)
     half = (len(rows) - 1) // 2
     middle: FloatArray = np.ascontiguousarray(np.partition(rows, half, axis=0)[half])
     return middle, float(np.partition(np.square(rows - middle.astype(np.float64)).sum(axis=1), half)[half])
@@ -39,7 +39,7 @@ def far_origin(x: FloatArray) -> FloatArray | None:
     moved = x - middle
     with np.errstate(over="ignore"):
         harmed = np.einsum("nd,nd->n", moved, moved) > 4 * np.einsum("nd,nd->n", x, x)
-    return None if harmed.mean() > FEW else middle
+    return None if harmed.mean() > MAX_HARMED else middle
 
 
 def without_outliers(x: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ its place. m numbers of nbits bits stand for d floats.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,23 +14,24 @@ from lookalike._threads import cores, run_all
 from lookalike._typing import ArrayLike, CodeArray, FloatArray
 from lookalike._validate import check_count, check_vectors
 from lookalike.errors import DimensionError, InputError, NotTrainedError
+from lookalike.kernels.layout import Tiles
 from lookalike.quantizers.kmeans import (
     POINTS_PER_CENTROID,
     KMeansChoice,
     advise_points,
     get_kmeans,
     is_small,
+    nearest_in_parts,
     train_centroids,
 )
 
 __all__ = ["ProductQuantizer"]
 
 MAX_M = 65_535  # so many bytes of 1 still add up in the 16 bits of the scan
-ROWS = 4096  # vectors encoded by one call of the kernel
 
 
 class ProductQuantizer:
-    """m small k-means side by side.
+    """m small k-means side by side: section II-B.
 
     Parameters
     ----------
@@ -60,9 +61,7 @@ class ProductQuantizer:
         self.m, self.nbits = check_count(m, "m", 1, MAX_M), check_count(nbits, "nbits", 4, 16)
         get_kmeans(kmeans)
         self.kmeans, self.seed = kmeans, seed
-        self._centroids: FloatArray | None = None
-        self._columns = np.empty((0, 0, 0), np.float32)
-        self._norms = np.empty((0, 0), np.float32)
+        self._tiles: Tiles | None = None
 
     @property
     def ksub(self) -> int:
@@ -80,7 +79,7 @@ class ProductQuantizer:
 
     @property
     def is_trained(self) -> bool:
-        return self._centroids is not None
+        return self._tiles is not None
 
     @property
     def code_dtype(self) -> type[np.uint8] | type[np.uint16]:
@@ -88,14 +87,14 @@ class ProductQuantizer:
 
     @property
     def pq_centroids(self) -> FloatArray:
-        if self._centroids is None:
-            raise NotTrainedError("ProductQuantizer is not trained; call train(xt) first")
-        return self._centroids
+        return cast(FloatArray, self.tiles.centroids)
 
     @property
-    def columns(self) -> FloatArray:
-        """The codebook by columns, (m, dsub, width), width the next multiple of 64; padded with copies of centroid 0."""
-        return self._columns
+    def tiles(self) -> Tiles:
+        """The codebook as kernels score it; at least 256 columns, as wide as the look-up tables of bytes."""
+        if self._tiles is None:
+            raise NotTrainedError("ProductQuantizer is not trained; call train(xt) first")
+        return self._tiles
 
     def check_dimension(self, d: int) -> None:
         if d % self.m:
@@ -123,10 +122,9 @@ class ProductQuantizer:
             centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=False)
 
         # Pieces share the cores where each is too little for more than one, and the method is ours: others may not bear threads.
-        alone = self.kmeans in ("native", "k-means++") and is_small(
-            min(len(x), POINTS_PER_CENTROID * self.ksub), centroids[0]
-        )
-        run_all(learn, range(self.m), cores() if alone else 1)
+        points = min(len(x), POINTS_PER_CENTROID * self.ksub)
+        side_by_side = self.kmeans in ("native", "k-means++") and is_small(points, centroids[0])
+        run_all(learn, range(self.m), cores() if side_by_side else 1)
         return self.set_centroids(centroids)
 
     def set_centroids(self, centroids: Any) -> ProductQuantizer:
@@ -141,26 +139,14 @@ class ProductQuantizer:
                 "pq_centroids: expected finite numbers whose squares fit float32, got NaN, infinity or more"
             )
         array.flags.writeable = False
-        width = -(-self.ksub // 64) * 64 if self.nbits > 8 else 256
-        self._columns = np.repeat(array[:, :1].transpose(0, 2, 1), width, axis=2)
-        self._columns[:, :, : self.ksub] = array.transpose(0, 2, 1)
-        self._norms = np.full((self.m, width), np.inf, np.float32)
-        self._norms[:, : self.ksub] = norms
-        self._centroids = array
+        self._tiles = Tiles.of(array, width=256)
         return self
 
     def encode(self, x: ArrayLike, threads: int | None = None) -> CodeArray:
         """Numbers of the nearest centroids, uint8 or uint16, shape (n, m)."""
-        from lookalike.kernels.assign import encode
-
         vectors = check_vectors(x, self.d, "x", empty_ok=True)
-        columns, norms, book = self._columns, self._norms, self.pq_centroids
         codes: CodeArray = np.empty((len(vectors), self.m), self.code_dtype)  # type: ignore[assignment]
-
-        def run(first: int) -> None:
-            encode(vectors[first : first + ROWS], book, columns, norms, codes[first : first + ROWS])
-
-        run_all(run, range(0, len(vectors), ROWS), threads or cores())
+        nearest_in_parts(vectors, self.tiles, codes, np.empty((0, self.m), np.float32), threads or cores())
         return codes
 
     def decode(self, codes: CodeArray) -> FloatArray:
@@ -184,7 +170,7 @@ class ProductQuantizer:
 
         Notes
         -----
-        O(nq · d · ksub) time. Jégou et al. 2011, section III. The index does not use this form: its tables hold
+        O(nq · d · ksub) time. Jégou et al. 2011, equation (13). The index does not use this form: its tables hold
         inner products only, see `lookalike.kernels.distances`.
         """
         queries = check_vectors(xq, self.d, "xq")

@@ -16,15 +16,15 @@ from lookalike._threads import cores, run_all
 from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_count
 from lookalike.errors import DimensionError, InputError, LookalikeWarning, TrainingError
+from lookalike.kernels.layout import TILE, aligned_empty, row_tiles
 from lookalike.quantizers.origin import far_origin, without_outliers
-from lookalike.quantizers.tiles import TILE, aligned_empty, row_tiles
 
 __all__ = ["LinearTransform", "parse_rotation", "train_opq", "train_pca"]
 
 OPQ_POINTS = 20_000  # of the training set; more change the rotation little
 OPQ_ITERATIONS = 12
 OPQ_EXACT = 512  # above this dimension an iteration's SVD takes seconds: the closed form is kept as it is
-FEW = 1 << 24  # products below which one thread is done before a second has begun
+SMALL = 1 << 24  # products below which one thread is done before a second has begun
 ROWS = 4096  # vectors mapped by one call of the kernel
 
 
@@ -119,7 +119,7 @@ class LinearTransform:
 
 
 class _Product:
-    """b + A x for many x, with A as `kernels.linear.map_rows` wants it."""
+    """b + A x for many x, with A as `kernels.tiles.map_rows` wants it."""
 
     def __init__(self, matrix: Array, constant: Array) -> None:
         self.d_out = len(matrix)
@@ -128,11 +128,11 @@ class _Product:
         self.offsets[:], self.offsets[: self.d_out] = 0, constant
 
     def map(self, x: FloatArray, threads: int | None = None) -> FloatArray:
-        from lookalike.kernels.linear import map_rows
+        from lookalike.kernels.tiles import map_rows
 
         x = np.ascontiguousarray(x, np.float32)
         out = np.empty((len(x), self.d_out), np.float32)
-        if len(x) * self.tiles.size < FEW:
+        if len(x) * self.tiles.size < SMALL:
             map_rows(x, self.tiles, self.offsets, out)
             return out
         threads = threads or cores()

@@ -17,6 +17,8 @@ from lookalike._typing import Array, FloatArray, IdArray, PathLike
 from lookalike._validate import check_count, check_vectors, unit_rows
 from lookalike.errors import InputError
 from lookalike.files.hnsw import StoredGraph, read_graph
+from lookalike.index.plain import opened
+from lookalike.index.trace import as_json
 
 __all__ = ["HNSWGraph", "HNSWStep", "HNSWTrace", "read_hnsw"]
 
@@ -30,10 +32,7 @@ class HNSWGraph(StoredGraph):
 
     def keys(self, q: FloatArray, nodes: Array) -> FloatArray:
         """What searches compare, ascending: squared distances, minus inner products, or 1 − cosine."""
-        rows = self.vectors[nodes]
-        if self.metric == "l2":
-            return np.asarray(np.square(rows - q).sum(axis=1), np.float32)
-        return np.asarray((1 if self.metric == "cosine" else 0) - rows @ q, np.float32)
+        return opened(q, self.vectors[nodes], self.metric)
 
     def trace(self, query: Any, k: int = 10, ef: int | None = None) -> HNSWTrace:
         """One search, recorded step by step, with the results of the library that wrote the file.
@@ -140,16 +139,7 @@ class HNSWTrace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for `json.dumps`."""
-        plain = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in vars(self).items()
-            if name != "steps"
-        }
-        plain["steps"] = [
-            {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(step).items()}
-            for step in self.steps
-        ]
-        return plain
+        return dict(as_json(self))
 
 
 def read_hnsw(path: PathLike, metric: str | None = None) -> HNSWGraph:
@@ -239,15 +229,14 @@ class _Walk:
     """
 
     def __init__(self, graph: HNSWGraph, q: FloatArray, node: int, key: float, k: int, width: int, limit: int) -> None:
-        self.graph, self.q, self.limit, self.k = graph, q, limit, k
-        self.width = width
+        self.graph, self.q, self.k, self.width, self.limit = graph, q, k, width, limit
         self.candidates = [(key, node)]
         self.best: list[tuple[float, int]] = []  # results, the worst first: (−key, node)
         self.met: list[float] = []  # FAISS: −keys of the `width` nearest candidates so far
         self.visited = np.zeros(graph.ntotal, np.bool_)
         self.visited[node] = True
         self.any_deleted = bool(graph.deleted.any())
-        self.nearest, self.first = key, (key, node)
+        self.nearest = key
         if not graph.deleted[node]:
             self._keep(key, node)
         self._note(key)

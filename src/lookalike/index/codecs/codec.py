@@ -12,11 +12,9 @@ from lookalike.index.cells import Cells, OneCell
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["KERNEL_METRICS", "POINTS", "Codec"]
+__all__ = ["POINTS", "Codec"]
 
 POINTS = 256  # vectors that training uses for each centroid
-
-KERNEL_METRICS = {"ip": 0, "l2": 1, "cosine": 2}  # as in `kernels.distances`
 
 
 class Codec(ABC):

@@ -6,39 +6,26 @@ distance  ‖q − q_c(x) − q_p(r)‖², by look-up tables   equation (30); ho
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 
 from lookalike._threads import run_all, shares
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
-from lookalike.index.codecs.codec import KERNEL_METRICS, POINTS, Codec
-from lookalike.index.filters import split_filter
+from lookalike.index.codecs.codec import POINTS, Codec
+from lookalike.index.filters import as_allow
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to, opened, product_table
+from lookalike.kernels.layout import METRIC_NUMBERS, ONE_ROUNDING, SUM_ROUNDING, Space, group_size
 from lookalike.quantizers.kmeans import POINTS_PER_CENTROID
 from lookalike.quantizers.origin import far_origin
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform, train_opq
 
-__all__ = ["CodeSpace", "PQCodec"]
+__all__ = ["PQCodec"]
 
-QUERIES = 64  # of a group that shares lists, and what is read of the codebook,
-TABLES = 640 << 10  # if the bytes of their tables are not more: these should stay near
-CANDIDATES = 2_000_000  # of a group at the most
 GATHERED = 1 << 20  # elements of centroids gathered at a time
-ROUNDING, LOWEST = 2e-6, 3e-7  # of opened distances, as in `kernels.ivf.near_ties`
-
-
-class CodeSpace(NamedTuple):
-    """What codes mean, as kernels are told; around `PQCodec.origin`."""
-
-    centroids: FloatArray  # (nlist, d)
-    codebook: FloatArray  # (m, ksub, d / m)
-    columns: FloatArray  # (m, d / m, width): the codebook by columns, padded
-    by_residual: bool
-    metric: int  # as kernels number them: KERNEL_METRICS
 
 
 class PQCodec(Codec):
@@ -70,18 +57,19 @@ class PQCodec(Codec):
         if cells is None:
             return
         centroids, codebook = cells.centroids, pq.pq_centroids
-        self._near_pq = pq
+        self._moved_pq = pq
         if metric == "l2":
             rows = centroids if by_residual else codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
             self.origin = far_origin(rows)
         if self.origin is not None and by_residual:
             centroids = centroids - self.origin
+            centroids.flags.writeable = False
         elif self.origin is not None:
             moved = codebook - self.origin.reshape(pq.m, 1, -1)
-            self._near_pq = ProductQuantizer(pq.m, pq.nbits).set_centroids(moved)
-        self.space = CodeSpace(
-            centroids, self._near_pq.pq_centroids, self._near_pq.columns, by_residual, KERNEL_METRICS[metric]
-        )
+            self._moved_pq = ProductQuantizer(pq.m, pq.nbits).set_centroids(moved)
+        tiles = self._moved_pq.tiles
+        self.space = Space(centroids, tiles.centroids, tiles.columns, by_residual, METRIC_NUMBERS[metric])
+        self._for_kernels = tuple(self.space)
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -103,7 +91,8 @@ class PQCodec(Codec):
     def nbytes(self) -> int:
         if self.cells is None:
             return 0
-        return self.cells.centroids.nbytes * 2 + self.pq.columns.nbytes * 2 + self.pq.pq_centroids.nbytes
+        moved = 0 if self.origin is None else self.cells.centroids.nbytes if self.by_residual else self.pq.tiles.nbytes
+        return self.cells.nbytes + self.pq.tiles.nbytes + moved
 
     # --- codes -------------------------------------------------------------------------------------------------------
 
@@ -132,7 +121,7 @@ class PQCodec(Codec):
         if self.by_residual:
             to_encode = np.empty_like(x)
             residuals(x, list_no, self.space.centroids, to_encode)
-        codes = self._near_pq.encode(to_encode)
+        codes = self._moved_pq.encode(to_encode)
         return codes, self._biases(codes, list_no, self.space.centroids, self.space.codebook)
 
     def decode(self, rows: Rows, list_no: IdArray) -> FloatArray:
@@ -193,40 +182,39 @@ class PQCodec(Codec):
         permitted: Array | None,
         threads: int,
     ) -> tuple[FloatArray, IdArray]:
-        from lookalike.kernels.ivf import search_lists, search_lists_wide
+        from lookalike.kernels.ivf import search_lists
 
-        mask, chosen = split_filter(permitted)
-        terms, xq = self._terms(xq, probes, coarse), self._moved(xq)
+        terms, xq, allow = self._terms(xq, probes, coarse), self._moved(xq), as_allow(permitted)
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
-        scan = search_lists if self.pq.ksub <= 256 else search_lists_wide
+        if len(xq) == 1:  # every microsecond counts
+            search_lists(xq, probes, terms, self._for_kernels, lists.for_kernels, allow, distances, ids)
+            return distances, ids
 
         def run(rows: slice) -> None:
-            scan(
-                xq[rows], probes[rows], terms[rows], lists.table, lists.longest, *self.space, lists.wide_ids, mask, chosen, k,
-                group, distances[rows], ids[rows],
-            )  # fmt: skip
+            search_lists(
+                xq[rows],
+                probes[rows],
+                terms[rows],
+                self._for_kernels,
+                lists.for_kernels,
+                allow,
+                distances[rows],
+                ids[rows],
+            )
 
-        one = self.pq.m * 256 * 5  # bytes of a query's tables
-        group = max(1, min(QUERIES, CANDIDATES // k, TABLES // one))
-        if len(xq) == 1:  # every microsecond counts
-            run(slice(0, 1))
-        else:
-            run_all(run, shares(len(xq), group, threads), threads)
+        run_all(run, shares(len(xq), group_size(self.pq.m, self.pq.ksub, k), threads), threads)
         return distances, ids
 
     def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
         cells = self.cells
-        if not isinstance(cells, Cells) or self.pq.nbits > 8 or self.origin is not None or not lists.ntotal:
+        if not isinstance(cells, Cells) or cells.metric != self.metric or not lists.ntotal:
             return None
-        if self.metric == "cosine" or cells.metric != self.metric:
+        if self.origin is not None or cells.origin is not None:
             return None
         from lookalike.kernels.ivf import search_one
 
         distances, ids = np.empty((1, k), np.float32), np.empty((1, k), np.int64)
-        norm = search_one(
-            xq, cells.tiles, cells.offsets, cells.largest, nprobe, lists.table, lists.longest, *self.space, lists.wide_ids, k,
-            distances, ids,
-        )  # fmt: skip
+        norm = search_one(xq, cells.for_kernels, nprobe, self._for_kernels, lists.for_kernels, distances, ids)
         return distances, ids, norm
 
     def within(
@@ -241,14 +229,12 @@ class PQCodec(Codec):
     ) -> list[tuple[FloatArray, IdArray]]:
         from lookalike.kernels.ivf import range_lists
 
-        mask, chosen = split_filter(permitted)
-        terms, xq = self._terms(xq, probes, coarse), self._moved(xq)
+        terms, xq, allow = self._terms(xq, probes, coarse), self._moved(xq), as_allow(permitted)
 
         def run(i: int) -> tuple[FloatArray, IdArray]:
             found: tuple[FloatArray, IdArray] = range_lists(
-                xq[i], probes[i], terms[i], lists.table, lists.longest, *self.space, lists.wide_ids, mask, chosen,
-                np.float32(radius),
-            )  # fmt: skip
+                xq[i], probes[i], terms[i], self._for_kernels, lists.for_kernels, allow, np.float32(radius)
+            )
             return found
 
         return run_all(run, range(len(xq)), threads)
@@ -295,8 +281,9 @@ class PQCodec(Codec):
             distances += scores[column]
         if self.metric == "cosine":
             distances = np.maximum(distances, 0)
-        rounded = ROUNDING * float(np.abs(coarse).max() + np.abs(table.min(axis=1).sum())) + LOWEST
-        kept = best(distances, ids, k, permitted, rounded if np.isfinite(rounded) else LOWEST)
+        # by how much sums of such terms may differ: `kernels.ivf.rounding_of_terms`
+        rounding = 2 * SUM_ROUNDING * float(np.abs(coarse).max() + np.abs(table.min(axis=1).sum())) + ONE_ROUNDING
+        kept = best(distances, ids, k, permitted, rounding if np.isfinite(rounding) else ONE_ROUNDING)
         decoded = codebook[np.arange(self.pq.m), codes[kept]].reshape(len(kept), len(q))
         return distances_to(q, origins[place[kept]] + decoded, self.metric), ids[kept]
 

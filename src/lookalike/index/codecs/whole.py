@@ -9,17 +9,18 @@ import numpy as np
 from lookalike._threads import run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
-from lookalike.index.codecs.codec import KERNEL_METRICS, Codec
+from lookalike.index.codecs.codec import Codec
 from lookalike.index.exact import VECTORS, direct_distances, exact_search
-from lookalike.index.filters import is_permitted, split_filter
+from lookalike.index.filters import as_allow, is_permitted
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to
+from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["WholeCodec"]
 
 QUERIES = 1024  # of one pass over the lists
 CANDIDATES = 2_000_000  # of one pass at the most
-SPARE = 64  # candidates beyond 2 k that a query gathers before they are cut back to k
+ROOM = 64  # candidates beyond 2 k that a query gathers before they are cut back to k
 
 
 class WholeCodec(Codec):
@@ -55,7 +56,7 @@ class WholeCodec(Codec):
 
     @property
     def nbytes(self) -> int:
-        return 2 * self.cells.centroids.nbytes if isinstance(self.cells, Cells) else 0
+        return 0 if self.cells is None else self.cells.nbytes
 
     def tensors(self) -> dict[str, Array]:
         return {}
@@ -99,24 +100,17 @@ class WholeCodec(Codec):
         out_ids: IdArray,
     ) -> None:
         """Search the given lists of each query, list by list for all its visitors."""
-        from lookalike.kernels.flat_scan import best_of_each, scan_list
+        from lookalike.kernels.whole import best_of_each, no_candidates, scan_list
 
-        nq, k = out_ids.shape
-        mask, chosen = split_filter(permitted)
-        capacity = min(2 * k, lists.ntotal) + SPARE
-        distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
-        places = np.zeros((nq, capacity), np.int64)
-        counts, limits = np.zeros(nq, np.int64), np.full(nq, np.inf, np.float32)
+        (nq, k), allow, metric = out_ids.shape, as_allow(permitted), METRIC_NUMBERS[self.metric]
+        candidates = no_candidates(nq, k, min(2 * k, lists.ntotal) + ROOM)
         order = np.argsort(probes, axis=None, kind="stable")
         visitors, visited = order // probes.shape[1], probes.ravel()[order]
         starts = np.flatnonzero(np.diff(visited, prepend=-1))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(visited)], strict=True):
             x, numbers = lists.rows(int(visited[start]))
-            scan_list(
-                xq, visitors[start:end], x, numbers, KERNEL_METRICS[self.metric], mask, chosen, k,
-                distances, ids, places, counts, limits,
-            )  # fmt: skip
-        best_of_each(distances, ids, places, counts, k, out_distances, out_ids)
+            scan_list(xq, visitors[start:end], x, numbers, metric, allow, candidates)
+        best_of_each(candidates, out_distances, out_ids)
 
     def within(
         self,
@@ -151,9 +145,9 @@ class WholeCodec(Codec):
                 rows = slice(first, first + VECTORS)
                 distances[rows] = direct_distances(q[None], x[None, rows], self.metric)[0]
             return -distances if self.metric == "ip" else distances
-        from lookalike.kernels.flat_scan import row_distances
+        from lookalike.kernels.whole import row_distances
 
-        row_distances(q, x, KERNEL_METRICS[self.metric], distances)
+        row_distances(q, x, METRIC_NUMBERS[self.metric], distances)
         return distances
 
     def search_plain(

@@ -1,18 +1,27 @@
-"""Exact distances in one inverted list of float32 vectors, for all the queries that visit it.
+"""Exact distances in one inverted list of whole float32 vectors, for all the queries that visit it.
 
 A list is read once, a few rows at a time, while they are in the first-level cache; every visitor compares itself with those
 rows before the next are read. Each query keeps its own buffer of candidates (`topk`) and its own limit, from list to list.
 """
 
+from typing import Any
+
 import numpy as np
 
-from lookalike.kernels._jit import kernel
-from lookalike.kernels.distances import COSINE, L2, inner_product, squared_distance
-from lookalike.kernels.ivf import is_allowed
+from lookalike.kernels.distances import inner_product, squared_distance
+from lookalike.kernels.ivf import is_allowed, is_filter
+from lookalike.kernels.layout import COSINE, L2, Allow
+from lookalike.kernels.target import kernel
 from lookalike.kernels.topk import quickselect, sort_candidates
 
 CACHED = 16_384  # bytes of rows that all visitors meet before the next rows are read
 INFINITY = np.float32(np.inf)
+
+
+def no_candidates(nq: int, k: int, capacity: int) -> tuple[Any, ...]:
+    """What queries have found so far: k; distances, ids and places (nq, capacity), how many are in use, and the k-th distance."""
+    distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
+    return k, distances, ids, np.zeros_like(ids), np.zeros(nq, np.int64), np.full(nq, INFINITY)
 
 
 @kernel
@@ -28,15 +37,12 @@ def row_distances(query, rows, metric, out):
 
 
 @kernel
-def scan_list(xq, visitors, vectors, ids, metric, mask, chosen, k, distances, numbers, places, counts, limits):
-    """Offer the vectors of one list to the queries `visitors`.
-
-    xq (nq, d); visitors int64 (v,); vectors float32 (n, d); ids int64 (n,); mask and chosen as in `ivf.is_allowed`, both empty is
-    no filter; the rest is the state of each query: candidates (nq, capacity), capacity > k, of which counts (nq,) are in use;
-    limits (nq,) is the k-th distance where k are known.
-    """
+def scan_list(xq, visitors, vectors, ids, metric, allow, candidates):
+    """Offer the vectors of one list to the queries `visitors`: xq (nq, d), int64 (v,), vectors float32 (n, d), ids int64 (n,)."""
+    allow = Allow(*allow)
     n, d = vectors.shape
-    filtered = mask.shape[0] > 0 or chosen.shape[0] > 0
+    k, distances, numbers, places, counts, limits = candidates
+    filtered = is_filter(allow)
     step = max(4, CACHED // (4 * d))
     capacity = distances.shape[1]
     row = np.empty(step, np.float32)
@@ -49,7 +55,7 @@ def scan_list(xq, visitors, vectors, ids, metric, mask, chosen, k, distances, nu
             for r in range(last - first):
                 if row[r] <= limit:
                     number = ids[first + r]
-                    if filtered and not is_allowed(number, mask, chosen):
+                    if filtered and not is_allowed(number, allow):
                         continue
                     distances[i, count], numbers[i, count] = row[r], number
                     count += 1
@@ -60,8 +66,9 @@ def scan_list(xq, visitors, vectors, ids, metric, mask, chosen, k, distances, nu
 
 
 @kernel
-def best_of_each(distances, numbers, places, counts, k, out_d, out_i):
+def best_of_each(candidates, out_d, out_i):
     """The k nearest candidates of each query, sorted; the rest of the row is +inf and −1."""
+    k, distances, numbers, places, counts, _ = candidates
     for i in range(distances.shape[0]):
         count = counts[i]
         if count > k:

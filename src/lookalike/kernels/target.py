@@ -1,7 +1,8 @@
-"""How kernels are compiled: without the GIL, and cached on disk under a key that knows all of `kernels/`."""
+"""What kernels are compiled to, and how: for which instructions, without the GIL, cached on disk."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import warnings
@@ -9,11 +10,59 @@ from pathlib import Path
 
 import numba
 from numba import config, njit
+from numba.core.registry import cpu_target
 
-__all__ = ["CACHE_FAULT", "JIT", "inlined", "kernel"]
+__all__ = ["CACHE_FAULT", "JIT", "WIDE", "available", "inlined", "instructions", "kernel"]
 
 JIT = not config.DISABLE_JIT
 CACHE_FAULT = []  # why kernels are not kept on disk, if they are not: at most one line
+
+# --- which instructions ----------------------------------------------------------------------------------------------
+
+OFF = ("off", "0", "no", "false")
+WISHES = ("auto", "avx512vbmi", "avx2", *OFF)  # the most that may be used; what the CPU lacks is not used either way
+
+
+def _wish() -> str:
+    """What LOOKALIKE_SIMD asks for; what is not understood is said once, and is as if it were not set."""
+    given = os.environ.get("LOOKALIKE_SIMD", "")
+    wish = given.strip().lower() or "auto"
+    if wish in WISHES:
+        return wish
+    warnings.warn(
+        f"lookalike kernels: LOOKALIKE_SIMD={given!r} is not understood, so the best instructions of this CPU are used; "
+        f"expected one of {', '.join(WISHES)}",
+        stacklevel=2,
+    )
+    return "auto"
+
+
+@functools.cache
+def instructions() -> str:
+    """``"avx512vbmi"``, ``"avx2"`` or ``""``: what the vector kernels are compiled to, nothing where they cannot be.
+
+    Numba's own target is asked, not the host: an instruction that the target lacks aborts the process, and
+    ``NUMBA_CPU_NAME`` can make the two differ. ``LOOKALIKE_SIMD=off`` forces the plain twins, ``avx2`` the narrower form.
+    """
+    wish = _wish()
+    if wish in OFF:
+        return ""
+    if not JIT:
+        return "numpy"
+    features = cpu_target.target_context.codegen().magic_tuple()[2].split(",")
+    if wish != "avx2" and "+avx512vbmi" in features and "+avx512bw" in features:
+        return "avx512vbmi"
+    return "avx2" if {"+avx2", "+fma", "+f16c"} <= set(features) else ""
+
+
+def available() -> bool:
+    """Whether the vector kernels can run; the only question about the CPU that anything asks."""
+    return bool(instructions())
+
+
+WIDE = instructions() == "avx512vbmi"  # a 512-bit value is one register, and there are 32 of them
+
+# --- how ----------------------------------------------------------------------------------------------------------------
 
 
 def _source_stamp() -> str:
@@ -62,15 +111,13 @@ def kernel(function=None, *, fast=False):
     """Compile at the first call, release the GIL, cache on disk.
 
     `fast` lets sums be reordered and products fused, which vectorises reductions. The cache folder is named after the
-    instruction set (`simd.instructions`), since a kernel that was compiled with one set of register operations must not be
+    instruction set (`instructions`), since a kernel that was compiled with one set of register operations must not be
     loaded under another. Where no folder can be written, nothing is cached.
     """
     if function is None:
         return lambda f: kernel(f, fast=fast)
     dispatcher = njit(nogil=True, error_model="numpy", fastmath=FAST if fast else False)(function)
     if JIT:
-        from lookalike.kernels.simd import instructions
-
         _keep_on_disk(dispatcher, function, instructions() or "plain")
     return dispatcher
 

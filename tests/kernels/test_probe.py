@@ -1,4 +1,4 @@
-"""Scores of centroids, and the lists that a query visits."""
+"""The lists that a query visits."""
 
 from __future__ import annotations
 
@@ -8,43 +8,10 @@ import pytest
 from hypothesis import given
 from numba import njit
 
-from lookalike.kernels import coarse as coarse_kernels
-from lookalike.kernels.simd import available
+from lookalike.kernels import probe
+from lookalike.kernels.layout import Tiles
 from tests import reference
 from tests.kernels.conftest import examples
-
-SCORES = [coarse_kernels.coarse_scores_plain] + ([coarse_kernels.coarse_scores_simd] if available() else [])
-
-
-def tiled(centroids: np.ndarray, by_l2: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Centroids in tiles of 64 columns, and their offsets."""
-    nlist, d = centroids.shape
-    padded = np.zeros((-(-nlist // 64) * 64, d), np.float32)
-    padded[:nlist] = centroids
-    offsets = np.full(len(padded), np.inf, np.float32)
-    offsets[:nlist] = np.square(centroids).sum(axis=1) if by_l2 else 0
-    return reference.aligned(padded.reshape(-1, 64, d).transpose(0, 2, 1)), reference.aligned(offsets)
-
-
-@pytest.mark.parametrize("kernel", SCORES)
-@examples(20)
-@given(
-    seed=st.integers(0, 2**32),
-    nq=st.integers(0, 4),
-    nlist=st.integers(1, 200),
-    d=st.integers(1, 150),
-    by_l2=st.booleans(),
-)
-def test_coarse_scores(kernel, seed, nq, nlist, d, by_l2) -> None:
-    rng = np.random.default_rng(seed)
-    xq, centroids = rng.normal(size=(nq, d)).astype(np.float32), rng.normal(size=(nlist, d)).astype(np.float32)
-    tiles, offsets = tiled(centroids, by_l2)
-    scores = reference.aligned(np.full((nq, len(offsets)), np.nan, np.float32))
-    kernel(xq, tiles, offsets, np.float32(-2 if by_l2 else -1), scores)
-    products = xq.astype(np.float64) @ centroids.T.astype(np.float64)
-    wanted = np.square(centroids.astype(np.float64)).sum(axis=1) - 2 * products if by_l2 else -products
-    np.testing.assert_allclose(scores[:, :nlist], wanted, rtol=1e-4, atol=1e-4)
-    assert np.isinf(scores[:, nlist:]).all()
 
 
 @examples(30)
@@ -55,11 +22,9 @@ def test_the_nprobe_nearest_lists_in_order(seed, nlist, by_l2, data) -> None:
     xq, centroids = rng.normal(size=(3, 8)).astype(np.float32), rng.normal(size=(nlist, 8)).astype(np.float32)
     exact = reference.squared_distances(xq, centroids) if by_l2 else -(xq.astype(np.float64) @ centroids.T)
     scores = np.full((3, -(-nlist // 64) * 64), np.inf, np.float32)
-    scores[:, :nlist] = exact - (np.square(xq).sum(axis=1, keepdims=True) if by_l2 else 0)
+    scores[:, :nlist] = (exact - np.square(xq).sum(axis=1, keepdims=True)) / 2 if by_l2 else exact
     probes, coarse = np.full((3, nprobe), -1, np.int64), np.empty((3, nprobe), np.float32)
-    coarse_kernels.select_probes(
-        xq, scores, centroids, np.square(centroids).sum(axis=1).max(), nprobe, by_l2, probes, coarse
-    )
+    probe.select_probes(xq, scores, Tiles.of(centroids[None], by_l2), probes, coarse)
     np.testing.assert_allclose(coarse, np.sort(exact, axis=1)[:, :nprobe], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(coarse, np.take_along_axis(exact, probes, 1), rtol=1e-4, atol=1e-5)
     assert all(len(set(row)) == nprobe for row in probes.tolist())
@@ -72,7 +37,7 @@ def test_lists_at_one_distance_come_by_number(rng) -> None:
     scores[:, 300:] = np.inf
     for nprobe in (1, 10, 64, 300):
         probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-        coarse_kernels.select_probes(centroids[:1], scores, centroids, np.float32(9), nprobe, True, probes, coarse)
+        probe.select_probes(centroids[:1], scores, Tiles.of(centroids[None]), probes, coarse)
         assert probes[0].tolist() == list(range(nprobe))
 
 
@@ -85,7 +50,7 @@ def test_scores_that_are_no_numbers_choose_lists_all_the_same(nprobe, rng) -> No
     probes, coarse = np.full((1, nprobe), -1, np.int64), np.empty((1, nprobe), np.float32)
     xq = rng.normal(size=(1, 4)).astype(np.float32)
     with np.errstate(all="ignore"):  # without the JIT, numpy warns of the overflow
-        coarse_kernels.select_probes(xq, scores, centroids, np.float32(np.inf), nprobe, True, probes, coarse)
+        probe.select_probes(xq, scores, Tiles.of(centroids[None]), probes, coarse)
     assert ((probes >= 0) & (probes < 300)).all()
 
 
@@ -97,10 +62,8 @@ def test_groups_of_queries_probe_as_each_one_does(seed, nq, nlist, by_l2, data) 
     nprobe = data.draw(st.integers(1, nlist))
     rng = np.random.default_rng(seed)
     xq, centroids = rng.normal(size=(nq, 9)).astype(np.float32), rng.normal(size=(nlist, 9)).astype(np.float32)
-    tiles, offsets = tiled(centroids, by_l2)
-    largest = np.square(centroids).sum(axis=1).max()
     probes, coarse = np.full((nq, nprobe), -1, np.int64), np.empty((nq, nprobe), np.float32)
-    coarse_kernels.probe_lists(xq, tiles, offsets, centroids, largest, by_l2, probes, coarse)
+    probe.probe_lists(xq, tuple(Tiles.of(centroids[None], by_l2)), probes, coarse)
     exact = reference.squared_distances(xq, centroids) if by_l2 else -(xq.astype(np.float64) @ centroids.T)
     np.testing.assert_allclose(coarse, np.sort(exact, axis=1)[:, :nprobe], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(coarse, np.take_along_axis(exact, probes, 1), rtol=1e-4, atol=1e-5)
@@ -110,7 +73,7 @@ def test_groups_of_queries_probe_as_each_one_does(seed, nq, nlist, by_l2, data) 
 def test_scores_within_a_bound_come_in_order(bound, rng) -> None:
     row = reference.aligned(rng.normal(size=128).astype(np.float32))
     row[100:] = -np.inf  # beyond the last list: never picked
-    for pick in {coarse_kernels.pick, coarse_kernels.pick_plain}:
+    for pick in {probe.pick, probe.pick_plain}:
         values, numbers = np.empty(128, np.float32), np.empty(128, np.int64)
         count = picked(pick, row, 100, np.float32(bound), values, numbers)
         assert numbers[:count].tolist() == np.flatnonzero(row[:100] <= bound).tolist()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from lookalike.kernels import flat_scan
+from lookalike.kernels import whole
 from tests import reference
 from tests.kernels.conftest import examples
 
@@ -20,13 +20,13 @@ def test_distances_to_every_row(seed, n, d, l2) -> None:
     rng = np.random.default_rng(seed)
     query, vectors = rng.normal(size=d).astype(np.float32), rng.normal(size=(n, d)).astype(np.float32)
     out = np.full(n, np.nan, np.float32)
-    flat_scan.row_distances(query, vectors, l2, out)
+    whole.row_distances(query, vectors, l2, out)
     wanted = reference.distances(query[None], vectors, "l2" if l2 else "ip")[0] * (1 if l2 else -1)
     np.testing.assert_allclose(out[:n], wanted, rtol=1e-5, atol=1e-5)
     for row in range(n):  # the same, wherever a row stands among the others
-        flat_scan.row_distances(query, vectors[row:], l2, out)
+        whole.row_distances(query, vectors[row:], l2, out)
         alone = np.empty(1, np.float32)
-        flat_scan.row_distances(query, vectors[row : row + 1], l2, alone)
+        whole.row_distances(query, vectors[row : row + 1], l2, alone)
         assert alone[0] == out[0]
 
 
@@ -42,18 +42,15 @@ def test_lists_offered_one_after_the_other(l2, d, allow, rng) -> None:
     allowed = np.sort(rng.choice(500, 250, replace=False))
     mask = np.isin(np.arange(450), allowed)
     filters = {"all": (NOTHING, NOBODY), "mask": (mask, NOBODY), "ids": (NOTHING, allowed)}[allow]
-    distances = np.empty((nq, capacity), np.float32)
-    numbers, places = np.empty((nq, capacity), np.int64), np.empty((nq, capacity), np.int64)
-    counts, limits = np.zeros(nq, np.int64), np.full(nq, np.inf, np.float32)
+    candidates = whole.no_candidates(nq, k, capacity)
     met: list[list[int]] = [[] for _ in range(nq)]
     for i, (vectors, ids) in enumerate(lists):
         visitors = np.flatnonzero(rng.random(nq) < 0.7)
         for query in visitors:
             met[query].append(i)
-        state = distances, numbers, places, counts, limits
-        flat_scan.scan_list(xq, visitors, vectors, ids, l2, *filters, k, *state)
+        whole.scan_list(xq, visitors, vectors, ids, l2, filters, candidates)
     out_d, out_i = np.empty((nq, k), np.float32), np.empty((nq, k), np.int64)
-    flat_scan.best_of_each(distances, numbers, places, counts, k, out_d, out_i)
+    whole.best_of_each(candidates, out_d, out_i)
     for query in range(nq):
         vectors = np.concatenate([lists[i][0] for i in met[query]] or [np.empty((0, d), np.float32)])
         ids = np.concatenate([lists[i][1] for i in met[query]] or [NOBODY])
@@ -71,12 +68,11 @@ def test_lists_offered_one_after_the_other(l2, d, allow, rng) -> None:
 def test_equal_distances_are_told_apart_by_id(l2, k, rng) -> None:
     vectors = rng.integers(-2, 3, (300, 4)).astype(np.float32)  # small whole numbers: many ties, nothing is rounded
     xq, ids = rng.integers(-2, 3, (3, 4)).astype(np.float32), rng.permutation(300).astype(np.int64)
-    distances, numbers = np.empty((3, 2 * k + 1), np.float32), np.empty((3, 2 * k + 1), np.int64)
-    state = distances, numbers, np.zeros_like(numbers), np.zeros(3, np.int64), np.full(3, np.inf, np.float32)
+    candidates = whole.no_candidates(3, k, 2 * k + 1)
     for rows in (slice(0, 100), slice(100, 300)):
-        flat_scan.scan_list(xq, np.arange(3), vectors[rows], ids[rows], l2, NOTHING, NOBODY, k, *state)
+        whole.scan_list(xq, np.arange(3), vectors[rows], ids[rows], l2, (NOTHING, NOBODY), candidates)
     out_d, out_i = np.empty((3, k), np.float32), np.empty((3, k), np.int64)
-    flat_scan.best_of_each(distances, numbers, *state[2:4], k, out_d, out_i)
+    whole.best_of_each(candidates, out_d, out_i)
     for query in range(3):
         exact = reference.distances(xq[query : query + 1], vectors, "l2" if l2 else "ip")[0] * (1 if l2 else -1)
         order = np.lexsort((ids, exact))[:k]

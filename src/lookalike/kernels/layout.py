@@ -1,0 +1,116 @@
+"""What kernels are given: memory laid out for them, and the tuples it travels in. Nothing here needs the compiler.
+
+Python passes a plain tuple, made once, and a kernel names its parts: ``space = Space(*space)``. A named tuple takes Numba 0.7 µs
+more in each call, since it compares the names, where the search of one query takes about 50.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "BLOCK", "COSINE", "IP", "L2", "METRIC_NUMBERS", "ONE_ROUNDING", "PRODUCT_ROUNDING", "SUM_ROUNDING", "TILE", "Allow",
+    "ListTable", "Space", "Tiles", "aligned_empty", "group_size", "row_tiles",
+]  # fmt: skip
+
+BLOCK = 64  # vectors of a block of codes: one byte each in a row
+TILE = 64  # columns of a tile
+
+IP, L2, COSINE = 0, 1, 2  # metrics, in kernels: inner products are negated, so that smaller is nearer throughout
+METRIC_NUMBERS = {"ip": IP, "l2": L2, "cosine": COSINE}
+
+PRODUCT_ROUNDING = 4e-6  # of a float32 product of some thousand terms, relative to ‖x‖² + max ‖c‖²
+SUM_ROUNDING = 1e-6  # of a sum of a few float32 numbers, relative to the largest
+ONE_ROUNDING = 3e-7  # and of one that is near 1, which cosine distances are taken from
+
+QUERIES = 64  # of a group that shares the reading of lists and codebook,
+TABLES = 640 << 10  # if the bytes of their tables are not more, so that the cache holds them,
+CANDIDATES = 2_000_000  # and the candidates that they keep are not more
+
+
+def group_size(m: int, ksub: int, k: int) -> int:
+    """How many queries search the lists together; codes of two bytes have no tables, and gain nothing from it."""
+    return max(1, min(QUERIES, CANDIDATES // k, TABLES // (m * 256 * 5))) if ksub <= 256 else 1
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """An uninitialised C-contiguous array whose first byte is 64-byte aligned."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def row_tiles(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Rows (n, d) as columns in tiles of 64: element e of row 64 t + c is ``tiles[t, e, c]``; rows that are not there are 0.
+
+    Returns
+    -------
+    tiles : ndarray of float32, shape (ceil(n / 64), d, 64), 64-byte aligned
+    """
+    n, d = matrix.shape
+    tiles = aligned_empty((-(-n // TILE), d, TILE), np.float32)
+    for tile, first in zip(tiles, range(0, n, TILE), strict=True):
+        rows = matrix[first : first + TILE]
+        tile[:, : len(rows)], tile[:, len(rows) :] = rows.T, 0
+    return tiles
+
+
+class Tiles(NamedTuple):
+    """Centroids, and what scores them: those of the cells, m = 1, or of each of the m pieces of a code.
+
+    The score of centroid c is ½‖c‖² − ⟨x, c⟩, or −⟨x, c⟩ for inner products: it orders centroids as the distance does.
+    """
+
+    centroids: Any  # float32 (m, k, d)
+    columns: Any  # float32 (m, t, d, 64): −c, as `row_tiles` lays out rows; padded with copies of the first
+    offsets: Any  # float32 (m, 64 t): ½‖c‖², or 0; +inf where padded
+    largest: Any  # float32 (m,): of ‖c‖²
+    is_l2: bool
+
+    @classmethod
+    def of(cls, centroids: Any, is_l2: bool = True, width: int = 0) -> Tiles:
+        """Tiles of centroids (m, k, d), at least `width` columns of each piece."""
+        m, k, d = centroids.shape
+        centroids = centroids.view()
+        centroids.flags.writeable = False  # as those of an index are: a type of its own to Numba
+        width = max(width, -(-k // TILE) * TILE)
+        columns, offsets = aligned_empty((m, width // TILE, d, TILE), np.float32), aligned_empty((m, width), np.float32)
+        for piece, rows in zip(columns, centroids, strict=True):
+            padded = np.concatenate([rows, np.broadcast_to(rows[:1], (width - k, d))])
+            piece[:] = row_tiles(-padded)
+        norms = np.einsum("jce,jce->jc", centroids, centroids)
+        offsets[:, :k], offsets[:, k:] = norms / 2 if is_l2 else 0, np.inf
+        return cls(centroids, columns, offsets, norms.max(axis=1), is_l2)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self[:-1])
+
+
+class Space(NamedTuple):
+    """What codes mean."""
+
+    centroids: Any  # float32 (nlist, d)
+    codebook: Any  # float32 (m, ksub, d / m)
+    columns: Any  # float32 (m, t, d / m, 64): of the codebook's `Tiles`
+    by_residual: bool
+    metric: int
+
+
+class ListTable(NamedTuple):
+    """Where the lists of a snapshot lie."""
+
+    table: Any  # int64 (nlist, columns + 1): the address of each column, and how many vectors the list holds
+    longest: int  # vectors of the longest list
+    wide_ids: bool  # ids of eight bytes, not four
+
+
+class Allow(NamedTuple):
+    """Which ids may be found; both empty is no filter."""
+
+    mask: Any  # bool, indexed by id
+    chosen: Any  # int64, sorted

@@ -1,0 +1,99 @@
+"""Sums offset + ⟨x, column⟩ for 64 columns at a time: scores of centroids, look-up tables, linear maps.
+
+A matrix product of a library rounds a row differently in every batch size and number of threads. Here a row's sums run over its
+elements in one order, so a vector has the same image, list and code alone and among a million. A tile of 64 columns serves a
+group of rows before the next tile is read, in slices that the L1 cache holds; nothing leaves the thread that asked.
+"""
+
+import numpy as np
+
+from lookalike.kernels.layout import TILE
+from lookalike.kernels.scratch import aligned_floats
+from lookalike.kernels.simd import fma, load_f32x32, load_f32x64, splat_f32x32, splat_f32x64, store
+from lookalike.kernels.target import available, inlined, kernel
+
+DEPTH = 64  # elements of a tile that all rows of a group meet before the next: 16 kB
+GROUP = 64  # rows whose sums are held at a time,
+SUMS = 1 << 20  # unless these would be more than this
+
+
+@inlined
+def rows_together(n, width):
+    """How many of n rows, with sums of `width` columns each, to take at a time."""
+    return max(1, min(n, GROUP, SUMS // width))
+
+
+@kernel
+def products_simd(x, start, tiles, offsets, out, column):
+    """out[i, column + c] = offsets[c] + Σ_e x[i, start + e] · tiles[c // 64, e, c % 64].
+
+    x (n, d or more), tiles (t, d, 64), offsets (64 t,), out (n, column + 64 t or more). Two rows and 32 columns at a time are as
+    many sums as 16 registers hold beside what is added; an odd last row goes alone, and is rounded as the others are.
+    """
+    n, d = x.shape[0], tiles.shape[1]
+    for t in range(tiles.shape[0]):
+        for first in range(0, d, DEPTH):
+            elements = range(start + first, start + min(first + DEPTH, d))
+            tile, offset = np.int64(tiles[t, first].ctypes.data), np.int64(offsets.ctypes.data) + t * 256
+            for i in range(0, n - 1, 2):
+                for half in range(0, 256, 128):
+                    at = tile + half
+                    out1 = np.int64(out[i].ctypes.data) + column * 4 + t * 256 + half
+                    out2 = np.int64(out[i + 1].ctypes.data) + column * 4 + t * 256 + half
+                    sum1 = load_f32x32(out1 if first else offset + half)
+                    sum2 = load_f32x32(out2 if first else offset + half)
+                    for e in elements:
+                        columns = load_f32x32(at)
+                        sum1, sum2 = (
+                            fma(splat_f32x32(x[i, e]), columns, sum1),
+                            fma(splat_f32x32(x[i + 1, e]), columns, sum2),
+                        )
+                        at += 256
+                    store(out1, sum1)
+                    store(out2, sum2)
+            if n & 1:
+                out1 = np.int64(out[n - 1].ctypes.data) + column * 4 + t * 256
+                total = load_f32x64(out1 if first else offset)
+                for e in elements:
+                    total = fma(splat_f32x64(x[n - 1, e]), load_f32x64(tile), total)
+                    tile += 256
+                store(out1, total)
+
+
+@kernel(fast=True)
+def products_plain(x, start, tiles, offsets, out, column):
+    """The same sums up to rounding, by loops that Numba vectorises as far as the CPU goes."""
+    d = tiles.shape[1]
+    for t in range(tiles.shape[0]):
+        tile = tiles[t]
+        for i in range(x.shape[0]):
+            row, from_row = out[i, column + t * TILE : column + (t + 1) * TILE], x[i, start : start + d]
+            for c in range(TILE):
+                row[c] = offsets[t * TILE + c]
+            e = 0
+            while e + 3 < d:  # four elements for each time that a sum is read and written
+                p, q, r, s = from_row[e], from_row[e + 1], from_row[e + 2], from_row[e + 3]
+                for c in range(TILE):
+                    row[c] += (p * tile[e, c] + q * tile[e + 1, c]) + (r * tile[e + 2, c] + s * tile[e + 3, c])
+                e += 4
+            while e < d:
+                p = from_row[e]
+                for c in range(TILE):
+                    row[c] += p * tile[e, c]
+                e += 1
+
+
+products = products_simd if available() else products_plain
+
+
+@kernel
+def map_rows(x, tiles, offsets, out):
+    """y = b + A x of each row: x (n, d), out (n, d_out); A in tiles (t, d, 64) (`layout.row_tiles`), b in offsets (64 t,)."""
+    n, width = x.shape[0], offsets.shape[0]
+    group = rows_together(n, width)
+    sums = aligned_floats(group, width)
+    for first in range(0, n, group):
+        last = min(first + group, n)
+        products(x[first:last], 0, tiles, offsets, sums, 0)
+        for i in range(first, last):
+            out[i] = sums[i - first, : out.shape[1]]

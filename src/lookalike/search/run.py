@@ -1,0 +1,131 @@
+"""One search from question to answer: one vector, filter, rank, fold, sort, and what an index would have missed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike._typing import FloatArray, IdArray
+from lookalike.collection import Collection
+from lookalike.collection.finding import Found, Wanted
+from lookalike.collection.queries import check_allow
+from lookalike.collection.records import Hit
+from lookalike.search.query import Query
+from lookalike.search.resolve import Reader, left_out
+from lookalike.search.words import search_labels
+
+if TYPE_CHECKING:
+    from lookalike._typing import ArrayLike
+
+__all__ = ["Answer", "search"]
+
+_READER: Final = Reader()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found.
+
+    Attributes
+    ----------
+    found : list of Found
+        In the order that was asked for.
+    timing_ms : dict
+        ``"embed"`` and ``"search"``.
+    vector : ndarray of float32, shape (d,), or None
+        What was searched with; None of a label search.
+    missed : list of int or None
+        After an exact search: ids that the index would not have brought; None where it would not be asked.
+    words : str or None
+        How words were read, of a label search.
+    labels : tuple of str
+        The labels that were searched for then.
+    always_exact : bool
+        A search like this one compares with every picture, told to or not.
+    """
+
+    found: list[Found]
+    timing_ms: dict[str, float]
+    vector: FloatArray | None
+    missed: list[int] | None = None
+    words: str | None = None
+    labels: tuple[str, ...] = ()
+    always_exact: bool = False
+
+    @property
+    def hits(self) -> list[Hit]:
+        """The results, each with the copies that were folded under it."""
+        return [replace(each.hit, same=tuple(copy.hit for copy in each.same)) for each in self.found]
+
+
+def search(
+    query: Query,
+    collection: Collection,
+    reader: Reader = _READER,
+    *,
+    allow: ArrayLike | None = None,
+    without_index: bool = False,
+) -> Answer:
+    """The pictures most like what is asked for, that pass its filter.
+
+    Parameters
+    ----------
+    query : Query
+    collection : Collection
+    reader : Reader
+        Turns parts into vectors.
+    allow : ids or boolean mask indexed by id, optional
+        Of the pictures that pass the filter, only these.
+    without_index : bool
+        Compare with every picture also where the query does not ask for it, and do not open the index: for a single search that
+        can be quicker.
+
+    Raises
+    ------
+    ImageError, FetchError, IdError, InputError, ModelError, CollectionError
+        With a message for the person who asked.
+    """
+    if query.words is not None and not collection.model.text:
+        found, answer = search_labels(query, collection, _allowed(query, collection, allow))
+        timing = dict(answer.timing_ms)
+        return Answer(_sorted(found, query.sort), timing, None, None, answer.explain(), answer.labels)
+    begun = time.perf_counter()
+    q = reader.vector(query, collection)
+    embedded = time.perf_counter()
+    wanted = Wanted(
+        query.k,
+        query.at_least,
+        query.fold,
+        exact=query.exact or without_index,
+        missed=query.exact,
+        left_out=left_out(query, collection),
+    )
+    found, missed, always = collection.results(q, wanted, allow=_allowed(query, collection, allow))
+    done = time.perf_counter()
+    timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
+    return Answer(_sorted(found, query.sort), timing, q, missed, always_exact=always)
+
+
+def _allowed(query: Query, collection: Collection, allow: ArrayLike | None) -> IdArray | None:
+    """Ids that may be results; None for all."""
+    given = check_allow(allow)
+    if given is not None and given.dtype == np.bool_:
+        given = np.flatnonzero(given)
+    if not query.filter:
+        return given
+    passing = collection.matching(query.filter)
+    return passing if given is None else np.intersect1d(passing, given)
+
+
+def _sorted(found: list[Found], order: str) -> list[Found]:
+    if order == "name":
+        return sorted(found, key=lambda each: (each.entry.path.name.casefold(), each.hit.id))
+    if order in ("newest", "oldest"):
+        sign = -1 if order == "newest" else 1
+        return sorted(found, key=lambda each: (each.entry.mtime_ns is None, sign * (each.entry.mtime_ns or 0)))
+    if order == "largest":
+        return sorted(found, key=lambda each: -(each.entry.width or 0) * (each.entry.height or 0))
+    return found
