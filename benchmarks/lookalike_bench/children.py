@@ -23,7 +23,7 @@ _POLL = 0.1
 _WARM_S = 600.0  # for compiling what is compiled on first use, which is not part of a run's time
 _LOG = 4000  # bytes of what a process printed, from its end
 _HERE = str(Path(__file__).parents[1])
-_CODE = f"import sys; sys.path.append({_HERE!r}); from lookalike_bench.worker import main; main()"
+_CODE = f"import sys; sys.path.insert(0, {_HERE!r}); from lookalike_bench.worker import main; del sys.path[0]; main()"
 
 
 class Limits(LookalikeError):

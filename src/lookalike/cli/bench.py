@@ -19,7 +19,7 @@ bench = typer.Typer(help="Measure speed against other libraries.", no_args_is_he
 
 
 def find_benchmarks() -> None:
-    """Make `lookalike_bench` importable: where it is installed, or beside src in the checkout that this file is in.
+    """Make `lookalike_bench` importable: beside src in the checkout that this file is in, else where it is installed.
 
     Raises
     ------
@@ -28,14 +28,14 @@ def find_benchmarks() -> None:
     """
     from lookalike.errors import MissingExtraError
 
-    if importlib.util.find_spec("lookalike_bench") is not None:
-        return
     beside = Path(__file__).resolve().parents[3] / "benchmarks"
-    if not (beside / "lookalike_bench" / "__init__.py").is_file():
+    if (beside / "lookalike_bench" / "__init__.py").is_file():
+        if str(beside) not in sys.path:
+            sys.path.insert(0, str(beside))  # before an installed one, which may be of another version
+    elif importlib.util.find_spec("lookalike_bench") is None:
         raise MissingExtraError(
             "the benchmarks are a package of their own: `pip install ./benchmarks` in a checkout of lookalike or its unpacked sdist"
         )
-    sys.path.append(str(beside))
 
 
 @bench.command("run")
