@@ -53,6 +53,7 @@ class Timing:
 
     Attributes
     ----------
+    name : str
     wall, cpu : list of float
     result : object
         What the warm-up run returned.
@@ -61,6 +62,7 @@ class Timing:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     result: Any = None
+    name: str = ""
 
     @property
     def median(self) -> float:
@@ -73,7 +75,7 @@ class Timing:
 
 def take_turns(contestants: Sequence[Contestant], budget: Budget) -> list[Timing]:
     """Time the contestants in turns; each runs once before, which compiles, fills caches and gives `Timing.result`."""
-    timings = [Timing() for _ in contestants]
+    timings = [Timing(name=contestant.name) for contestant in contestants]
     for contestant, timing in zip(contestants, timings, strict=True):
         with contestant.under():
             timing.result = contestant.run(contestant.prepare())

@@ -9,8 +9,9 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, SearchResult
 
-__all__ = ["Agreement", "compare_results", "merged", "recall"]
+__all__ = ["Agreement", "accuracy", "compare_results", "exact_distances", "merged", "recall"]
 
+_TIE = 1e-6  # relative, by which a vector may be farther than an exact neighbour and count as one
 CELL_ROUNDING = 1e-5  # of ‖q‖² + ‖c‖²: how far two float32 matrix products may place a centroid apart
 
 
@@ -29,12 +30,49 @@ def recall(found: IdArray, xq: FloatArray, base: FloatArray, exact: FloatArray, 
     A found vector counts if it is no farther than the k-th exact neighbour (to 1e-6 of that distance). With distinct distances
     this is |found ∩ exact| / k.
     """
-    hits = 0
-    for query, ids, limit in zip(xq, found[:, :k], exact[:, k - 1], strict=True):
-        rows = base[np.unique(ids[ids >= 0])]
-        distances = np.square(rows - query, dtype=np.float64).sum(axis=1)
-        hits += int((distances <= float(limit) * (1 + 1e-6) + 1e-9).sum())
-    return hits / (len(xq) * k)
+    limit = exact[:, k - 1 : k].astype(np.float64) * (1 + _TIE) + 1e-9
+    return float((exact_distances(found[:, :k], xq, base) <= limit).sum()) / (len(xq) * k)
+
+
+def exact_distances(ids: Array, queries: FloatArray, base: FloatArray) -> Array:
+    """Squared distances of what was found, sorted, a repeated id and −1 counting as never found (inf); float64 (nq, k)."""
+    found = np.full(ids.shape, np.inf)
+    for row, (query, numbers) in enumerate(zip(queries, ids, strict=False)):
+        known = np.unique(numbers[(numbers >= 0) & (numbers < len(base))])
+        found[row, : len(known)] = np.sort(np.square(base[known] - query, dtype=np.float64).sum(axis=1))
+    return found
+
+
+def accuracy(ids: Array, queries: FloatArray, base: FloatArray, exact: FloatArray) -> dict[str, float | None]:
+    """Recalls and relative distance error of what was found, (nq, k).
+
+    Ties are handled by distance: a vector counts as a true neighbour if it is no farther than the true one at that rank, to 1e-6.
+    """
+    asked, k = len(ids), ids.shape[1]
+    found, true = exact_distances(ids, queries[:asked], base), exact[:asked].astype(np.float64)
+    limit = true * (1 + _TIE) + 1e-9
+    recalls: dict[str, float | None] = {}
+    for r in (1, 10, 100):
+        first = _first(ids, queries[:asked], base, r) if r <= k else None
+        known = min(r, true.shape[1])
+        recalls[f"recall_at_{r}"] = (
+            None
+            if first is None
+            else float(np.minimum((first <= limit[:, known - 1 : known]).sum(axis=1), known).mean() / known)
+        )
+    for r in (1, 5, 10):
+        recalls[f"one_recall_at_{r}"] = (
+            float((_first(ids, queries[:asked], base, r) <= limit[:, :1]).any(axis=1).mean()) if r <= k else None
+        )
+    both = np.minimum(found.shape[1], true.shape[1])
+    a, b = np.sqrt(found[:, :both]), np.sqrt(true[:, :both])
+    usable = np.isfinite(a) & (b > 0)
+    recalls["relative_error"] = float(((a - b)[usable] / b[usable]).mean()) if usable.any() else None
+    return recalls
+
+
+def _first(ids: Array, queries: FloatArray, base: FloatArray, r: int) -> Array:
+    return exact_distances(ids[:, :r], queries, base)
 
 
 def merged(results: list[SearchResult] | list[tuple[Array, Array]]) -> SearchResult:

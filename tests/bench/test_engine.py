@@ -13,12 +13,13 @@ import pytest
 from lookalike._typing import FloatArray
 from lookalike.data.vectors import synthetic
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
-from lookalike_bench import run, workloads
+from lookalike_bench import pictures
+from lookalike_bench.engine import run
+from lookalike_bench.engine.report import engine_report
+from lookalike_bench.engine.rows import read_results
+from lookalike_bench.engine.run import CASES, Outcome, run_engine
+from lookalike_bench.engine.scale import QUICK, TARGETS
 from lookalike_bench.measure import Budget
-from lookalike_bench.report import engine_report
-from lookalike_bench.results import read_results
-from lookalike_bench.run import CASES, Outcome, run_engine
-from lookalike_bench.spec import QUICK, TARGETS
 
 TINY = replace(
     QUICK, name="tiny", vectors=3000, queries=20, synthetic=False, nlist=16, wide_rows=300, wide_queries=10, wide_d=64,
@@ -35,7 +36,7 @@ def _made_up(paths: Any, rows: int, queries: int, say: Any) -> tuple[FloatArray,
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workloads, "pooled_features", _made_up)
+    monkeypatch.setattr(pictures, "pooled_features", _made_up)
 
 
 def _run(starter: Path, tmp_path: Path, *only: str, say: Any = lambda _: None) -> Outcome:
@@ -86,16 +87,16 @@ def test_a_part_has_files_of_its_own_and_data_is_kept(
     assert [row["case"] for row in rows] == ["memory-default-ids", "memory-own-ids"]
     default, own = (row["value"] for row in rows)
     assert own - default == pytest.approx(4 * default / 24)  # ids of 8 bytes instead of 4 of 24, in whole blocks
-    kept = sorted((tmp_path / "keep").iterdir())
+    kept = sorted((tmp_path / "keep").rglob("*"))
     for name in ("pooled_features", "sift_set"):
-        monkeypatch.setattr(workloads, name, None)  # would fail if it were called
+        monkeypatch.setattr(pictures, name, None)  # would fail if it were called
     _run(starter, tmp_path, "memory")
-    assert sorted((tmp_path / "keep").iterdir()) == kept
+    assert sorted((tmp_path / "keep").rglob("*")) == kept
 
 
 def test_kept_data_that_is_damaged_is_made_anew(starter: Path, tmp_path: Path, small: None) -> None:
     _run(starter, tmp_path, "memory")
-    for path in (tmp_path / "keep").iterdir():
+    for path in (tmp_path / "keep").rglob("*.npy"):
         path.write_bytes(path.read_bytes()[:-7])
     assert _run(starter, tmp_path, "memory").results.exists()
 
@@ -189,22 +190,22 @@ def test_made_up_vectors_are_the_same_each_time() -> None:
 
 def test_reducing_keeps_the_directions_of_largest_variance() -> None:
     x, xq = synthetic(40, 5, 60)
-    few, few_q = workloads.reduced(x, xq, 39)  # all that 40 centred vectors span
+    few, few_q = pictures.reduced(x, xq, 39)  # all that 40 centred vectors span
     gram = (x - x.mean(axis=0)) @ (x - x.mean(axis=0)).T
     np.testing.assert_allclose(few @ few.T, gram, atol=1e-2 * np.abs(gram).max())
     assert few_q.shape == (5, 39)
-    many, _ = workloads.reduced(np.tile(x, (2, 1)), xq, 8)  # by the covariance: the same directions
+    many, _ = pictures.reduced(np.tile(x, (2, 1)), xq, 8)  # by the covariance: the same directions
     np.testing.assert_allclose(np.abs(many[:40]), np.abs(few[:, :8]), atol=1e-2 * np.abs(few).max())
     assert (np.diff(many.var(axis=0)) <= 0).all()
     with pytest.raises(DatasetError, match="at least 41 vectors"):
-        workloads.reduced(x, xq, 41)
+        pictures.reduced(x, xq, 41)
 
 
 def test_pictures_are_found_in_an_order_of_their_own(starter: Path, tmp_path: Path) -> None:
     fish, hats = starter / "photos" / "fish", starter / "drawings" / "hat"
     (tmp_path / "notes.txt").write_text("no picture")
-    one = workloads.find_pictures([fish, tmp_path, hats])
-    assert [name for name, _ in one] == [name for name, _ in workloads.find_pictures([hats, fish])]
+    one = pictures.find_pictures([fish, tmp_path, hats])
+    assert [name for name, _ in one] == [name for name, _ in pictures.find_pictures([hats, fish])]
     assert len(one) == len(list(fish.iterdir())) + len(list(hats.iterdir()))
 
 

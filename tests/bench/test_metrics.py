@@ -160,7 +160,7 @@ def test_kmeans_uses_all_points_and_its_seed() -> None:
 
 
 def test_a_row_that_is_not_equal_is_not_met() -> None:
-    from lookalike_bench.results import Row
+    from lookalike_bench.engine.rows import Row
 
     row = Row("search-nprobe16-k10", "batch", "t", 1, "d", 1, 1, {}, value=6.0)
     assert row.verdict == "met"

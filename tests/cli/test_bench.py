@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from lookalike.cli.commands import app
 from lookalike.data.datasets import starter_folder
-from lookalike_bench import run
-from lookalike_bench.spec import QUICK
+from lookalike_bench.engine import run
+from lookalike_bench.engine.scale import QUICK
 from tests.cli.conftest import Command
 
 

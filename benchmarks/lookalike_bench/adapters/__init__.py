@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 from lookalike.errors import InputError
 from lookalike_bench.adapters.base import Adapter, Size
 from lookalike_bench.adapters.codes import CODES
@@ -11,6 +9,7 @@ from lookalike_bench.adapters.faiss import FAISS
 from lookalike_bench.adapters.graphs import GRAPHS
 from lookalike_bench.adapters.ours import OURS
 from lookalike_bench.adapters.trees import TREES
+from lookalike_bench.names import meant
 
 __all__ = ["ADAPTERS", "Adapter", "Size", "get_adapter"]
 
@@ -29,6 +28,4 @@ def get_adapter(name: str) -> type[Adapter]:
     """
     if name in ADAPTERS:
         return ADAPTERS[name]
-    close = difflib.get_close_matches(name, ADAPTERS, 1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(ADAPTERS)}"
-    raise InputError(f"no peer is called {name!r}{hint}")
+    raise InputError(f"no peer is called {name!r}{meant(name, ADAPTERS, 'there are:')}")

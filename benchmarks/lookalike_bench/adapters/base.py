@@ -15,7 +15,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import InputError
 
-__all__ = ["Adapter", "Parameters", "Size", "check_choice", "check_divides", "file_size"]
+__all__ = ["Adapter", "Parameters", "Size", "check_choice", "check_divides", "check_lists", "file_size"]
 
 Parameters = Mapping[str, Any]
 
@@ -100,6 +100,12 @@ class Adapter(ABC):
     def decoded(self, rows: Array) -> FloatArray | None:
         """What the codes of these rows stand for; None where the library does not say."""
         return None
+
+
+def check_lists(params: Parameters, n: int, name: str = "nlist") -> None:
+    """There cannot be more lists than vectors."""
+    if not 1 <= params[name] <= n:
+        raise InputError(f"{name}={params[name]}: expected 1 to n={n:,}, the number of vectors")
 
 
 def check_divides(params: Parameters, d: int, name: str = "m") -> None:

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
+from lookalike._validate import unit_rows
 from lookalike.errors import InputError
-from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, file_size
+from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, check_lists, file_size
 
 __all__ = ["CODES"]
 
@@ -64,8 +65,7 @@ class ScaNN(Adapter):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        if not 1 <= params["leaves"] <= n:
-            raise InputError(f"leaves={params['leaves']}: expected 1 to n={n:,}, the number of vectors")
+        check_lists(params, n, "leaves")
 
     def build(self, x: FloatArray) -> None:
         import scann
@@ -115,7 +115,7 @@ class TurboVec(Adapter):
         import turbovec
 
         self._scaled = not _is_unit(x)
-        unit = _unit(x) if self._scaled else x
+        unit = unit_rows(x) if self._scaled else x
         self._index = turbovec.TurboQuantIndex(dim=x.shape[1], bit_width=self.params["bit_width"])
         sample = np.random.default_rng(0).permutation(len(x))[:1024]
         self._index.calibrate(np.ascontiguousarray(unit[sample]))
@@ -123,7 +123,7 @@ class TurboVec(Adapter):
         self._index.prepare()
 
     def search(self, xq: FloatArray, k: int) -> Array:
-        return np.asarray(self._index.search(_unit(xq) if self._scaled else xq, k)[1]).astype(np.int64)
+        return np.asarray(self._index.search(unit_rows(xq) if self._scaled else xq, k)[1]).astype(np.int64)
 
     def size(self, folder: Path) -> Size:
         self._index.write(str(folder / "index.tv"))
@@ -139,8 +139,7 @@ class RaBitQLib(Adapter):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        if not 1 <= params["nlist"] <= n:
-            raise InputError(f"nlist={params['nlist']}: expected 1 to n={n:,}, the number of vectors")
+        check_lists(params, n)
         if not 1 <= params["nbits"] <= 9:
             raise InputError(f"nbits={params['nbits']}: expected 1 to 9")
 
@@ -167,11 +166,6 @@ class RaBitQLib(Adapter):
 
 def _is_unit(x: FloatArray) -> bool:
     return bool(np.allclose(np.einsum("nd,nd->n", x, x), 1, atol=1e-4))
-
-
-def _unit(x: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.ascontiguousarray(x / np.where(norms > 0, norms, 1), np.float32)
 
 
 CODES: tuple[type[Adapter], ...] = (NanoPQ, ScaNN, TurboVec, RaBitQLib)

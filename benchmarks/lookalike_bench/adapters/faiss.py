@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import InputError
-from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, file_size
+from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_choice, check_divides, check_lists, file_size
 
 __all__ = ["FAISS"]
 
@@ -31,8 +31,7 @@ class _Faiss(Adapter):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        if not 1 <= params.get("nlist", 1) <= n:
-            raise InputError(f"nlist={params['nlist']}: expected 1 to n={n:,}, the number of vectors")
+        check_lists({"nlist": 1, **params}, n)
         if "m" in params:
             check_divides(params, d)
         if 2 ** params.get("nbits", 1) > n:

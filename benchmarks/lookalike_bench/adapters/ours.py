@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import InputError, LookalikeWarning
-from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_divides, file_size
+from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_divides, check_lists, file_size
 
 __all__ = ["OURS"]
 
@@ -68,11 +68,6 @@ class Flat(_Ours):
         return la.FlatIndex()
 
 
-def _check_lists(params: Parameters, n: int) -> None:
-    if not 1 <= params["nlist"] <= n:
-        raise InputError(f"nlist={params['nlist']}: expected 1 to n={n:,}, the number of vectors")
-
-
 def _check_codes(params: Parameters, n: int, d: int) -> None:
     rotation = params.get("rotation") or ""
     if rotation.startswith("pca:"):
@@ -114,7 +109,7 @@ class IVFFlat(_Ours):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        _check_lists(params, n)
+        check_lists(params, n)
 
     def _make(self) -> Any:
         import lookalike as la
@@ -131,7 +126,7 @@ class IVFPQ(_Ours):
 
     @classmethod
     def check(cls, params: Parameters, n: int, d: int) -> None:
-        _check_lists(params, n)
+        check_lists(params, n)
         _check_codes(params, n, d)
 
     def _make(self) -> Any:

@@ -4,25 +4,74 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lookalike._typing import FloatArray, SearchResult
-from lookalike.errors import LookalikeWarning
+from lookalike.errors import DatasetError, LookalikeWarning
 from lookalike.index import IVFPQIndex
 from lookalike_bench import peers
+from lookalike_bench.data import prepare
+from lookalike_bench.engine.rows import Row, compared
+from lookalike_bench.engine.scale import Scale
+from lookalike_bench.experiments.spec import DataSpec
 from lookalike_bench.machine import Machine, Threads
-from lookalike_bench.measure import Contestant, ratio_of, take_turns
+from lookalike_bench.measure import Contestant, Timing, take_turns
 from lookalike_bench.metrics import compare_results, merged, recall
-from lookalike_bench.results import Row, Side
-from lookalike_bench.spec import Scale
-from lookalike_bench.workloads import EngineData, Vectors
 
-__all__ = ["BATCH", "ONE_BY_ONE", "Bench", "SearchCase"]
+__all__ = ["BATCH", "ONE_BY_ONE", "Bench", "EngineData", "SearchCase", "Vectors", "engine_data"]
 
 BATCH, ONE_BY_ONE = "batch", "one by one"
+
+
+class Vectors(NamedTuple):
+    """Base vectors and queries, with the exact neighbours' squared distances, ascending."""
+
+    name: str  # what they are, for the report
+    base: FloatArray
+    queries: FloatArray
+    exact: FloatArray
+
+    def row(self, case: str, title: str, mode: str = "", threads: int = 1, **more: Any) -> Row:
+        """A row about them; `more` are fields of `Row`."""
+        about = {"n": len(self.base), "d": self.base.shape[1], "params": {}}
+        return Row(case, mode, title, threads, self.name, **about | more)
+
+
+class EngineData(NamedTuple):
+    """All vectors of a run."""
+
+    main: Vectors  # 128-d
+    wide: Vectors  # 2048-d
+    features: Vectors  # 1280-d
+    short: FloatArray  # the wide set's base reduced to 128-d
+
+
+def engine_data(scale: Scale, folders: Sequence[Path], keep: Path, say: Callable[[str], None]) -> EngineData:
+    """Make what a run needs of the pictures in the folders, or read it from `keep`.
+
+    Raises
+    ------
+    DatasetError
+        If the pictures do not suffice.
+    """
+    made_up: Any = {"kind": "synthetic", "d": 128} if scale.synthetic else {"kind": "sift"}
+    cropped: Any = {"rows": (scale.wide_rows,), "queries": scale.wide_queries}
+    specs = (
+        DataSpec("main", rows=(scale.vectors,), queries=scale.queries, **made_up),
+        DataSpec("wide", "upstream", d=scale.wide_d, **cropped),
+        DataSpec("features", "features", crops=True, **cropped),
+    )
+    made = [prepare(spec, keep, folders, say)[0] for spec in specs]
+    main, wide, features = (Vectors(f"{data.n:,} {data.about}", *data.load()) for data in made)
+    if len(main.base) < scale.nlist:
+        raise DatasetError(f"expected at least {scale.nlist} vectors, the pictures gave {len(main.base)}; give more")
+    # Largest variance first: these dimensions are PCA to so many.
+    return EngineData(main, wide, features, np.ascontiguousarray(wide.base[:, : scale.short_d]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +84,18 @@ class SearchCase:
     index: IVFPQIndex
     k: int
     nprobe: int
+
+    def row(
+        self, mode: str, threads: int, mine: Timing, theirs: Timing, found: SearchResult, peer: SearchResult
+    ) -> Row:
+        """What both gave, and how fast."""
+        queries, base, exact = self.vectors.queries, self.vectors.base, self.vectors.exact
+        recalls = [{"recall": recall(result.ids, queries, base, exact, self.k)} for result in (found, peer)]
+        return self.vectors.row(
+            self.case, self.title, mode, threads, **compared(mine, theirs, len(queries), *recalls),
+            params={"nlist": self.index.nlist, "m": self.index.m, "nprobe": self.nprobe, "k": self.k},
+            agreement=compare_results(found, peer, queries, base, self.index.coarse_centroids, self.nprobe),
+        )  # fmt: skip
 
 
 class Bench:
@@ -91,19 +152,7 @@ class Bench:
         contestants += [self.contestant("FAISS IVFPQ", rival, queries, mode, threads) for rival in rivals]
         timings = take_turns(contestants, self.scale.search)
         mine, theirs = timings[0], min(timings[1:], key=lambda timing: timing.median)
-        value, low, high = ratio_of(theirs, mine)
-        base, exact = case.vectors.base, case.vectors.exact
-        found, found_theirs = merged(mine.result), merged(theirs.result)
-        sides = [
-            Side.of(name, timing, len(queries), recall(result.ids, queries, base, exact, case.k))
-            for name, timing, result in (("lookalike", mine, found), ("FAISS IVFPQ", theirs, found_theirs))
-        ]
-        return Row(
-            case=case.case, mode=mode, title=case.title, threads=threads, dataset=case.vectors.name,
-            n=len(base), d=base.shape[1], params={"nlist": case.index.nlist, "m": case.index.m, "nprobe": case.nprobe, "k": case.k},
-            ours=sides[0], peer=sides[1], value=value, low=low, high=high,
-            agreement=compare_results(found, found_theirs, queries, base, case.index.coarse_centroids, case.nprobe),
-        )  # fmt: skip
+        return case.row(mode, threads, mine, theirs, merged(mine.result), merged(theirs.result))
 
     def contestant(
         self, name: str, search: Callable[[FloatArray], SearchResult], xq: FloatArray, mode: str, threads: int

@@ -14,8 +14,8 @@ from lookalike.index import IVFPQIndex
 from lookalike.quantizers.kmeans import assign, kmeans_native
 from lookalike_bench import peers
 from lookalike_bench.engine.bench import Bench
-from lookalike_bench.measure import Contestant, ratio_of, take_turns
-from lookalike_bench.results import Row, Side
+from lookalike_bench.engine.rows import Row, compared
+from lookalike_bench.measure import Contestant, take_turns
 
 __all__ = ["add", "kmeans", "train_add"]
 
@@ -39,13 +39,10 @@ def kmeans(bench: Bench) -> Iterator[Row]:
             scale.slow,
         )
         errors = [float(assign(x, timing.result)[1].mean(dtype=np.float64)) for timing in (mine, theirs)]
-        value, low, high = ratio_of(theirs, mine)
-        yield Row(
-            case="kmeans", mode="amx" if bench.machine.has_amx else "plain", threads=threads, dataset=bench.data.main.name,
-            title=f"k-means, {len(x):,} × {x.shape[1]} → {k}, {iterations} iterations", n=len(x), d=x.shape[1],
-            params={"k": k, "iterations": iterations},
-            ours=Side.of("lookalike", mine, error=errors[0]), peer=Side.of("FAISS Kmeans", theirs, error=errors[1]),
-            value=value, low=low, high=high, is_valid=errors[0] <= SLACK * errors[1], note=_errors(*errors),
+        yield bench.data.main.row(
+            "kmeans", f"k-means, {len(x):,} × {x.shape[1]} → {k}, {iterations} iterations",
+            "amx" if bench.machine.has_amx else "plain", threads, n=len(x), params={"k": k, "iterations": iterations},
+            **compared(mine, theirs, 1, {"error": errors[0]}, {"error": errors[1]}), is_valid=errors[0] <= SLACK * errors[1], note=_errors(*errors),
         )  # fmt: skip
 
 
@@ -57,7 +54,7 @@ def train_add(bench: Bench) -> Iterator[Row]:
         bench.say(f"train + add, {threads} thread{'s' * (threads > 1)}")
         methods = ("native", "faiss", "sklearn")
         timings = take_turns(
-            [_contestant(bench, f"lookalike, k-means {name}", threads, _builder(x, nlist, name)) for name in methods]
+            [_contestant(bench, "lookalike", threads, _builder(x, nlist, name)) for name in methods]
             + [_contestant(bench, "FAISS", threads, lambda _: _faiss_built(x, nlist))],
             bench.scale.slow,
         )
@@ -65,14 +62,12 @@ def train_add(bench: Bench) -> Iterator[Row]:
         errors = [_reconstruction_error(x, timing.result.reconstruct(np.arange(len(x)))) for timing in ours]
         theirs.result.make_direct_map()
         errors.append(_reconstruction_error(x, theirs.result.reconstruct_n(0, len(x))))
-        value, low, high = ratio_of(theirs, ours[0])
         others = {name: timing.median for name, timing in zip(methods, ours, strict=True)}
         seconds = ", ".join(f"{name} {median:.2g} s" for name, median in others.items())
-        yield Row(
-            case="train-add", mode="", title=f"train + add, {len(x)} × {x.shape[1]}, IVF{nlist},PQ{UPSTREAM_M}", threads=threads,
-            dataset=bench.data.wide.name, n=len(x), d=x.shape[1], params={"nlist": nlist, "m": UPSTREAM_M},
-            ours=Side.of("lookalike", ours[0], error=errors[0], by_kmeans=others),
-            peer=Side.of("FAISS", theirs, error=errors[-1]), value=value, low=low, high=high,
+        yield bench.data.wide.row(
+            "train-add", f"train + add, {len(x)} × {x.shape[1]}, IVF{nlist},PQ{UPSTREAM_M}", "", threads,
+            d=x.shape[1], params={"nlist": nlist, "m": UPSTREAM_M},
+            **compared(ours[0], theirs, 1, {"error": errors[0], "by_kmeans": others}, {"error": errors[-1]}),
             is_valid=errors[0] <= TRAINING_SLACK * errors[-1], note=f"{_errors(errors[0], errors[-1])}; by k-means: {seconds}",
         )  # fmt: skip
 
@@ -93,16 +88,14 @@ def add(bench: Bench) -> Iterator[Row]:
         mine, theirs = take_turns(
             [
                 _contestant(bench, "lookalike", threads, lambda empty: empty.add(x), lambda: _empty(index)),
-                _contestant(bench, "FAISS", threads, filled_twin),
+                _contestant(bench, "FAISS IVFPQ", threads, filled_twin),
             ],
             bench.scale.slow,
         )
         other_lists, other_codes = _code_differences(mine.result, theirs.result)
-        value, low, high = ratio_of(theirs, mine)
-        yield Row(
-            case="add", mode="", title=f"add {len(x):,} × {x.shape[1]}, IVF{index.nlist},PQ{index.m}", threads=threads,
-            dataset=bench.data.main.name, n=len(x), d=x.shape[1], params={"nlist": index.nlist, "m": index.m},
-            ours=Side.of("lookalike", mine), peer=Side.of("FAISS IVFPQ", theirs), value=value, low=low, high=high,
+        yield bench.data.main.row(
+            "add", f"add {len(x):,} × {x.shape[1]}, IVF{index.nlist},PQ{index.m}", "", threads, n=len(x),
+            params={"nlist": index.nlist, "m": index.m}, **compared(mine, theirs),
             note=f"{other_lists} vectors in another list than FAISS's, {other_codes} with another code, of {len(x):,}",
             is_valid=other_lists + other_codes <= len(x) // 1000,
         )  # fmt: skip

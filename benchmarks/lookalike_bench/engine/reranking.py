@@ -6,6 +6,7 @@ the same float32 vectors. Ours has 8-bit codes; FAISS has its fast-scan codes of
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,13 @@ from lookalike._typing import FloatArray, SearchResult
 from lookalike.index import Reranked
 from lookalike_bench import peers
 from lookalike_bench.engine.bench import BATCH, ONE_BY_ONE, Bench
-from lookalike_bench.measure import Budget, Timing, ratio_of, take_turns
+from lookalike_bench.engine.rows import Row, compared
+from lookalike_bench.measure import Budget, Timing, take_turns
 from lookalike_bench.metrics import recall
-from lookalike_bench.results import Row, Side
 
 __all__ = ["rerank"]
 
+OURS, PEER = "lookalike", "FAISS fast-scan + refine"
 K = 10
 FINAL = 3  # settings of each side that go from the sweep to the final, where they take turns
 SWEEP = Budget(rounds=2, seconds=0.0)
@@ -37,7 +39,7 @@ class Setting:
 
 def rerank(bench: Bench) -> Iterator[Row]:
     """The fastest setting of each side, for batches and single queries, on one thread and on all cores."""
-    settings = {"lookalike": list(_ours(bench)), "FAISS": list(_theirs(bench))}
+    settings = {OURS: list(_ours(bench)), PEER: list(_theirs(bench))}
     for threads in bench.thread_counts:
         for mode in (BATCH, ONE_BY_ONE):
             yield _final(bench, settings, threads, mode)
@@ -46,13 +48,10 @@ def rerank(bench: Bench) -> Iterator[Row]:
 def _final(bench: Bench, settings: dict[str, list[Setting]], threads: int, mode: str) -> Row:
     scale, data = bench.scale, bench.data.main
     title = f"re-ranked, recall@10 ≥ {scale.refine_recall:.2f}: against FAISS IVF PQ fast-scan + refine, each at its fastest"
-    row = Row(
-        case="rerank", mode=mode, title=title, threads=threads, dataset=data.name, n=len(data.base), d=data.base.shape[1],
-        params={"k": K, "recall": scale.refine_recall},
-    )  # fmt: skip
+    row = functools.partial(data.row, "rerank", title, mode, threads, params={"k": K, "recall": scale.refine_recall})
     missing = [side for side, reached in settings.items() if not reached]
     if missing:
-        return _with(row, note=f"no setting of {' and '.join(missing)} reaches the recall")
+        return row(note=f"no setting of {' and '.join(missing)} reaches the recall")
     bench.say(f"re-ranked, {mode}, {threads} thread{'s' * (threads > 1)}")
     finalists = [pair for side in settings for pair in _fastest(bench, settings[side], threads, mode)]
     timings = take_turns([_contestant(bench, setting, threads, mode) for setting in finalists], scale.search)
@@ -60,22 +59,12 @@ def _final(bench: Bench, settings: dict[str, list[Setting]], threads: int, mode:
     for timing, setting in zip(timings, finalists, strict=True):
         if setting.side not in best or timing.median < best[setting.side][0].median:
             best[setting.side] = timing, setting
-    (mine, my_setting), (theirs, their_setting) = best["lookalike"], best["FAISS"]
-    value, low, high = ratio_of(theirs, mine)
-    per = len(data.queries)
-    return _with(
-        row,
-        ours=Side.of("lookalike", mine, per, my_setting.recall, **my_setting.params),
-        peer=Side.of("FAISS fast-scan + refine", theirs, per, their_setting.recall, **their_setting.params),
-        value=value, low=low, high=high,
-        note=f"ours: {_words(my_setting)}; FAISS: {_words(their_setting)}; of {len(settings['FAISS'])} settings that reach it",
+    (mine, my_setting), (theirs, their_setting) = best[OURS], best[PEER]
+    reached = [{"recall": setting.recall, **setting.params} for setting in (my_setting, their_setting)]
+    return row(
+        **compared(mine, theirs, len(data.queries), *reached),
+        note=f"ours: {_words(my_setting)}; FAISS: {_words(their_setting)}; of {len(settings[PEER])} settings that reach it",
     )  # fmt: skip
-
-
-def _with(row: Row, **changes: Any) -> Row:
-    from dataclasses import replace
-
-    return replace(row, **changes)
 
 
 def _fastest(bench: Bench, settings: list[Setting], threads: int, mode: str) -> list[Setting]:
@@ -105,7 +94,7 @@ def _ours(bench: Bench) -> Iterator[Setting]:
         def searcher(nprobe: int, candidates: int, fine: Reranked = fine) -> Callable[..., SearchResult]:
             return lambda xq, threads: fine.search(xq, K, nprobe=nprobe, candidates=candidates, threads=threads)
 
-        yield from _reaching(bench, "lookalike", {"code": f"PQ{m}", "bytes_per_vector": weight}, searcher)
+        yield from _reaching(bench, OURS, {"code": f"PQ{m}", "bytes_per_vector": weight}, searcher)
 
 
 def _theirs(bench: Bench) -> Iterator[Setting]:
@@ -123,7 +112,7 @@ def _theirs(bench: Bench) -> Iterator[Setting]:
                 search = peers.faiss_refiner(refined, K, nprobe, candidates / K)
                 return lambda xq, _: search(xq)
 
-            yield from _reaching(bench, "FAISS", {"code": code, "bytes_per_vector": weight}, searcher)
+            yield from _reaching(bench, PEER, {"code": code, "bytes_per_vector": weight}, searcher)
 
 
 def _reaching(

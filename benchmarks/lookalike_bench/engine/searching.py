@@ -8,8 +8,8 @@ import numpy as np
 
 from lookalike_bench import peers
 from lookalike_bench.engine.bench import BATCH, ONE_BY_ONE, Bench, SearchCase
-from lookalike_bench.measure import Contestant, ratio_of, take_turns
-from lookalike_bench.results import Row, Side
+from lookalike_bench.engine.rows import Row, compared
+from lookalike_bench.measure import Contestant, take_turns
 
 __all__ = ["features", "search", "two_threads", "wide"]
 
@@ -68,7 +68,11 @@ def two_threads(bench: Bench) -> Iterator[Row]:
 
     def ours(threads: int) -> Contestant:
         return bench.contestant(
-            "lookalike", lambda xq: index.search(xq, 10, nprobe=16, threads=threads), many, BATCH, threads
+            f"lookalike, {'one thread' if threads == 1 else 'two threads'}",
+            lambda xq: index.search(xq, 10, nprobe=16, threads=threads),
+            many,
+            BATCH,
+            threads,
         )
 
     def theirs(threads: int) -> Contestant:
@@ -76,12 +80,8 @@ def two_threads(bench: Bench) -> Iterator[Row]:
 
     contestants = [ours(1), ours(2), theirs(1), theirs(2)]
     one, two, faiss_one, faiss_two = take_turns(contestants, bench.scale.search)
-    value, low, high = ratio_of(one, two)
     faiss_ratio = faiss_one.median / faiss_two.median
-    yield Row(
-        case="two-threads", mode=BATCH, title=title, threads=2, dataset=data.name,
-        n=len(data.base), d=data.base.shape[1], params={"nlist": index.nlist, "m": index.m, "nprobe": 16, "k": 10},
-        ours=Side.of("lookalike, two threads", two, len(many)),
-        peer=Side.of("lookalike, one thread", one, len(many), faiss_ratio=faiss_ratio),
-        value=value, low=low, high=high, note=f"FAISS gains {faiss_ratio:.2f} ×",
+    yield data.row(
+        "two-threads", title, BATCH, 2, params={"nlist": index.nlist, "m": index.m, "nprobe": 16, "k": 10},
+        **compared(two, one, len(many), None, {"faiss_ratio": faiss_ratio}), note=f"FAISS gains {faiss_ratio:.2f} ×",
     )  # fmt: skip

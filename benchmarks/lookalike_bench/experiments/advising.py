@@ -14,6 +14,7 @@ from lookalike.errors import FormatError
 from lookalike_bench.experiments.frame import Row, latest, measured
 from lookalike_bench.experiments.scaling import draw_scale, ladders
 from lookalike_bench.experiments.store import read_rows
+from lookalike_bench.markdown import table
 
 __all__ = ["advice", "scale_page", "table_of", "write_scale"]
 
@@ -90,16 +91,24 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
     name, best = advice(rows)
     machine = run.get("machine", {})
     growth = draw_scale(rows, pictures).replace("](", f"]({pictures.name}/")
-    lines = [
-        "| n | nlist | nlist ÷ √n | m | nprobe | candidates | recall@10 | µs of processor time | bytes a vector |",
-        "|" + " --- |" * 9,
-    ]
+    head = (
+        "n",
+        "nlist",
+        "nlist ÷ √n",
+        "m",
+        "nprobe",
+        "candidates",
+        "recall@10",
+        "µs of processor time",
+        "bytes a vector",
+    )
+    lines = []
     for row in best:
         p = row["params"]
-        lines.append(
-            f"| {row['n']:,} | {p['nlist']:,} | {p['nlist'] / math.sqrt(row['n']):.1f} | {p['m']} | {p['nprobe']} | {p['candidates']} | "
-            f"{row['recall_at_10']:.3f} | {row['cpu_us']:,.0f} | {row['bytes_per_vector']:,.0f} |"
-        )
+        lines.append((
+            f"{row['n']:,}", f"{p['nlist']:,}", f"{p['nlist'] / math.sqrt(row['n']):.1f}", str(p["m"]), str(p["nprobe"]),
+            str(p["candidates"]), f"{row['recall_at_10']:.3f}", f"{row['cpu_us']:,.0f}", f"{row['bytes_per_vector']:,.0f}",
+        ))  # fmt: skip
     parts = [
         "# Scale: what grows how, and what to choose",
         "Made by these, from [results.jsonl](scale/results.jsonl); nothing on this page is written by hand.",
@@ -108,7 +117,7 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
         "## What to choose",
         f"On {name} ({best[0]['d']}-d), the cheapest search of ours with recall@10 ≥ {tune.TARGET}; costs within {_ALIKE - 1:.0%} count as equal, "
         "and then the smaller code wins, then the number of lists nearest to 2 √n:",
-        "\n".join(lines),
+        table(head, lines),
         "How much the number of lists matters: µs of processor time of the cheapest search of that recall, whatever its m, nprobe and candidates.",
         *(_by_lists(data, mine) for (data, _), mine in ladders([row for row in rows if row["peer"] == _PEER]).items()),
         "`collection/tune.py` reads these rows: nlist as the nearest power of two, interpolated between sizes and as √n beyond them, so long as each "
@@ -127,14 +136,11 @@ def _by_lists(data: str, rows: Sequence[Row]) -> str:
             key = row["n"], row["params"]["nlist"]
             least[key] = min(least.get(key, math.inf), row["cpu_us"])
     lists = sorted({nlist for _, nlist in least})
-    lines = [
-        f"| {data}: n, 2 √n | " + " | ".join(f"{nlist:,} lists" for nlist in lists) + " |",
-        "|" + " --- |" * (len(lists) + 1),
+    rows_of = [
+        [f"{n:,}, {2 * math.sqrt(n):,.0f}", *(f"{least[n, c]:,.0f}" if (n, c) in least else "" for c in lists)]
+        for n in sorted({n for n, _ in least})
     ]
-    for n in sorted({n for n, _ in least}):
-        cells = (f"{least[n, nlist]:,.0f}" if (n, nlist) in least else "" for nlist in lists)
-        lines.append(f"| {n:,}, {2 * math.sqrt(n):,.0f} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return table([f"{data}: n, 2 √n", *(f"{nlist:,} lists" for nlist in lists)], rows_of)
 
 
 def write_scale(results: Path, table: Path, page: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from lookalike._typing import Array, FloatArray
 from lookalike_bench.adapters.base import Adapter
 
-__all__ = ["accuracy", "build", "exact_distances", "searches"]
+__all__ = ["build", "searches"]
 
 _SINGLES = 1000  # queries one by one, at the most
 _LEAST = 10  # queries, however slow a peer is
@@ -116,44 +116,3 @@ def _one_by_one(adapter: Adapter, queries: FloatArray, k: int, round_s: float) -
     finally:
         gc.enable()
     return taken
-
-
-def exact_distances(ids: Array, queries: FloatArray, base: FloatArray) -> Array:
-    """Squared distances of what was found, sorted, a repeated id and −1 counting as never found (inf); float64 (nq, k)."""
-    found = np.full(ids.shape, np.inf)
-    for row, (query, numbers) in enumerate(zip(queries, ids, strict=False)):
-        known = np.unique(numbers[(numbers >= 0) & (numbers < len(base))])
-        found[row, : len(known)] = np.sort(np.square(base[known] - query, dtype=np.float64).sum(axis=1))
-    return found
-
-
-def accuracy(ids: Array, queries: FloatArray, base: FloatArray, exact: FloatArray) -> dict[str, float | None]:
-    """Recalls and relative distance error of what was found, (nq, k).
-
-    Ties are handled by distance: a vector counts as a true neighbour if it is no farther than the true one at that rank, to 1e-6.
-    """
-    asked, k = len(ids), ids.shape[1]
-    found, true = exact_distances(ids, queries[:asked], base), exact[:asked].astype(np.float64)
-    limit = true * (1 + 1e-6) + 1e-9
-    recalls: dict[str, float | None] = {}
-    for r in (1, 10, 100):
-        first = _first(ids, queries[:asked], base, r) if r <= k else None
-        known = min(r, true.shape[1])
-        recalls[f"recall_at_{r}"] = (
-            None
-            if first is None
-            else float(np.minimum((first <= limit[:, known - 1 : known]).sum(axis=1), known).mean() / known)
-        )
-    for r in (1, 5, 10):
-        recalls[f"one_recall_at_{r}"] = (
-            float((_first(ids, queries[:asked], base, r) <= limit[:, :1]).any(axis=1).mean()) if r <= k else None
-        )
-    both = np.minimum(found.shape[1], true.shape[1])
-    a, b = np.sqrt(found[:, :both]), np.sqrt(true[:, :both])
-    usable = np.isfinite(a) & (b > 0)
-    recalls["relative_error"] = float(((a - b)[usable] / b[usable]).mean()) if usable.any() else None
-    return recalls
-
-
-def _first(ids: Array, queries: FloatArray, base: FloatArray, r: int) -> Array:
-    return exact_distances(ids[:, :r], queries, base)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -13,8 +12,9 @@ from typing import Any
 
 from lookalike.errors import InputError
 from lookalike_bench.adapters import Adapter, get_adapter
-from lookalike_bench.experiments.data import Prepared
+from lookalike_bench.data import Prepared
 from lookalike_bench.experiments.spec import Experiment, PeerSpec
+from lookalike_bench.names import meant
 
 __all__ = ["METHOD", "Run", "check_peers", "plan"]
 
@@ -69,9 +69,7 @@ def check_peers(experiment: Experiment) -> None:
 def _check_names(peer: PeerSpec, part: str, known: Mapping[str, Any]) -> None:
     for name, value in getattr(peer, part).items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
-            raise InputError(f"peer {peer.name!r}: unknown {part} parameter {name!r}; {hint}")
+            raise InputError(f"peer {peer.name!r}: unknown {part} parameter {name!r}{meant(name, known, 'it takes')}")
         for item in value if isinstance(value, list) else [value]:
             if not _fits(item, known[name]):
                 kind = (

@@ -14,6 +14,7 @@ from lookalike_bench.experiments import plots
 from lookalike_bench.experiments.findings import findings
 from lookalike_bench.experiments.frame import Row, by_peer, datasets, latest, measured, setting, title
 from lookalike_bench.experiments.store import read_rows
+from lookalike_bench.markdown import table, to_html
 
 __all__ = ["write_report"]
 
@@ -184,7 +185,7 @@ _HEAD = (
 
 def _table(rows: Sequence[Row]) -> str:
     """Each peer's quickest setting of recall 0.9, or its best recall."""
-    lines = [_HEAD, ("---",) * len(_HEAD)]
+    lines = []
     chosen = [plots.usable(mine, lambda r: -float(r["qps"]))[0] for mine in by_peer(rows).values()]
     for row in sorted(chosen, key=lambda r: (r["recall_at_10"] < plots.GOOD, -r["qps"])):
         error = "" if row["relative_error"] is None else f"{row['relative_error']:.4f}"
@@ -192,8 +193,7 @@ def _table(rows: Sequence[Row]) -> str:
             title(row["peer"]), setting(row), f"{row['recall_at_10']:.3f}", f"{row['qps']:,.0f}", f"{row['p50_ms']:.3f}",
             f"{row['p99_ms']:.3f}", f"{row['bytes_per_vector']:,.1f}", f"{row['build_s']:.2f}", f"{row['peak_mb']:,.0f}", error,
         ))  # fmt: skip
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"Each peer's quickest setting of recall@10 ≥ {plots.GOOD}; where none reaches that, the one of the highest recall.\n\n{table}"
+    return f"Each peer's quickest setting of recall@10 ≥ {plots.GOOD}; where none reaches that, the one of the highest recall.\n\n{table(_HEAD, lines)}"
 
 
 def _failures(rows: Sequence[Row]) -> str:
@@ -241,7 +241,6 @@ def _settings(rows: Sequence[Row]) -> str:
 
 def _page(markdown: str, folder: Path) -> str:
     """The same report as one HTML file, pictures inside."""
-    from lookalike_bench.experiments.markdown import to_html
 
     def picture(name: str) -> str:
         data = base64.b64encode((folder / name).read_bytes()).decode()

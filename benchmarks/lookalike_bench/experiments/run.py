@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 from lookalike._threads import cores
 from lookalike.errors import InputError
 from lookalike_bench.adapters import ADAPTERS
-from lookalike_bench.experiments.data import about_all, prepare
+from lookalike_bench.children import Limits, answers
+from lookalike_bench.data import about_all, prepare, stand_in
+from lookalike_bench.experiments.one_run import POOLS
 from lookalike_bench.experiments.plan import Run, check_peers, plan
 from lookalike_bench.experiments.spec import Experiment
 from lookalike_bench.experiments.store import Store, opened
-from lookalike_bench.experiments.supervise import Limits, answers
 from lookalike_bench.machine import this_machine
 
 __all__ = ["Outcome", "run_experiment"]
@@ -38,7 +39,7 @@ def run_experiment(
     experiment: Experiment,
     out: Path,
     keep: Path,
-    folders: Callable[[], Sequence[Path]],
+    folders: Sequence[Path],
     *,
     command: str = "",
     retry: bool = False,
@@ -53,8 +54,8 @@ def run_experiment(
         Gets ``results.jsonl``, and ``runs.jsonl`` with a line for each time this was called.
     keep : Path
         Where vectors are kept between runs.
-    folders : callable
-        Gives the folders of pictures, if any are needed.
+    folders : sequence of Path
+        Of pictures, for the data that are made of them; where there are none, `data.stand_in` says what is measured instead.
     retry : bool
         Whether to try again what failed or took too long.
     minutes : float
@@ -68,7 +69,12 @@ def run_experiment(
     until = time.monotonic() + 60 * minutes if minutes else math.inf
     check_peers(experiment)
     machine = this_machine()
-    data = {spec.name: prepare(spec, keep, folders, say) for spec in experiment.data}
+    alone = not folders and any(spec.wants_pictures for spec in experiment.data)
+    if alone:
+        say(
+            "no pictures are fetched or given by --images: the starter pictures and made-up vectors are measured instead"
+        )
+    data = {spec.name: prepare(stand_in(spec) if alone else spec, keep, folders, say) for spec in experiment.data}
     asked = plan(experiment, data)
     if not asked:
         raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
@@ -144,7 +150,9 @@ def _one(
         }  # fmt: skip
         status, reason = "failed", "the process ended early"
         try:
-            for answer in answers(task, experiment.limit_s, experiment.limit_mb, until):
+            environ = {**dict.fromkeys(POOLS, str(run.threads)), "PYTHONWARNINGS": "ignore"}
+            limits = {"limit_s": experiment.limit_s, "limit_mb": experiment.limit_mb, "until": until}
+            for answer in answers("lookalike_bench.experiments.one_run", task, environ=environ, **limits):
                 kind = answer.pop("kind")
                 if kind == "built":
                     built = answer

@@ -18,6 +18,7 @@ from lookalike._typing import Array
 from lookalike.collection.tune import choose_spec
 from lookalike_bench.experiments import plots
 from lookalike_bench.experiments.frame import Row, by_peer, title
+from lookalike_bench.markdown import table
 
 __all__ = ["Growth", "draw_scale", "fit", "ladders", "on_paper"]
 
@@ -121,10 +122,15 @@ def _figure(rows: Sequence[Row], name: str) -> object:
 
 
 def _words(rows: Sequence[Row], name: str) -> str:
-    lines = [
-        "| peer | sizes | building grows as | a query grows as | bytes grow as | settings, smallest to largest n |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    head = (
+        "peer",
+        "sizes",
+        "building grows as",
+        "a query grows as",
+        "bytes grow as",
+        "settings, smallest to largest n",
+    )
+    lines = []
     for peer, mine in by_peer(rows).items():
         best = cheapest(mine)
         if len(best) < _LEAST_SIZES:
@@ -138,8 +144,8 @@ def _words(rows: Sequence[Row], name: str) -> str:
             )
         )
         cells = [f"n^{law.power:.2f} (±{100 * (law.worst - 1):.0f} %)" for law in laws]
-        lines.append(f"| {title(peer)} | {sizes[0]:,}–{sizes[-1]:,} | {' | '.join(cells)} | {chosen or '–'} |")
-    return "\n".join(lines) if len(lines) > 2 else f"{name}: no peer reached recall {GOOD} at three sizes."
+        lines.append((title(peer), f"{sizes[0]:,}–{sizes[-1]:,}", *cells, chosen or "–"))
+    return table(head, lines) if lines else f"{name}: no peer reached recall {GOOD} at three sizes."
 
 
 def on_paper(rows: Sequence[Row]) -> str:
@@ -162,20 +168,30 @@ def on_paper(rows: Sequence[Row]) -> str:
     building = _non_negative(works / spent[:, None], np.ones(len(spent)))
     off = np.exp(np.abs(np.log(np.maximum(x @ constants, 1e-9) / y)).mean())
     d, most = mine[0]["d"], max(row["n"] for row in mine)
-    lines = [
-        f"On paper (constants fitted to {len(mine)} measured settings, on average {100 * (off - 1):.0f} % off; beyond {most:,} vectors nothing was measured):", "",
-        "| n | nlist | m | nprobe | µs a query | hours to build, one core | index in memory | with float16 vectors |", "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]  # fmt: skip
+    said = f"On paper (constants fitted to {len(mine)} measured settings, on average {100 * (off - 1):.0f} % off; beyond {most:,} vectors nothing was measured):"
+    head = (
+        "n",
+        "nlist",
+        "m",
+        "nprobe",
+        "µs a query",
+        "hours to build, one core",
+        "index in memory",
+        "with float16 vectors",
+    )
+    lines = []
     for n in PAPER:
         spec = choose_spec(n, d)
         nprobe = max(8, round(16 * (n / 1e6) ** 0.25))
         costs = _costs(n, d, {"nlist": spec.nlist, "m": spec.m, "nprobe": nprobe, "candidates": 200})
         hours = float(np.dot([n, n * spec.nlist * d * 1e-9], building)) / 3600
         size = n * (spec.m + 8) + 4 * d * spec.nlist
-        lines.append(
-            f"| {n:,} | {spec.nlist:,} | {spec.m} | {nprobe} | {float(np.dot(costs, constants)):,.0f} | {hours:,.2f} | {size / 1e9:,.2f} GB | {(size + 2 * d * n) / 1e9:,.1f} GB |"
-        )
-    return "\n".join(lines)
+        spent_us = float(np.dot(costs, constants))
+        lines.append((
+            f"{n:,}", f"{spec.nlist:,}", str(spec.m), str(nprobe), f"{spent_us:,.0f}", f"{hours:,.2f}", f"{size / 1e9:,.2f} GB",
+            f"{(size + 2 * d * n) / 1e9:,.1f} GB",
+        ))  # fmt: skip
+    return f"{said}\n\n{table(head, lines)}"
 
 
 def _costs(n: int, d: int, params: dict[str, float]) -> list[float]:

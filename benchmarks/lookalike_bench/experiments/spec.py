@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.resources
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lookalike._files import read_bytes
 from lookalike.errors import FormatError, InputError
+from lookalike_bench.names import meant
 
 __all__ = ["KINDS", "DataSpec", "Experiment", "PeerSpec", "built_in", "load_experiment", "read_experiment"]
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 KINDS: dict[str, tuple[str, ...]] = {
     "sift": ("images",),
-    "features": ("images",),
+    "features": ("images", "crops"),
     "upstream": ("images",),
     "collection": ("collection",),
     "files": ("base", "queries_file", "truth"),
@@ -46,6 +46,8 @@ class DataSpec:
         At the most.
     images, collection, base, queries_file, truth, path : str
         Where they come from, as the kind needs: a folder of pictures, a collection's name, files.
+    crops : bool
+        Whether features are also of crops, as many as make up `rows`.
     d : int
         Dimension, of made-up vectors, or to which the upstream set is reduced.
     """
@@ -60,7 +62,13 @@ class DataSpec:
     queries_file: str = ""
     truth: str = ""
     path: str = ""
+    crops: bool = False
     d: int = 0
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether it is made of pictures that are not its own."""
+        return "images" in KINDS[self.kind] and not self.images
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +135,7 @@ def load_experiment(name: str) -> Experiment:
     path = Path(name)
     if not path.is_file():
         names = ["engine", *known]
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"expected a TOML file or one of {', '.join(names)}, got {name!r}{hint}")
+        raise InputError(f"expected a TOML file or one of {', '.join(names)}, got {name!r}{meant(name, names)}")
     return read_experiment(path)
 
 
@@ -162,9 +168,7 @@ def _data(path: Path, entry: dict[str, Any], number: int) -> DataSpec:
     where = f"{path}: data {number}"
     spec = _record(DataSpec, entry, where)
     if spec.kind not in KINDS:
-        close = difflib.get_close_matches(spec.kind, KINDS, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"{where}: kind={spec.kind!r}: expected one of {', '.join(KINDS)}{hint}")
+        raise InputError(f"{where}: kind={spec.kind!r}: expected one of {', '.join(KINDS)}{meant(spec.kind, KINDS)}")
     useful = {"name", "kind", "rows", "queries", *KINDS[spec.kind], *(["d"] if spec.kind == "upstream" else [])}
     for key in entry:
         if key not in useful:
@@ -194,9 +198,7 @@ def _record(kind: type[T], entry: Mapping[str, Any], where: str) -> T:
     known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
     for key in entry:
         if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; it takes {', '.join(known)}"
-            raise InputError(f"{where}: unknown key {key!r}{hint}")
+            raise InputError(f"{where}: unknown key {key!r}{meant(key, known, 'it takes')}")
     values = {}
     for name, about in known.items():
         if name in entry:
@@ -207,36 +209,36 @@ def _record(kind: type[T], entry: Mapping[str, Any], where: str) -> T:
 
 
 def _value(value: Any, kind: str, where: str) -> Any:
-    def fail(expected: str) -> InputError:
-        return InputError(f"{where}: expected {expected}, got {value!r}")
-
-    if kind == "str":
-        if not isinstance(value, str) or not value:
-            raise fail("a text")
-    elif kind == "int":
-        if not _is_number(value, int) or value < 0:
-            raise fail("a whole number of at least 0")
-    elif kind == "float":
-        if not _is_number(value, (int, float)) or not 0 <= value < float("inf"):
-            raise fail("a number of at least 0")
-        return float(value)
-    elif kind.startswith("tuple[int"):
-        several = value if isinstance(value, list) else [value]
-        if not several or not all(_is_number(item, int) and item >= 0 for item in several):
-            raise fail("whole numbers of at least 0")
+    several = value if isinstance(value, list) else [value]
+    expected, fits = next((words, fits) for start, words, fits in _VALUES if kind.startswith(start))
+    if kind.startswith(("tuple[int", "tuple[str")):
+        if not all(map(fits, several)) or (not several and "int" in kind):
+            raise InputError(f"{where}: expected {expected}, got {value!r}")
         return tuple(several)
-    elif kind.startswith("tuple[str"):
-        several = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) for item in several):
-            raise fail("names")
-        return tuple(several)
-    elif kind.startswith("dict") and not isinstance(value, dict):
-        raise fail("a table of parameters")
-    return value
+    if not fits(value):
+        raise InputError(f"{where}: expected {expected}, got {value!r}")
+    return float(value) if kind == "float" else value
 
 
 def _is_number(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value, int) and value >= 0
+
+
+_VALUES: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+    ("str", "a text", lambda value: isinstance(value, str) and value != ""),
+    ("int", "a whole number of at least 0", _is_count),
+    ("float", "a number of at least 0", lambda value: _is_number(value, (int, float)) and 0 <= value < float("inf")),
+    ("bool", "true or false", lambda value: isinstance(value, bool)),
+    ("tuple[int", "whole numbers of at least 0", _is_count),
+    ("tuple[str", "names", lambda value: isinstance(value, str)),
+    ("dict", "a table of parameters", lambda value: isinstance(value, dict)),
+    ("", "anything", lambda _: True),
+)
+"""How the type of a field begins, what it is called, and what fits it; of a tuple, each of its items."""
 
 
 def _check(experiment: Experiment, where: str) -> None:
@@ -255,8 +257,7 @@ def _check(experiment: Experiment, where: str) -> None:
             )
         for name in peer.data:
             if name not in names:
-                close = difflib.get_close_matches(name, names, 1)
-                hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+                hint = meant(name, names, "there are")
                 raise InputError(f"{where}: peer {peer.name!r} wants data {name!r}, which is not there{hint}")
     for key in ("k", "repeats"):
         if getattr(experiment, key) < 1:

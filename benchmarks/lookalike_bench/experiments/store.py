@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lookalike._files import try_lock
-from lookalike.errors import DatasetError, FormatError, InputError, VersionError
-from lookalike_bench.results import parse_line
+from lookalike.errors import FormatError, InputError
+from lookalike_bench import lines
 
 __all__ = ["FIELDS", "SCHEMA", "Store", "opened", "read_rows"]
 
 SCHEMA = 2  # 1 are the results of `bench run engine`
-_MAX_BYTES = 256 << 20
 
 FIELDS = (
     "schema", "key", "status", "reason", "peer", "version", "family", "dataset", "n", "d", "k", "params", "threads",
@@ -47,9 +45,7 @@ class Store:
         unknown = set(row) - set(FIELDS)
         if unknown:
             raise InputError(f"results: no field is called {sorted(unknown)[0]!r}")
-        self._file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        lines.append(self._file, row)
         self.rows.append(row)
 
 
@@ -77,37 +73,17 @@ def opened(path: Path) -> Iterator[Store]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of results, in order; a last line without its end is left out.
+    """The lines of a file of results, as `lines.read`, each with every field.
 
     Raises
     ------
-    DatasetError
-        If there is no such file.
-    VersionError
-        If an older or a newer version wrote it.
     FormatError
-        If it is something else.
+        If a line lacks one.
     """
-    if not path.is_file():
-        raise DatasetError(f"there are no results at {path}; `lookalike bench run SPEC --out FOLDER` makes them")
-    if path.stat().st_size > _MAX_BYTES:
-        raise FormatError(f"{path}: expected at most {_MAX_BYTES:,} bytes of results, got {path.stat().st_size:,}")
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_parsed(path, number, line) for number, line in enumerate(lines, 1)]
-
-
-def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    value = parse_line(path, number, line)
-    if value["schema"] < SCHEMA:
-        raise VersionError(
-            f"{path}: line {number} is of an older version (schema {value['schema']}, this is {SCHEMA}); "
-            "move the file away and measure again"
-        )
-    if value["schema"] > SCHEMA:
-        raise VersionError(f"{path}: line {number} is of a newer lookalike (schema {value['schema']}, known {SCHEMA})")
-    missing = [name for name in FIELDS if name not in value]
-    if missing or not all(isinstance(value[name], str) for name in ("key", "status", "peer", "dataset")):
-        raise FormatError(
-            f"{path}: line {number} is not a whole result: {missing[0] if missing else 'a name'} is missing"
-        )
-    return value
+    rows = lines.read(path, SCHEMA)
+    for number, row in enumerate(rows, 1):
+        missing = [name for name in FIELDS if name not in row]
+        if missing or not all(isinstance(row[name], str) for name in ("key", "status", "peer", "dataset")):
+            wanted = missing[0] if missing else "a name"
+            raise FormatError(f"{path}: line {number} is not a whole result: {wanted} is missing")
+    return rows

@@ -19,7 +19,7 @@ bench = typer.Typer(help="Measure speed against other libraries.", no_args_is_he
 
 
 def find_benchmarks() -> None:
-    """Make `lookalike_bench` importable: where it is installed, or beside src in the checkout that this file is in.
+    """Make `lookalike_bench` importable: beside src in the checkout that this file is in, else where it is installed.
 
     Raises
     ------
@@ -28,14 +28,14 @@ def find_benchmarks() -> None:
     """
     from lookalike.errors import MissingExtraError
 
-    if importlib.util.find_spec("lookalike_bench") is not None:
-        return
     beside = Path(__file__).resolve().parents[3] / "benchmarks"
-    if not (beside / "lookalike_bench" / "__init__.py").is_file():
+    if (beside / "lookalike_bench" / "__init__.py").is_file():
+        if str(beside) not in sys.path:
+            sys.path.insert(0, str(beside))  # before an installed one, which may be of another version
+    elif importlib.util.find_spec("lookalike_bench") is None:
         raise MissingExtraError(
             "the benchmarks are a package of their own: `pip install ./benchmarks` in a checkout of lookalike or its unpacked sdist"
         )
-    sys.path.append(str(beside))
 
 
 @bench.command("run")
@@ -56,7 +56,9 @@ def run(
     images: Annotated[
         list[Path] | None,
         typer.Option(
-            "--images", metavar="FOLDER", help="Pictures to make vectors of; without it, the fetched data sets."
+            "--images",
+            metavar="FOLDER",
+            help="Pictures to make vectors of; without it, the fetched data sets. Can be given again.",
         ),
     ] = None,
     only: Annotated[
@@ -72,8 +74,6 @@ def run(
     An experiment appends to results.jsonl in --out, and goes on where it was stopped. For numbers to quote, leave the machine alone
     meanwhile.
     """
-    from lookalike.collection import home
-
     if spec == "engine":
         if retry:
             raise typer.BadParameter("the engine's benchmark is measured anew each time", param_hint="--retry")
@@ -92,12 +92,14 @@ def run(
         names = ", ".join(["engine", *built_in()])
         raise typer.BadParameter(f"expected a TOML file or one of {names}, got {spec}", param_hint="SPEC")
     experiment = load_experiment(spec)
+    from lookalike.collection import home
+
     folder = out or RESULTS / experiment.name
     outcome = run_experiment(
         experiment,
         folder,
         home.home() / "bench",
-        lambda: images or _folders(home.home() / "datasets", False),
+        images or _fetched(),
         command=f"lookalike bench run {Path(spec).name}",
         retry=retry,
         minutes=minutes,
@@ -127,10 +129,17 @@ def plot(
 def _engine(out: Path, quick: bool, images: list[Path] | None, only: list[str] | None) -> None:
     find_benchmarks()
     from lookalike.collection import home
-    from lookalike_bench.run import run_engine
-    from lookalike_bench.spec import FULL, QUICK
+    from lookalike.data.datasets import starter_folder
+    from lookalike.errors import DatasetError
+    from lookalike_bench.engine.run import run_engine
+    from lookalike_bench.engine.scale import FULL, QUICK
 
-    folders = images or _folders(home.home() / "datasets", quick)
+    folders = images or ([starter_folder()] if quick else _fetched())
+    if not folders:
+        raise DatasetError(
+            "vectors are made of real pictures: first `lookalike datasets fetch stamps` and `… fetch clipart`, "
+            "or name a folder of some thousand pictures with --images"
+        )
     outcome = run_engine(
         QUICK if quick else FULL,
         folders,
@@ -145,19 +154,12 @@ def _engine(out: Path, quick: bool, images: list[Path] | None, only: list[str] |
     say(f"written to {outcome.markdown} and {outcome.results}")
 
 
-def _folders(fetched: Path, quick: bool) -> list[Path]:
-    from lookalike.data.datasets import starter_folder
-    from lookalike.errors import DatasetError
+def _fetched() -> list[Path]:
+    """The folders of the data sets that vectors are made of, as far as they were fetched."""
+    from lookalike.collection import home
 
-    if quick:
-        return [starter_folder()]
-    folders = [folder for name in ("stamps", "clipart") if (folder := fetched / name).is_dir()]
-    if not folders:
-        raise DatasetError(
-            "vectors are made of real pictures: first `lookalike datasets fetch stamps` and `… fetch clipart`, "
-            "or name a folder of some thousand pictures with --images"
-        )
-    return folders
+    datasets = home.home() / "datasets"
+    return [folder for name in ("stamps", "clipart") if (folder := datasets / name).is_dir()]
 
 
 def _command(quick: bool, only: list[str] | None) -> str:

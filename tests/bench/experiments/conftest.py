@@ -25,10 +25,6 @@ queries = 30
 """
 
 
-def no_pictures() -> list[Path]:
-    raise AssertionError("no pictures are needed")
-
-
 @pytest.fixture
 def spec(tmp_path: Path) -> Callable[[str], Path]:
     """Writes a spec: the made-up data, and what is given."""
@@ -42,7 +38,7 @@ def spec(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def run(path: Path, out: Path, keep: Path, **more: Any) -> Outcome:
-    return run_experiment(read_experiment(path), out, keep, no_pictures, command="the command", **more)
+    return run_experiment(read_experiment(path), out, keep, [], command="the command", **more)
 
 
 PEERS = """

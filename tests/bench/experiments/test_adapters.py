@@ -13,6 +13,7 @@ from lookalike.errors import InputError
 from lookalike.index.exact import exact_search
 from lookalike_bench.adapters import ADAPTERS, get_adapter
 from lookalike_bench.experiments import measuring
+from lookalike_bench.metrics import accuracy
 
 N, D, K = 1200, 64, 10
 SMALL = {
@@ -62,13 +63,13 @@ def test_finds_the_nearest(name: str, points: tuple[FloatArray, FloatArray, Floa
     assert ids.shape == (len(queries), K)
     assert ids.dtype.kind == "i"
     assert (ids < N).all()
-    figures = measuring.accuracy(ids, queries, base, exact)
+    figures = accuracy(ids, queries, base, exact)
     if kind.is_exact:
         assert figures["recall_at_10"] == 1
     assert (figures["recall_at_10"] or 0) > 0.6
     assert (figures["one_recall_at_10"] or 0) > 0.9
     single = np.concatenate([adapter.search(queries[i : i + 1], K) for i in range(4)])
-    assert (measuring.accuracy(single, queries, base, exact)["recall_at_10"] or 0) > 0.5
+    assert (accuracy(single, queries, base, exact)["recall_at_10"] or 0) > 0.5
     size = adapter.size(tmp_path)
     assert size.bytes > N * 8
     decoded = adapter.decoded(np.arange(5))
@@ -94,7 +95,7 @@ def test_other_codes_find_them_too(
         adapter.build(base)
         adapter.set({"nprobe": 8, "k_factor": 10})
         ids = adapter.search(queries, K)
-        assert (measuring.accuracy(ids, queries, base, exact)["recall_at_10"] or 0) > 0.9
+        assert (accuracy(ids, queries, base, exact)["recall_at_10"] or 0) > 0.9
         folder = tmp_path / str(number)
         folder.mkdir()
         sizes.append(adapter.size(folder).bytes)
@@ -155,14 +156,14 @@ def test_accuracy_handles_ties_repeats_and_gaps() -> None:
     base = np.float32([[0, 0], [1, 0], [0, 1], [3, 0], [9, 9]])
     queries = np.float32([[0, 0]])
     exact = np.float32([[0, 1, 1, 9]])
-    two = measuring.accuracy(np.array([[0, 2]]), queries, base, exact)  # the other of two that are equally near
+    two = accuracy(np.array([[0, 2]]), queries, base, exact)  # the other of two that are equally near
     assert two["one_recall_at_1"] == 1
-    twice = measuring.accuracy(np.array([[1, 1]]), np.float32([[1, 0]]), base, np.float32([[0, 1]]))
+    twice = accuracy(np.array([[1, 1]]), np.float32([[1, 0]]), base, np.float32([[0, 1]]))
     assert twice["relative_error"] is None  # found once, and that at no distance
-    ten = measuring.accuracy(np.array([[0, 0, 2, -1, 4, -1, -1, -1, -1, -1]]), queries, base, exact)
+    ten = accuracy(np.array([[0, 0, 2, -1, 4, -1, -1, -1, -1, -1]]), queries, base, exact)
     assert ten["recall_at_10"] == 0.5  # of the four that are known: one, once, and its neighbour
     assert ten["recall_at_100"] is None
-    wrong = measuring.accuracy(np.array([[3]]), queries, base, exact)
+    wrong = accuracy(np.array([[3]]), queries, base, exact)
     assert (wrong["recall_at_1"], wrong["one_recall_at_1"], wrong["one_recall_at_5"]) == (0, 0, None)
-    near = measuring.accuracy(np.array([[1, 3]]), np.float32([[1, 0]]), base, np.float32([[0, 1]]))
+    near = accuracy(np.array([[1, 3]]), np.float32([[1, 0]]), base, np.float32([[0, 1]]))
     assert near["relative_error"] == 1  # 2 away in place of 1

@@ -11,10 +11,8 @@ import pytest
 
 import lookalike as la
 from lookalike.errors import DatasetError, FormatError, InputError
-from lookalike_bench.experiments.data import Prepared, prepare
+from lookalike_bench.data import Prepared, prepare
 from lookalike_bench.experiments.spec import DataSpec
-
-from .conftest import no_pictures
 
 RNG = np.random.default_rng(0)
 BASE = RNG.normal(size=(300, 8)).astype(np.float32)
@@ -23,7 +21,7 @@ TRUE = np.square(QUERIES[:, None] - BASE[None]).sum(axis=2)
 
 
 def made(tmp_path: Path, kind: str, **more: object) -> list[Prepared]:
-    return prepare(DataSpec("x", kind, **more), tmp_path / "keep", no_pictures, lambda _: None)  # type: ignore[arg-type]
+    return prepare(DataSpec("x", kind, **more), tmp_path / "keep", [], lambda _: None)  # type: ignore[arg-type]
 
 
 def write_vecs(path: Path, x: np.ndarray) -> str:
@@ -71,15 +69,15 @@ def test_queries_are_taken_out_and_sizes_are_swept(tmp_path: Path) -> None:
     np.save(tmp_path / "all.npy", BASE)
     said: list[str] = []
     spec = DataSpec("x", "files", rows=(100, 200, 5000), queries=30, base=str(tmp_path / "all.npy"))
-    sets = prepare(spec, tmp_path / "keep", no_pictures, said.append)
+    sets = prepare(spec, tmp_path / "keep", [], said.append)
     assert [(p.name, p.n, p.queries) for p in sets] == [("x-100", 100, 30), ("x-200", 200, 30)]
     assert any("5,000 rows are more than the 270" in line for line in said)
     base, queries, _ = sets[1].load()
     assert not (base[:, None] == queries[None]).all(axis=2).any()
-    again = prepare(spec, tmp_path / "keep", no_pictures, said.append)
+    again = prepare(spec, tmp_path / "keep", [], said.append)
     assert again == sets
     (sets[0].folder / "exact.npy").write_bytes(b"damaged")
-    assert prepare(spec, tmp_path / "keep", no_pictures, said.append)[0].load()[2].shape == (30, 100)
+    assert prepare(spec, tmp_path / "keep", [], said.append)[0].load()[2].shape == (30, 100)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "angular"])

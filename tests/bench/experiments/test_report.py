@@ -13,10 +13,10 @@ import pytest
 from lookalike.errors import DatasetError, FormatError
 from lookalike_bench.experiments.findings import findings
 from lookalike_bench.experiments.frame import by_peer, front, latest, measured, title
-from lookalike_bench.experiments.markdown import to_html
 from lookalike_bench.experiments.reporting import write_report
 from lookalike_bench.experiments.scaling import cheapest, draw_scale, fit, ladders
 from lookalike_bench.experiments.store import FIELDS, read_rows
+from lookalike_bench.markdown import to_html
 
 RUN: dict[str, Any] = {
     "machine": {"cpu": "a CPU", "cores": 1, "instructions": "AVX2", "system": "a system", "faiss_build": "AVX2", "blas": ["a BLAS"]},

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,6 @@ from lookalike.errors import DatasetError, FormatError, InputError, VersionError
 from lookalike_bench import children
 from lookalike_bench.adapters.faiss import Flat
 from lookalike_bench.experiments import run as run_module
-from lookalike_bench.experiments import supervise
 from lookalike_bench.experiments.reporting import write_report
 from lookalike_bench.experiments.store import FIELDS, opened, read_rows
 
@@ -73,7 +71,7 @@ def test_a_killed_run_goes_on(finished: Path, tmp_path: Path) -> None:
         "from lookalike.cli.bench import find_benchmarks; find_benchmarks();"
         "import sys; from pathlib import Path; from lookalike_bench.experiments.run import run_experiment;"
         "from lookalike_bench.experiments.spec import read_experiment;"
-        "run_experiment(read_experiment(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), list)"
+        "run_experiment(read_experiment(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]), [])"
     )
     arguments = [str(finished / "trial.toml"), str(tmp_path), str(finished / "keep")]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
@@ -138,10 +136,6 @@ def test_a_peer_that_fails_is_a_row_and_the_others_run(spec: Write, tmp_path: Pa
         assert bad["status"] == "not installed"
 
 
-def _task(tmp_path: Path) -> dict[str, Any]:
-    return {"peer": "faiss-flat", "folder": str(tmp_path), "build": {}, "searches": [], "threads": 1}
-
-
 @pytest.mark.parametrize(
     ("code", "limits", "status", "reason"),
     [
@@ -160,8 +154,8 @@ def test_how_runs_end_early(
     script.write_text(f"#!{sys.executable}\n{code}\n", "utf-8")
     script.chmod(0o755)
     monkeypatch.setattr(children.sys, "executable", str(script))
-    with pytest.raises(supervise.Limits, match=reason) as raised:
-        list(supervise.answers(_task(tmp_path), *limits))
+    with pytest.raises(children.Limits, match=reason) as raised:
+        list(children.answers("x", {}, limit_s=limits[0], limit_mb=limits[1]))
     assert raised.value.status == status
 
 
@@ -196,12 +190,12 @@ def test_peak_memory_is_that_of_the_build_alone() -> None:
     code = """
 import numpy as np
 from lookalike.cli.bench import find_benchmarks; find_benchmarks()
-from lookalike_bench.experiments import worker
+from lookalike_bench.experiments import one_run
 earlier = np.ones(30_000_000); del earlier
-worker._forget_peak()
-before = worker.peak_memory()
+one_run._forget_peak()
+before = one_run.peak_memory()
 built = np.ones(10_000_000); del built
-print(worker.peak_memory() - before)
+print(one_run.peak_memory() - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 70e6 < float(done.stdout) < 120e6
@@ -231,6 +225,6 @@ def test_the_run_under_way_is_not_counted_when_time_is_over(tmp_path: Path, monk
     script.write_text(f"#!{sys.executable}\nimport time; time.sleep(60)\n", "utf-8")
     script.chmod(0o755)
     monkeypatch.setattr(children.sys, "executable", str(script))
-    with pytest.raises(supervise.Limits, match="the time for all runs is over") as raised:
-        list(supervise.answers(_task(tmp_path), 60, 0, time.monotonic() + 0.2))
+    with pytest.raises(children.Limits, match="the time for all runs is over") as raised:
+        list(children.answers("x", {}, limit_s=60, until=time.monotonic() + 0.2))
     assert raised.value.status == "stopped"

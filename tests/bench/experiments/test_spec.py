@@ -10,7 +10,7 @@ import pytest
 
 from lookalike.errors import FormatError, InputError
 from lookalike_bench.adapters import ADAPTERS
-from lookalike_bench.experiments.data import Prepared
+from lookalike_bench.data import Prepared
 from lookalike_bench.experiments.plan import check_peers, plan
 from lookalike_bench.experiments.spec import built_in, load_experiment, read_experiment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,18 @@ import numpy as np
 
 from lookalike._files import atomic_write
 from lookalike._typing import Array, FloatArray
+from lookalike.data.datasets import starter_folder
 from lookalike.errors import DatasetError, FormatError, InputError
 from lookalike.index.exact import exact_search
 from lookalike_bench.experiments.spec import DataSpec
 
-__all__ = ["NEIGHBORS", "Prepared", "prepare"]
+__all__ = ["NEIGHBORS", "Prepared", "about_all", "prepare", "stand_in"]
 
 NEIGHBORS = 100  # exact neighbours that are known of each query, at the most
-_WIDE_ROWS, _WIDE_QUERIES, _WIDE_D = 9144, 500, 2048
+_QUERIES = 500  # pictures that are queries, at the most
+UPSTREAM_ROWS = 9144
+_STARTER_ROWS = 1800  # of the starter pictures and their crops
+_MADE_UP_ROWS = 500_000
 _MADE_UP_D, _MADE_UP = 4096, 1_500_000_000
 _TIE = 1e-3  # how far a given ground truth may be from the distances that are computed here, relative
 
@@ -56,15 +60,15 @@ class Prepared:
         return base, queries, exact
 
 
-def prepare(spec: DataSpec, keep: Path, folders: Callable[[], Sequence[Path]], say: Say) -> list[Prepared]:
+def prepare(spec: DataSpec, keep: Path, folders: Sequence[Path], say: Say) -> list[Prepared]:
     """Make or find the vectors of `spec`, once for each of its numbers of rows.
 
     Parameters
     ----------
     keep : Path
         A folder where they stay.
-    folders : callable
-        Gives the folders of pictures, for data that is made of them and does not name its own.
+    folders : sequence of Path
+        Folders of pictures, for data that is made of them and does not name its own.
     """
     base, queries, truth, about = _load(spec, keep, folders, say)
     base, queries = _checked(base, f"{spec.name}: base"), _checked(queries, f"{spec.name}: queries")
@@ -141,9 +145,7 @@ def _compare_truth(name: str, truth: Array, base: FloatArray, queries: FloatArra
         )
 
 
-def _load(
-    spec: DataSpec, keep: Path, folders: Callable[[], Sequence[Path]], say: Say
-) -> tuple[Array, Array, Array | None, str]:
+def _load(spec: DataSpec, keep: Path, folders: Sequence[Path], say: Say) -> tuple[Array, Array, Array | None, str]:
     """Base, queries, ground truth if there is one, and what it is."""
     if spec.kind == "synthetic":
         from lookalike.data.vectors import synthetic
@@ -156,11 +158,11 @@ def _load(
                 f"{spec.name}: rows={most:,}, d={spec.d:,}: expected d of at most {_MADE_UP_D:,} and {_MADE_UP:,} numbers in all"
             )
         base, queries = synthetic(most, spec.queries or 1000, spec.d)
-        return base, queries, None, "made-up clusters of clusters"
+        return base, queries, None, "made-up vectors, clusters of clusters"
     if spec.kind == "files":
         return _files(spec)
     if spec.kind == "hdf5":
-        from lookalike_bench.experiments.hdf5 import read_hdf5
+        from lookalike_bench.hdf5 import read_hdf5
 
         found = read_hdf5(Path(spec.path))
         return found.base, found.queries, found.truth, f"{Path(spec.path).name}, {found.distance}"
@@ -204,32 +206,41 @@ def _collection(spec: DataSpec) -> tuple[Array, Array]:
     return _split(x, spec)
 
 
-def _pictures(
-    spec: DataSpec, keep: Path, folders: Callable[[], Sequence[Path]], say: Say
-) -> tuple[Array, Array, None, str]:
-    from dataclasses import replace
+def _pictures(spec: DataSpec, keep: Path, folders: Sequence[Path], say: Say) -> tuple[Array, Array, None, str]:
+    from lookalike_bench.pictures import WIDE_D, Pictures
 
-    from lookalike_bench import workloads
-    from lookalike_bench.spec import FULL
-
-    where = [Path(spec.images)] if spec.images else list(folders())
-    if spec.images and not where[0].is_dir():
-        raise DatasetError(f"{spec.name}: images: there is no folder {where[0]}")
-    pictures = workloads.find_pictures(where)
+    if spec.images and not Path(spec.images).is_dir():
+        raise DatasetError(f"{spec.name}: images: there is no folder {spec.images}")
+    pictures = Pictures([Path(spec.images)] if spec.images else folders, keep, say)
+    count, most = f"{len(pictures):,} pictures", max(spec.rows)
+    asked = min(spec.queries or _QUERIES, _QUERIES, max(len(pictures) // 4, 1))
     if spec.kind == "sift":
-        scale = replace(FULL, nlist=1)
-        base, queries = workloads.sift_vectors(scale, pictures, keep, say)
-        return base, queries, None, f"SIFT vectors of {len(pictures):,} pictures"
+        return *pictures.sift(), None, f"SIFT vectors of {count}"
     if spec.kind == "features":
-        base, queries = workloads.picture_features(pictures, keep, say, _WIDE_QUERIES)
-        return base, queries, None, f"unit features of {len(pictures):,} pictures, by the default model"
-    d = spec.d or _WIDE_D
-    wide, wide_q = workloads.wide_features(pictures, keep, say, (_WIDE_ROWS, _WIDE_QUERIES, _WIDE_D))
-    about = f"{_WIDE_ROWS:,} features of pictures and crops, average and maximum pooled, {_WIDE_D}-d"
-    if d > _WIDE_D:
-        raise FormatError(f"{spec.name}: d={d}: expected at most {_WIDE_D}")
-    cut = about if d == _WIDE_D else f"{about}, by PCA to {d}"
-    return np.ascontiguousarray(wide[:, :d]), np.ascontiguousarray(wide_q[:, :d]), None, cut
+        if spec.crops and not most:
+            raise InputError(f"{spec.name}: crops: it needs rows, so many as pictures and crops are to be")
+        made = pictures.cropped(most, asked) if spec.crops else pictures.features(asked)
+        return *made, None, f"unit features of {count}{' and crops' * spec.crops}, by the default model"
+    base, queries = pictures.wide(most or UPSTREAM_ROWS, asked)
+    d = spec.d or base.shape[1]
+    if d > base.shape[1]:
+        raise FormatError(f"{spec.name}: d={d}: expected at most {base.shape[1]}")
+    cut = "" if d == WIDE_D else f", by PCA to {d}"
+    about = f"features of {count} and crops, average and maximum pooled, {WIDE_D}-d{cut}"
+    return np.ascontiguousarray(base[:, :d]), np.ascontiguousarray(queries[:, :d]), None, about
+
+
+def stand_in(spec: DataSpec) -> DataSpec:
+    """What is measured where `spec` wants pictures and there are none: the starter pictures' features, else made-up vectors."""
+    if not spec.wants_pictures:
+        return spec
+    if spec.kind == "features":
+        images = str(starter_folder())
+        return replace(spec, name=f"starter-{spec.name}", images=images, crops=True, rows=(_STARTER_ROWS,))
+    most, d = (_MADE_UP_ROWS, 128) if spec.kind == "sift" else (UPSTREAM_ROWS, spec.d or 2048)
+    return replace(
+        spec, name=f"made-up-{spec.name}", kind="synthetic", d=d, rows=tuple(rows or most for rows in spec.rows)
+    )
 
 
 def about_all(prepared: Sequence[Prepared]) -> list[dict[str, Any]]:

@@ -1,13 +1,8 @@
-"""The process of one run: a task as one line of JSON on stdin.
-
-Answers are lines of JSON on a pipe of its own, because libraries print what they like on stdout. Threads are pinned before any
-library is loaded.
-"""
+"""The process of one run (`children`): one index, built once, and its searches. Threads are pinned before any library is loaded."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -15,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["POOLS", "main"]
+__all__ = ["POOLS", "run"]
 
 POOLS = (
     "OMP_NUM_THREADS",
@@ -28,19 +23,6 @@ POOLS = (
 """Variables by which libraries are held to a number of threads; whoever starts the worker sets them."""
 
 
-def main(_: list[str]) -> None:
-    """Read the task, answer."""
-    task = json.loads(sys.stdin.readline())
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        os.dup2(2, 1)  # what libraries print belongs to the log
-        run(task, lambda kind, values: _answer(answers, kind, values))
-
-
-def _answer(file: Any, kind: str, values: dict[str, Any]) -> None:
-    file.write(json.dumps({"kind": kind, **values}) + "\n")
-    file.flush()
-
-
 def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> None:
     """Build once, then answer for each search setting as soon as it is measured."""
     if hasattr(os, "sched_setaffinity"):
@@ -50,6 +32,7 @@ def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> 
 
     from lookalike_bench.adapters import get_adapter
     from lookalike_bench.experiments import measuring
+    from lookalike_bench.metrics import accuracy
 
     folder = Path(task["folder"])
     base, queries, exact = (np.load(folder / f"{part}.npy") for part in ("base", "queries", "exact"))
@@ -65,7 +48,7 @@ def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> 
     for number, settings in enumerate(task["searches"]):
         adapter.set(settings)
         figures, ids = measuring.searches(adapter, queries, task["k"], task["repeats"], task["round_s"])
-        answer("searched", {"number": number, **figures, **measuring.accuracy(ids, queries, base, exact)})
+        answer("searched", {"number": number, **figures, **accuracy(ids, queries, base, exact)})
 
 
 def _forget_peak() -> None:

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple
 from lookalike._files import atomic_write
 from lookalike.errors import InputError, LookalikeError
 from lookalike_bench.engine import building, processes, reranking, searching
-from lookalike_bench.engine.bench import Bench
+from lookalike_bench.engine.bench import Bench, engine_data
+from lookalike_bench.engine.report import engine_report
+from lookalike_bench.engine.rows import Row, read_results, write_line
+from lookalike_bench.engine.scale import Scale
 from lookalike_bench.machine import this_machine
-from lookalike_bench.report import engine_report
-from lookalike_bench.results import Row, read_results, write_line
-from lookalike_bench.spec import Scale
-from lookalike_bench.workloads import engine_data, find_pictures
 
 __all__ = ["CASES", "Outcome", "run_engine"]
 
@@ -91,7 +90,7 @@ def run_engine(
     machine = this_machine()
     say(f"{machine.cpu}, {machine.cores} cores, {machine.instructions}")
     out.mkdir(parents=True, exist_ok=True)
-    data = engine_data(scale, find_pictures(folders), keep, say)
+    data = engine_data(scale, folders, keep, say)
     name = "-".join(["engine", machine.slug, *([scale.name] if scale.name != "full" else []), *sorted(set(only))])
     results, part = out / f"{name}.jsonl", out / f"{name}.jsonl.part"
     with tempfile.TemporaryDirectory(prefix="lookalike-bench-") as work:
@@ -100,7 +99,7 @@ def run_engine(
             "scale": scale.to_dict(), "command": command, "started": started.isoformat(timespec="seconds"),
             "can_bind": bench.threads.can_bind, "machine": machine.to_dict(),
         }  # fmt: skip
-        with part.open("w", encoding="utf-8") as file:
+        with part.open("wb") as file:
             write_line(file, "run", about)
             for case in only or CASES:
                 for row in _rows(bench, case):
@@ -122,7 +121,7 @@ def _rows(bench: Bench, case: str) -> Iterator[Row]:
     except (LookalikeError, RuntimeError, MemoryError, OSError, subprocess.SubprocessError) as error:
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         data = bench.data.main
-        yield Row(case, "", case, 0, data.name, len(data.base), data.base.shape[1], {}, note=f"failed: {reason[0]}")
+        yield data.row(case, case, threads=0, note=f"failed: {reason[0]}")
 
 
 def _progress(row: Row) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lookalike._typing import Array, FloatArray
+from lookalike._validate import unit_rows
 from lookalike.errors import DatasetError, FormatError, InputError, MissingExtraError
 
 __all__ = ["HDF5Set", "read_hdf5"]
@@ -58,7 +59,7 @@ def read_hdf5(path: Path) -> HDF5Set:
         raise InputError(f"{path}: distance {distance!r}: expected euclidean or angular")
     base, queries = (np.ascontiguousarray(parts[name], np.float32) for name in ("train", "test"))
     if distance == "angular":
-        base, queries = _unit(base), _unit(queries)
+        base, queries = unit_rows(base), unit_rows(queries)
     return HDF5Set(base, queries, parts.get("neighbors"), distance)
 
 
@@ -69,8 +70,3 @@ def _read(path: Path, file: object, name: str) -> Array:
     if table.size * table.dtype.itemsize > _LARGEST:
         raise FormatError(f"{path}: {name}: {table.shape} is more than can be read")
     return np.asarray(table[()])
-
-
-def _unit(x: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.ascontiguousarray(x / np.where(norms > 0, norms, 1), np.float32)

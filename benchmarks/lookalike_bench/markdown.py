@@ -1,12 +1,12 @@
-"""The report's Markdown as one HTML file: headings, paragraphs, lists, tables, pictures, nothing else."""
+"""The reports' Markdown: tables, and the whole as one HTML file (headings, paragraphs, lists, tables, pictures, nothing else)."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["to_html"]
+__all__ = ["table", "to_html"]
 
 _STYLE = """\
 :root { color-scheme: light dark; --ink: #1c1c1c; --paper: #fff; --line: #d9d9d9; --soft: #f4f4f4 }
@@ -15,6 +15,12 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 img { max-width: 100%; background: #fff; border-radius: 6px } code { background: var(--soft); padding: 0 .2em }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: 14px } th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left }
 th { background: var(--soft) } li { overflow-wrap: anywhere }"""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; no cell may have a bar or a line break in it."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(lines)
 
 
 def to_html(markdown: str, picture: Callable[[str], str]) -> str:

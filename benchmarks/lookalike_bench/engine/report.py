@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lookalike.errors import FormatError
+from lookalike_bench.markdown import table
 
 __all__ = ["engine_report"]
 
@@ -97,9 +98,7 @@ def _warnings(run: dict[str, Any]) -> list[str]:
 
 def _table(rows: Sequence[dict[str, Any]], has_vbmi: bool) -> str:
     head = ("case", "mode", "threads", "ours", "peer", "peer ÷ ours", "recall", "results", "at least", "aim", "verdict")
-    cells = [_cells(row, has_vbmi) for row in rows]
-    lines = [head, ("---",) * len(head), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(head, [_cells(row, has_vbmi) for row in rows])
 
 
 def _cells(row: dict[str, Any], has_vbmi: bool) -> tuple[str, ...]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
-from lookalike.errors import FormatError, VersionError
-from lookalike_bench.measure import Timing
+from lookalike_bench import lines
+from lookalike_bench.engine.scale import TARGETS, Target
+from lookalike_bench.measure import Timing, ratio_of
 from lookalike_bench.metrics import Agreement
-from lookalike_bench.spec import TARGETS, Target
 
-__all__ = ["SCHEMA", "Row", "Side", "parse_line", "read_results", "write_line"]
+__all__ = ["SCHEMA", "Row", "Side", "compared", "read_results", "write_line"]
 
 SCHEMA = 1
-_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,8 @@ class Side:
     details: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, name: str, timing: Timing, per: int = 1, recall: float | None = None, **details: Any) -> Side:
-        return cls(name, timing.median, timing.cpu_median, per, len(timing.wall), recall, details)
+    def of(cls, timing: Timing, per: int = 1, recall: float | None = None, **details: Any) -> Side:
+        return cls(timing.name, timing.median, timing.cpu_median, per, len(timing.wall), recall, details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,48 +111,24 @@ class Row:
         return asdict(self) | {"agreement": agreement, "target": asdict(self.target), "verdict": self.verdict}
 
 
-def write_line(file: TextIO, kind: str, values: Mapping[str, Any]) -> None:
-    """Append a line of kind ``"run"`` (what was run, and where), ``"row"`` or ``"end"``; it leaves this process at once."""
-    file.write(json.dumps({"kind": kind, "schema": SCHEMA, **values}, ensure_ascii=False) + "\n")
-    file.flush()
+def compared(
+    mine: Timing,
+    theirs: Timing,
+    per: int = 1,
+    ours: Mapping[str, Any] | None = None,
+    peer: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Both sides and the ratio of their times, for a `Row`; `ours` and `peer` are recall and details."""
+    value, low, high = ratio_of(theirs, mine)
+    sides = {"ours": Side.of(mine, per, **(ours or {})), "peer": Side.of(theirs, per, **(peer or {}))}
+    return {**sides, "value": value, "low": low, "high": high}
+
+
+def write_line(file: BinaryIO, kind: str, values: Mapping[str, Any]) -> None:
+    """Append a line of kind ``"run"`` (what was run, and where), ``"row"`` or ``"end"``."""
+    lines.append(file, {"kind": kind, "schema": SCHEMA, **values})
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
-    """The lines of a results file; a last line that was cut off is left out.
-
-    Raises
-    ------
-    VersionError
-        If a newer version wrote it.
-    FormatError
-        If it is something else.
-    """
-    if path.stat().st_size > _MAX_BYTES:
-        raise FormatError(f"{path}: expected at most {_MAX_BYTES:,} bytes of results, got {path.stat().st_size:,}")
-    lines = path.read_text("utf-8", "replace").split("\n")
-    return list(_parsed(path, lines[:-1]))
-
-
-def _parsed(path: Path, lines: list[str]) -> Iterable[dict[str, Any]]:
-    for number, line in enumerate(lines, 1):
-        value = parse_line(path, number, line)
-        if value["schema"] > SCHEMA:
-            raise VersionError(f"{path}: written by a newer lookalike (schema {value['schema']}, known {SCHEMA})")
-        yield value
-
-
-def parse_line(path: Path, number: int, line: str | bytes) -> dict[str, Any]:
-    """One line of results of any schema.
-
-    Raises
-    ------
-    FormatError
-        If it is something else.
-    """
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not isinstance(value.get("schema"), int):
-        raise FormatError(f"{path}: line {number} is not a result")
-    return value
+    """The lines of a file of the engine's results, as `lines.read`."""
+    return lines.read(path, SCHEMA)

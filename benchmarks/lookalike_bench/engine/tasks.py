@@ -1,16 +1,15 @@
-"""What runs in a process of its own: a task, a folder and settings as JSON.
+"""What the engine's cases have done in a process of its own (`children`).
 
-Imports stand inside the functions, because one task is to measure them. The answer is one line of JSON on stdout.
+Imports stand inside the functions, because one task is to measure them.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["main"]
+__all__ = ["run"]
 
 
 def first(folder: str, settings: dict[str, Any]) -> dict[str, float]:
@@ -73,8 +72,6 @@ def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {"instructions": instructions(), **sides}
 
 
-def main(arguments: list[str]) -> None:
-    """Run the task that is named first."""
-    task, folder, settings = arguments
-    answer = {"first": first, "plain": plain}[task](folder, json.loads(settings))
-    sys.stdout.write(json.dumps(answer) + "\n")
+def run(task: dict[str, Any], answer: Callable[[str, dict[str, Any]], None]) -> None:
+    """Do the task of that name, once."""
+    answer("done", {"first": first, "plain": plain}[task["task"]](task["folder"], task))
