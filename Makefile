@@ -40,7 +40,7 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	PYTHONPATH=benchmarks $(BIN)/lint-imports
 
 bench: $(VENV)/.bench ## every peer on two data sets, in about a quarter of an hour on two cores (BENCH= spec, IMAGES= folder of pictures)
-	@$(if $(IMAGES),,$(foreach set,stamps clipart,$(BIN)/lookalike datasets fetch $(set) >/dev/null || true;))
+	@$(if $(IMAGES),,{ $(BIN)/lookalike datasets fetch stamps && $(BIN)/lookalike datasets fetch clipart; } >/dev/null || true)
 	$(BIN)/lookalike bench run $(BENCH) $(if $(IMAGES),--images '$(IMAGES)') --out $(OUT)/$(BENCH)
 	$(BIN)/lookalike bench plot $(OUT)/$(BENCH)
 

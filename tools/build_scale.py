@@ -1,6 +1,6 @@
 """Write src/lookalike/collection/scale.json and docs/benchmarks/scale.md from the results of `lookalike bench run scale`.
 
-python tools/build_scale.py benchmarks/scale
+python tools/build_scale.py benchmarks/results/scale
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Measurements against other libraries: what is claimed about speed can be run by anybody.
 
-The engine beside FAISS, on the same codes: `spec`, `run` and `engine/`. Every index beside every other library: `experiments/`,
-with the libraries in `adapters/`.
+`engine` is the engine beside FAISS, on the same codes; `experiments` is every index beside every other library. Both take their vectors
+from `data`, time with `measure`, compare by `metrics`, start processes with `children`, and write `lines` and `markdown`.
 
-spec (sizes and targets) → run (measure) → results (JSON lines) → report (Markdown); each step can be used without the next.
+spec → data → measurements → results (JSON lines) → report; each step can be used without the next.
 """

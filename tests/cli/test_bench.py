@@ -23,6 +23,18 @@ def test_only_known_specs_and_cases(lookalike: Command, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_results_go_beside_the_code_not_into_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def measured(scale: Any, folders: Any, out: Path, keep: Path, **options: Any) -> run.Outcome:
+        asked.append(out)
+        return run.Outcome("", out / "engine.md", out / "engine.jsonl")
+
+    monkeypatch.setattr(run, "run_engine", measured)
+    CliRunner().invoke(app, ["bench", "run", "engine", "--quick"])
+    assert asked == [Path("benchmarks/results")]
+
+
 def test_without_pictures_it_says_how_to_get_them(lookalike: Command) -> None:
     lookalike("bench", "run", "engine").failed_with("lookalike datasets fetch stamps", "--images")
 

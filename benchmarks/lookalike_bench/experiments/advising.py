@@ -112,7 +112,7 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
     parts = [
         "# Scale: what grows how, and what to choose",
         "Made by these, from [results.jsonl](scale/results.jsonl); nothing on this page is written by hand.",
-        "```\nlookalike bench run scale\npython tools/build_scale.py benchmarks/scale\n```",
+        "```\nlookalike bench run scale\npython tools/build_scale.py benchmarks/results/scale\n```",
         f"{machine.get('cpu', 'Machine unknown')}, one thread, {run.get('started', '')[:10]}. Each peer at its cheapest setting of recall@10 ≥ 0.9.",
         "## What to choose",
         f"On {name} ({best[0]['d']}-d), the cheapest search of ours with recall@10 ≥ {tune.TARGET}; costs within {_ALIKE - 1:.0%} count as equal, "

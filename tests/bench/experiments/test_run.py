@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lookalike.data.vectors import synthetic
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
-from lookalike_bench import children
+from lookalike_bench import children, pictures
 from lookalike_bench.adapters.faiss import Flat
 from lookalike_bench.experiments import run as run_module
 from lookalike_bench.experiments.reporting import write_report
@@ -228,3 +230,25 @@ def test_the_run_under_way_is_not_counted_when_time_is_over(tmp_path: Path, monk
     with pytest.raises(children.Limits, match="the time for all runs is over") as raised:
         list(children.answers("x", {}, limit_s=60, until=time.monotonic() + 0.2))
     assert raised.value.status == "stopped"
+
+
+def test_without_pictures_others_stand_in_and_a_line_says_so(
+    spec: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def made_up(paths: Any, rows: int, queries: int, say: Any) -> Any:
+        asked.append((len(paths), rows, queries))
+        return synthetic(rows, queries, 32)
+
+    monkeypatch.setattr(pictures, "pooled_features", made_up)
+    head = 'repeats = 1\nround_s = 0.02\n[[data]]\nname = "s"\nkind = "sift"\nrows = 900\n[[data]]\nname = "f"\nkind = "features"\n'
+    said: list[str] = []
+    run(spec(FLAT, head=head), tmp_path / "out", tmp_path / "keep", say=said.append)
+    assert sum("the starter pictures and made-up vectors are measured instead" in line for line in said) == 1
+    rows = read_rows(tmp_path / "out" / "results.jsonl")
+    assert {(row["dataset"], row["n"], row["status"]) for row in rows} == {
+        ("made-up-s", 900, "ok"),
+        ("starter-f", 1800, "ok"),
+    }
+    assert asked == [(349, 1800, 87)]

@@ -10,7 +10,7 @@ import pytest
 
 from lookalike.errors import FormatError, InputError
 from lookalike_bench.adapters import ADAPTERS
-from lookalike_bench.data import Prepared
+from lookalike_bench.data import Prepared, stand_in
 from lookalike_bench.experiments.plan import check_peers, plan
 from lookalike_bench.experiments.spec import built_in, load_experiment, read_experiment
 
@@ -133,3 +133,16 @@ def test_a_search_of_nothing_but_numbers_is_a_number(spec: Write) -> None:
     check_peers(experiment)
     assert experiment.threads == (1,)
     assert np.isclose(experiment.round_s, 0.02)
+
+
+def test_where_there_are_no_pictures_every_peer_still_fits() -> None:
+    """The starter pictures and made-up vectors are enough for the parameters of every spec that comes with the package."""
+    for name in built_in():
+        experiment = load_experiment(name)
+        data = {}
+        for spec in experiment.data:
+            other = stand_in(spec)
+            assert other.kind in {"synthetic", "features"}
+            n, d = max(other.rows), other.d or 1280
+            data[spec.name] = [Prepared(other.name, "", Path(), n, d, 50, other.name)]
+        assert {run.data.name for run in plan(experiment, data)} == {sets[0].name for sets in data.values()}
