@@ -34,6 +34,12 @@ def test_table_for_people(indexed: Indexed) -> None:
     assert "ms to search 24 pictures in my pictures" in outcome.err
 
 
+def test_nothing_found_is_said(indexed: Indexed) -> None:
+    outcome = indexed.lookalike("search", indexed.folder / "photos/fish/fish-1.jpg", "--taken", "1970")
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "no picture passes" in outcome.err
+
+
 def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
     trip, holiday = tmp_path / "Trip", tmp_path / "Holiday"
     trip.mkdir()
