@@ -87,6 +87,7 @@ def test_an_address_holds_no_bytes(query: Query) -> None:
     assert address.startswith("in=my+holiday")
     assert Query.from_address(address) == query
     assert Query.from_address(f"http://127.0.0.1:7860/?{address}#x") == query
+    assert Query.from_address(f"?{address}") == query
 
 
 @given(queries(by_path | by_url | by_id, marks=by_path.map(lambda part: replace(part, region=None)) | own_ids))
@@ -190,6 +191,9 @@ def test_a_whole_picture_is_no_region() -> None:
         (lambda: Query.from_address("id=7&threshold=much"), "threshold: expected a number"),
         (lambda: Query.from_address("id=7&exact=perhaps"), "exact: expected true or false"),
         (lambda: Query(b"x").to_arguments(), "holds no bytes"),
+        (lambda: Query(7, like=Part.of("a.jpg", "0,0,0.5,1")).to_arguments(), "takes whole pictures"),
+        (lambda: Query(7, at_least="much"), "at_least: expected a number"),  # type: ignore[arg-type]
+        (lambda: Query(7, min_side=-1), "min_side: expected at least 0"),
         (lambda: Query(Part(id=1, source="holiday")).to_arguments(), "holds no bytes"),
         (lambda: from_arguments(["id:1", "--region", "0,0,1,1", "--region", "0,0,5,5"]), "for each of 1 pictures"),
         (lambda: from_arguments(["id:1", "--taken", "yesterday"]), "--taken: expected dates as in 2021"),

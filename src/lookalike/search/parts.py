@@ -14,7 +14,24 @@ from typing import Any, Final, Self, TypeAlias
 
 from lookalike.errors import InputError
 
-__all__ = ["Part", "Picture", "Pictures", "Region", "parse_regions", "parts_of"]
+__all__ = [
+    "FIELDS",
+    "Part",
+    "Picture",
+    "Pictures",
+    "Region",
+    "in_fractions",
+    "parse_regions",
+    "parts_of",
+    "regions_of",
+]
+
+FIELDS: Final = (
+    "image",
+    "query",
+    "url",
+    "id",
+)  # of pictures in a form, in the order in which regions are given to them
 
 Picture: TypeAlias = "Part | int | str | os.PathLike[str] | bytes | bytearray | memoryview"
 Pictures: TypeAlias = "Picture | Iterable[Picture]"
@@ -200,6 +217,32 @@ class Part:
         except (TypeError, ValueError, AttributeError, binascii.Error):
             raise InputError(f"expected a picture as plain values, got {str(value)[:100]}") from None
 
+    def to_field(self) -> tuple[str, str | bytes]:
+        """Name and value of its field in a form.
+
+        Raises
+        ------
+        InputError
+            If it is a file of this machine.
+        """
+        if self.path is not None:
+            raise InputError("path: a form or an address names no files of a machine; send the picture itself")
+        known = {"query": self.kept, "image": self.image, "url": self.url, "id": self.id}
+        name, value = next((name, value) for name, value in known.items() if value is not None)
+        return name, value if isinstance(value, bytes) else str(value)
+
+    def to_mark(self) -> str:
+        """What a form has of a picture that is liked, or not.
+
+        Raises
+        ------
+        InputError
+            If it is not a whole picture of the collection.
+        """
+        if self.id is None or self.source is not None or self.region is not None:
+            raise InputError("like, dislike: a form or an address takes ids of the collection here")
+        return str(self.id)
+
     def to_argument(self) -> str:
         """As one word of a command line: a path, a URL, or ``id:12``.
 
@@ -233,6 +276,21 @@ def parts_of(given: Pictures) -> tuple[Part, ...]:
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | bytearray | memoryview | os.PathLike):
         return tuple(map(Part.of, given))
     return (Part.of(given),)
+
+
+def in_fractions(region: Region | None) -> Region | None:
+    """A region that a form can hold."""
+    if region is not None and region.is_pixels:
+        raise InputError(f"region: expected x,y,width,height as fractions inside the picture, got {region}")
+    return region
+
+
+def regions_of(parts: Sequence[Part]) -> list[Region | None]:
+    """The region of each picture, as far as the last that has one."""
+    regions = [part.region for part in parts]
+    while regions and regions[-1] is None:
+        regions.pop()
+    return regions
 
 
 def parse_regions(given: Sequence[str], n: int) -> list[Region | None]:

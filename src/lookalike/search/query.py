@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlencode
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from lookalike._validate import check_count
 from lookalike.collection.filters import Filter
 from lookalike.errors import InputError
-from lookalike.search.parts import Part, Pictures, Region, parse_regions, parts_of
+from lookalike.search.parts import FIELDS, Part, Pictures, in_fractions, parse_regions, parts_of, regions_of
 
 if TYPE_CHECKING:
     from lookalike._typing import ArrayLike, FloatArray
@@ -25,7 +25,7 @@ Sort: TypeAlias = Literal["similarity", "name", "newest", "oldest", "largest"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 
 _PAGE: Final = {"k": "12", "fold": "true"}  # what the page takes where its address says nothing
-_FIELD_OF: Final = {"image": "image", "kept": "query", "url": "url", "id": "id"}  # in which order regions are given
+_PART: Final = {"image": "image", "query": "kept", "url": "url"}
 _FILTERS: Final = ("after", "before", "min_side", "max_side", "shape")
 _WHOLE: Final = ("id", "like", "dislike", "min_side", "max_side", "k")
 _FLAG_OF: Final = {"min_side": "--min-side", "max_side": "--max-side", "shape": "--shape"}
@@ -114,8 +114,10 @@ class Query:
 
         keep(parts=parts_of(parts), words=words or None, like=parts_of(like), dislike=parts_of(dislike))
         keep(labels=(labels,) if isinstance(labels, str) else tuple(labels), after=after, before=before)
-        keep(min_side=min_side, max_side=max_side, shape=shape)
-        keep(at_least=at_least, k=check_count(k, "k"), sort=sort, exact=exact, fold=fold)
+        for name, side in (("min_side", min_side), ("max_side", max_side)):
+            keep(**{name: None if side is None else check_count(side, name, 0)})
+        keep(shape=shape, at_least=_number("at_least", at_least), k=check_count(k, "k"), sort=sort)
+        keep(exact=_truth("exact", exact), fold=_truth("fold", fold))
         self._check()
 
     def _check(self) -> None:
@@ -215,16 +217,16 @@ class Query:
         InputError
             If a form cannot say it: it names no files, holds regions as fractions, and marks by id.
         """
-        pictures = sorted(self.parts, key=lambda part: list(_FIELD_OF.values()).index(_field_of(part)))
+        pictures = sorted(self.parts, key=lambda part: FIELDS.index(part.to_field()[0]))
         is_elsewhere = any(part.source is not None for part in pictures)
         found: list[tuple[str, str | bytes]] = [] if name is None else [("in", name)]
         for part in pictures:
-            found.append(_as_field(part))
+            found.append(part.to_field())
             if part.id is not None and is_elsewhere:
                 found.append(("from", part.source or name or ""))
         found += [("text", self.words)] if self.words else []
-        found += [("region", str(_in_fractions(region) or "")) for region in _regions_of(pictures)]
-        found += [("like", _own_id(part)) for part in self.like] + [("dislike", _own_id(part)) for part in self.dislike]
+        found += [("region", str(in_fractions(region) or "")) for region in regions_of(pictures)]
+        found += [(role, part.to_mark()) for role in ("like", "dislike") for part in getattr(self, role)]
         found += [("label", label) for label in self.labels]
         found += [(each, str(getattr(self, each))) for each in _FILTERS if getattr(self, each) is not None]
         found.append(("k", str(self.k)))
@@ -252,11 +254,9 @@ class Query:
 
         ids, own = fields.get("id", []), last("in")
         sources = [None if name == own else name for name in _sources(fields.get("from", []), len(ids))]
-        pictures = [
-            {field: value} for field, kind in _FIELD_OF.items() for value in fields.get(kind, ()) if kind != "id"
-        ]
+        pictures = [{_PART[kind]: value} for kind in FIELDS[:-1] for value in fields.get(kind, ())]
         pictures += [{"id": id, "source": source} for id, source in zip(ids, sources, strict=True)]
-        regions = map(_in_fractions, parse_regions(fields.get("region", []), len(pictures)))
+        regions = map(in_fractions, parse_regions(fields.get("region", []), len(pictures)))
         return cls(
             [Part(**part, region=region) for part, region in zip(pictures, regions, strict=True)],
             words=last("text"),
@@ -267,8 +267,8 @@ class Query:
             at_least=_number("threshold", last("threshold", 0.0)),
             k=last("k", 10),
             sort=last("sort", "similarity"),
-            exact=_truth("exact", last("exact", False)),
-            fold=_truth("fold", last("fold", False)),
+            exact=last("exact", False),
+            fold=last("fold", False),
         )
 
     def to_address(self, name: str) -> str:
@@ -297,7 +297,8 @@ class Query:
     @classmethod
     def from_address(cls, address: str) -> Self:
         """From the address of the app's page, or what stands in it after the ``?``."""
-        query = address.rpartition("?")[2].partition("#")[0]
+        before, mark, after = address.partition("#")[0].partition("?")
+        query = before + mark + after if "=" in before else after or before  # a value may hold a question mark
         return cls.from_fields([*_PAGE.items(), *parse_qsl(query, keep_blank_values=True)])
 
     # --- the command line --------------------------------------------------------------------------------------------
@@ -310,12 +311,14 @@ class Query:
         InputError
             If a command line cannot say it: it holds no bytes, and nothing of a server.
         """
+        if any(part.region for part in (*self.like, *self.dislike)):
+            raise InputError("like, dislike: a command line takes whole pictures here")
         found = [part.to_argument() for part in self.parts]
 
         def add(flag: str, *values: str) -> None:
             found.extend(word for value in values for word in (flag, value))
 
-        add("--region", *(str(region or "") for region in _regions_of(self.parts)))
+        add("--region", *(str(region or "") for region in regions_of(self.parts)))
         add("--words", *([self.words] if self.words else []))
         add("--like", *(part.to_argument() for part in self.like))
         add("--less", *(part.to_argument() for part in self.dislike))
@@ -331,36 +334,8 @@ class Query:
         return found + ["--fold"] * self.fold + ["--exact"] * self.exact
 
 
-_USUAL: Final = {field.name: getattr(Query(words="x"), field.name) for field in fields(Query)} | {"words": None}
-
-
 def _plain(value: Part | str) -> Any:
     return value.to_json() if isinstance(value, Part) else value
-
-
-def _field_of(part: Part) -> str:
-    if part.path is not None:
-        raise InputError("path: a form or an address names no files of a machine; send the picture itself")
-    return next(field for kind, field in (("kept", "query"), *_FIELD_OF.items()) if getattr(part, kind) is not None)
-
-
-def _as_field(part: Part) -> tuple[str, str | bytes]:
-    name = _field_of(part)
-    return name, str(part.id) if name == "id" else next(
-        value for value in (part.kept, part.image, part.url) if value is not None
-    )
-
-
-def _own_id(part: Part) -> str:
-    if part.id is None or part.source is not None or part.region is not None:
-        raise InputError("like, dislike: a form or an address takes ids of the collection here")
-    return str(part.id)
-
-
-def _in_fractions(region: Region | None) -> Region | None:
-    if region is not None and region.is_pixels:
-        raise InputError(f"region: expected x,y,width,height as fractions inside the picture, got {region}")
-    return region
 
 
 def _sources(given: list[str], n: int) -> list[str | None]:
@@ -368,14 +343,6 @@ def _sources(given: list[str], n: int) -> list[str | None]:
     if len(given) > 1 and len(given) != n:
         raise InputError(f"from: expected one for all of {n} ids, or one for each, got {len(given)}")
     return [name or None for name in (given if len(given) == n else [*given, ""][:1] * n)]
-
-
-def _regions_of(parts: Sequence[Part]) -> list[Region | None]:
-    """The region of each picture, as far as the last that has one."""
-    regions = [part.region for part in parts]
-    while regions and regions[-1] is None:
-        regions.pop()
-    return regions
 
 
 def _whole(name: str, value: Any) -> int:
@@ -388,7 +355,7 @@ def _whole(name: str, value: Any) -> int:
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InputError(f"{name}: expected a number, got {str(value)[:40]!r}") from None
 
 
@@ -396,3 +363,6 @@ def _truth(name: str, value: Any) -> bool:
     if value not in (True, False, "true", "false"):
         raise InputError(f"{name}: expected true or false, got {str(value)[:40]!r}")
     return value in (True, "true")
+
+
+_USUAL: Final = {field.name: getattr(Query(words="x"), field.name) for field in fields(Query)} | {"words": None}
