@@ -29,7 +29,7 @@ def run_settle(settle, x: np.ndarray, centroids: np.ndarray, noise: float = 0.0)
     @njit
     def run(x, scores, centroids, largest, assigned, distances):
         for i in range(x.shape[0]):
-            assigned[i] = settle(x[i], scores[i], assign.rounding_of(x[i], largest), centroids, True)
+            assigned[i] = settle(x[i], scores, i, assign.rounding_of(x[i], largest), centroids, True)
             distances[i] = assign.distance_to(x[i], centroids[assigned[i]], True)
 
     assigned, distances = np.full(len(x), -5, np.int64), np.full(len(x), np.nan, np.float32)

@@ -50,22 +50,22 @@ def nearer(x, centroids, is_l2, c, winner, least):
 
 
 @inlined
-def settle_plain(x, scores, rounding, centroids, is_l2):
-    """The nearest of the centroids whose score is within rounding of the best; scores (64 t,)."""
+def settle_plain(x, scores, i, rounding, centroids, is_l2):
+    """The nearest of the centroids whose score is within rounding of the best, of those in row i of scores (n, 64 t)."""
     best, winner, least = np.float32(np.inf), -1, np.float32(np.nan)
     for c in range(centroids.shape[0]):
-        best = min(best, scores[c])
+        best = min(best, scores[i, c])
     if best + rounding < np.inf:
         for c in range(centroids.shape[0]):
-            if scores[c] <= best + rounding:
+            if scores[i, c] <= best + rounding:
                 winner, least = nearer(x, centroids, is_l2, c, winner, least)
     return winner if winner >= 0 else nearest_of_all(x, centroids, is_l2)
 
 
 @inlined
-def settle_simd(x, scores, rounding, centroids, is_l2):
+def settle_simd(x, scores, i, rounding, centroids, is_l2):
     """The same, sixty-four scores at a time; those of what pads the tiles are +inf."""
-    start = np.int64(scores.ctypes.data)
+    start = np.int64(scores.ctypes.data) + i * scores.shape[1] * 4
     end, low = start + 4 * centroids.shape[0], load_f32x64(start)
     for at in range(start + 256, end, 256):
         low = minimum(low, load_f32x64(at))
@@ -97,15 +97,16 @@ def nearest(x, tiles, numbers, distances):
     group = rows_together(n, used * TILE)
     scores = aligned_floats(group, used * TILE)
     for j in range(m):
+        book, longest = centroids[j], largest[j]
         for first in range(0, n, group):
             last = min(first + group, n)
             products(x[first:last], j * d, columns[j, :used], offsets[j], scores, 0)
             for i in range(first, last):
                 piece = x[i, j * d : (j + 1) * d]
-                number = settle(piece, scores[i - first], rounding_of(piece, largest[j]), centroids[j], is_l2)
+                number = settle(piece, scores, i - first, rounding_of(piece, longest), book, is_l2)
                 numbers[i, j] = number
                 if distances.shape[0]:
-                    distances[i, j] = distance_to(piece, centroids[j, number], is_l2)
+                    distances[i, j] = distance_to(piece, book[number], is_l2)
 
 
 @kernel
