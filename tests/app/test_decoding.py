@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import lookalike as la
-from lookalike.app.queries import Part, Query, Region
 from lookalike.app.service import Service
 from lookalike.errors import UnreadableNowError
 from lookalike.features import workers
+from lookalike.search import Part, Query, Region
 from tests.features.pictures import encoded, scene
 
 

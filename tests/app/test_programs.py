@@ -26,8 +26,8 @@ from schemathesis.specs.openapi.checks import (
 
 from lookalike._threads import cores
 from lookalike.app import AppServer
-from lookalike.app.queries import Query
 from lookalike.app.service import Answer, Service
+from lookalike.search import Query
 from tests.app.serving import WINDMILL, owner, serving
 from tests.app.test_api import error, search
 

@@ -34,6 +34,12 @@ def test_table_for_people(indexed: Indexed) -> None:
     assert "ms to search 24 pictures in my pictures" in outcome.err
 
 
+def test_nothing_found_is_said(indexed: Indexed) -> None:
+    outcome = indexed.lookalike("search", indexed.folder / "photos/fish/fish-1.jpg", "--taken", "1970")
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "no picture passes" in outcome.err
+
+
 def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
     trip, holiday = tmp_path / "Trip", tmp_path / "Holiday"
     trip.mkdir()
@@ -212,7 +218,7 @@ def test_flags_that_cannot_be(indexed: Indexed) -> None:
         assert search(*usage).code == 2, usage
     search("search", fish, "--region", "left").failed_with("region: expected x,y,width,height")
     search("search", fish, "--region", "0,0,9000,10").failed_with("reaches beyond the picture, which has")
-    search("search", fish, "--region", "0,0,9,9", "--region", "0,0,9,9").failed_with("--region: expected at most one")
+    search("search", fish, "--region", "0,0,9,9", "--region", "0,0,9,9").failed_with("region: expected at most one")
     search("search", fish, "--taken", "soon").failed_with("--taken: expected dates as in 2021")
     search("search", fish, "--like", "no.jpg").failed_with("no.jpg: there is no such file")
     search("search", fish, "--less", "id:99999").failed_with("id: 99999 is not in this collection")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike import InputError, Part, Query, Region
+from lookalike.app.forms import asked
 from lookalike.cli.asking import read
 from lookalike.cli.commands import app
 
@@ -118,6 +122,23 @@ def test_the_example_of_the_documentation() -> None:
     line = "a.jpg --region 10,10,200,150 --like b.jpg --less c.jpg --folder 2024 --at-least 60 --fold --sort date"
     assert from_arguments([*line.split(), "--taken", "2021..2023-05-01", "--words", "at night"]) == query
     assert from_arguments(query.to_arguments()) == query
+
+
+def test_the_table_of_the_documentation_has_every_flag_and_field() -> None:
+    page = (Path(__file__).parents[2] / "docs/search.md").read_text("utf-8")
+    rows = [line.split(" | ")[1:4] for line in page.splitlines() if line.startswith("| ") and line.count(" | ") == 3]
+    python, flags, fields = ("\n".join(column) for column in zip(*rows, strict=True))
+    known = {name for option in COMMAND.params for name in option.opts}
+    assert set(re.findall(r"--[a-z-]+", flags)) == {name for name in known if name.startswith("--")} - {
+        "--in",
+        "--results",
+        "--json",
+        "--each",
+    }
+    query = {name for name in inspect.signature(Query).parameters if name != "parts"}
+    assert set(re.findall(r"(\w+)=", python)) == query
+    form = {name for name in inspect.signature(asked).parameters if name != "source"}
+    assert form <= set(re.findall(r"\w+", fields))
 
 
 def test_what_people_give_is_told_apart() -> None:

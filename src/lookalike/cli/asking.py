@@ -43,14 +43,13 @@ def read(
     **others
         What a `Query` calls as the command does.
     """
-    from lookalike.search import Part, Query, Region
+    from lookalike.search import Part, Query
+    from lookalike.search.parts import parse_regions
 
-    given, regions = queries or (), region or ()
+    given = queries or ()
     text = " ".join([query for query in given if is_words(query)] + ([words] if words else []))
     pictures = [query for query in given if not is_words(query)]
-    if len(regions) > len(pictures):
-        raise InputError(f"--region: expected at most one for each of {len(pictures)} pictures, got {len(regions)}")
-    where = [Region.parse(each) for each in regions] + [None] * (len(pictures) - len(regions))
+    where = parse_regions(region or (), len(pictures))
     after, before = _dates(taken) if taken is not None else (None, None)
     return Query(
         [Part.from_argument(picture, each) for picture, each in zip(pictures, where, strict=True)],

@@ -95,14 +95,14 @@ def write_page(page: Any, target: Path, quiet: bool = False) -> None:
 
 def _picture(collection: Collection, query: str) -> Any:
     """The query, fetched if it is a URL; a clear line where it is words."""
-    from lookalike.collection.text import is_words
+    from lookalike.cli.asking import words_in
     from lookalike.errors import InputError
 
     if query.lower().startswith(("http://", "https://")):
         from lookalike._fetch import fetch
 
         return fetch(query)
-    if is_words(query) and not Path(query).is_file() and collection.find(query) is None:
+    if words_in(collection, [query]):
         raise InputError(f"{query}: there is no such file, and explain takes a picture, not words")
     return query
 

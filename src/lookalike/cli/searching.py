@@ -134,7 +134,9 @@ def _say(found: Answer) -> None:
     """What is to be said of an answer, on stderr: the results are the same kind of thing whatever was asked."""
     if found.words:
         say(found.words)
-    if found.missed is not None:
+    if not found.found:
+        say("no picture passes: another --folder, --taken or size, or a lower --at-least, may find some")
+    elif found.missed is not None:
         missed = f"{len(found.missed):,} of these" if found.missed else "none of these"
         say(f"the index would have missed {missed} {count(len(found.found), 'picture')}")
 

@@ -233,10 +233,9 @@ class Collection:
                     f"{self._path}: the collection, its model or its transform changed meanwhile; search again"
                 )
             mask = snapshot.select(allowed)
-            ids, distances = snapshot.rank(xq, k, mask=mask, exclude=resolver.exclude, exact=exact)
-            hits = listing.hits(connection, snapshot.card, ids, distances)
+            found, *_ = find(connection, snapshot, xq, mask, Wanted(k, exact=exact, left_out=resolver.exclude))
         done = time.perf_counter()
-        return hits, {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
+        return [each.hit for each in found], {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
 
     def results(
         self, vector: ArrayLike, wanted: Wanted, *, allow: ArrayLike | None = None
@@ -378,7 +377,7 @@ class Collection:
         Parameters
         ----------
         query
-            As in `search`.
+            As in `search`; of a `lookalike.Query` its vector, with no regard to its filter.
         k : int
         nprobe, candidates : int, optional
             As the collection's index is searched by default. A collection that has none gets one for the occasion, of a
@@ -398,7 +397,8 @@ class Collection:
             None if value is None else check_count(value, name)
             for name, value in (("nprobe", nprobe), ("candidates", candidates))
         ]
-        return explain_search(self._view, self.name, query, k, *chosen)
+        asked = query.vector(self) if isinstance(query, Asks) else query
+        return explain_search(self._view, self.name, asked, k, *chosen)
 
     def inside(self) -> Inside:
         """The index, to look at; a temporary one if the collection has none. See `lookalike.viz`.

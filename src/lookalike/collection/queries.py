@@ -47,6 +47,8 @@ class Answered(Protocol):
 class Asks(Protocol):
     """A question that knows how to ask a collection, as `lookalike.Query` does."""
 
+    def vector(self, collection: Collection) -> FloatArray: ...
+
     def ask(
         self, collection: Collection, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
     ) -> Answered: ...

@@ -8,13 +8,13 @@ import math
 import numbers
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self, TypeAlias
 
 from lookalike.errors import InputError
 
-__all__ = ["Part", "Picture", "Pictures", "Region", "parts_of"]
+__all__ = ["Part", "Picture", "Pictures", "Region", "parse_regions", "parts_of"]
 
 Picture: TypeAlias = "Part | int | str | os.PathLike[str] | bytes | bytearray | memoryview"
 Pictures: TypeAlias = "Picture | Iterable[Picture]"
@@ -233,3 +233,12 @@ def parts_of(given: Pictures) -> tuple[Part, ...]:
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | bytearray | memoryview | os.PathLike):
         return tuple(map(Part.of, given))
     return (Part.of(given),)
+
+
+def parse_regions(given: Sequence[str], n: int) -> list[Region | None]:
+    """The region of each of n pictures, the first of the first; an empty one, or none, is the whole picture."""
+    while len(given) > n and not given[-1]:
+        given = given[:-1]
+    if len(given) > n:
+        raise InputError(f"region: expected at most one for each of {n} pictures, got {len(given)}")
+    return [*map(Region.parse, given), *[None] * (n - len(given))]

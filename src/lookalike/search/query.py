@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from lookalike._validate import check_count
 from lookalike.collection.filters import Filter
 from lookalike.errors import InputError
-from lookalike.search.parts import Part, Pictures, Region, parts_of
+from lookalike.search.parts import Part, Pictures, Region, parse_regions, parts_of
 
 if TYPE_CHECKING:
-    from lookalike._typing import ArrayLike
+    from lookalike._typing import ArrayLike, FloatArray
     from lookalike.collection import Collection
     from lookalike.search.run import Answer
 
@@ -155,12 +155,22 @@ class Query:
         ImageError, FetchError, IdError, InputError, ModelError, CollectionError
             As `Collection.search` does.
         """
-        from dataclasses import replace
-
         from lookalike.search.run import search
 
         query = replace(self, k=self.k if k is None else k, exact=self.exact or exact)
         return search(query, collection, allow=allow)
+
+    def vector(self, collection: Collection) -> FloatArray:
+        """What a collection is searched with, a unit vector of float32, shape (d,), as `Collection.search` and `explain` take it.
+
+        Raises
+        ------
+        ImageError, FetchError, IdError, InputError, ModelError, CollectionError
+            As `Collection.search` does; also of words, where the model only knows labels.
+        """
+        from lookalike.search.resolve import Reader
+
+        return Reader().vector(self, collection)
 
     # --- JSON --------------------------------------------------------------------------------------------------------
 
@@ -213,10 +223,7 @@ class Query:
             if part.id is not None and is_elsewhere:
                 found.append(("from", part.source or name or ""))
         found += [("text", self.words)] if self.words else []
-        regions = [str(_in_fractions(part.region) or "") for part in pictures]
-        while regions and not regions[-1]:
-            regions.pop()
-        found += [("region", region) for region in regions]
+        found += [("region", str(_in_fractions(region) or "")) for region in _regions_of(pictures)]
         found += [("like", _own_id(part)) for part in self.like] + [("dislike", _own_id(part)) for part in self.dislike]
         found += [("label", label) for label in self.labels]
         found += [(each, str(getattr(self, each))) for each in _FILTERS if getattr(self, each) is not None]
@@ -249,7 +256,7 @@ class Query:
             {field: value} for field, kind in _FIELD_OF.items() for value in fields.get(kind, ()) if kind != "id"
         ]
         pictures += [{"id": id, "source": source} for id, source in zip(ids, sources, strict=True)]
-        regions = _regions(fields.get("region", []), len(pictures))
+        regions = map(_in_fractions, parse_regions(fields.get("region", []), len(pictures)))
         return cls(
             [Part(**part, region=region) for part, region in zip(pictures, regions, strict=True)],
             words=last("text"),
@@ -304,14 +311,11 @@ class Query:
             If a command line cannot say it: it holds no bytes, and nothing of a server.
         """
         found = [part.to_argument() for part in self.parts]
-        regions = [str(part.region or "") for part in self.parts]
-        while regions and not regions[-1]:
-            regions.pop()
 
         def add(flag: str, *values: str) -> None:
             found.extend(word for value in values for word in (flag, value))
 
-        add("--region", *regions)
+        add("--region", *(str(region or "") for region in _regions_of(self.parts)))
         add("--words", *([self.words] if self.words else []))
         add("--like", *(part.to_argument() for part in self.like))
         add("--less", *(part.to_argument() for part in self.dislike))
@@ -366,13 +370,12 @@ def _sources(given: list[str], n: int) -> list[str | None]:
     return [name or None for name in (given if len(given) == n else [*given, ""][:1] * n)]
 
 
-def _regions(given: list[str], n: int) -> list[Region | None]:
-    """The region of each of n pictures."""
-    while len(given) > n and not given[-1]:
-        given = given[:-1]
-    if len(given) > n:
-        raise InputError(f"region: expected at most one for each of {n} pictures, got {len(given)}")
-    return [_in_fractions(Region.parse(text)) for text in given] + [None] * (n - len(given))
+def _regions_of(parts: Sequence[Part]) -> list[Region | None]:
+    """The region of each picture, as far as the last that has one."""
+    regions = [part.region for part in parts]
+    while regions and regions[-1] is None:
+        regions.pop()
+    return regions
 
 
 def _whole(name: str, value: Any) -> int:
