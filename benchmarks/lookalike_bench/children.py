@@ -101,11 +101,7 @@ def _keep(log: list[bytes], part: bytes) -> None:
 
 
 def _until_done(
-    process: subprocess.Popen[bytes],
-    lines: queue.Queue[bytes | None],
-    limit_s: float,
-    limit_mb: float,
-    until: float,
+    process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None], limit_s: float, limit_mb: float, until: float
 ) -> Iterator[dict[str, Any]]:
     started = (
         time.monotonic()
