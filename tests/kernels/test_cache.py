@@ -30,7 +30,8 @@ def copied(tmp_path: Path) -> Path:
     source = Path(lookalike.__file__).parent
     target = tmp_path / "lookalike"
     shutil.copytree(source / "kernels", target / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(source / "__init__.py", target)
+    for module in ("__init__.py", "_lazy.py"):
+        shutil.copy(source / module, target)
     return target
 
 
