@@ -1,7 +1,7 @@
-"""Host names with letters beyond ASCII, in the form in which they are looked up: IDNA 2008, as browsers read it (UTS 46).
+"""Addresses of the web: which texts are one, and host names with letters beyond ASCII as they are looked up.
 
-Python's own ``idna`` codec is of 2003: it asks ``straße.example`` as ``strasse.example``, which may be somebody else's.
-What it does not do here is judge: whether a name can exist is up to its registry.
+That is IDNA 2008, as browsers read it (UTS 46). Python's own ``idna`` codec is of 2003: it asks ``straße.example`` as
+``strasse.example``, which may be somebody else's. Nothing is judged here: whether a name can exist is up to its registry.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import stringprep
 import unicodedata
 from typing import Final
 
-__all__ = ["ascii_host"]
+__all__ = ["ascii_host", "is_url"]
 
 MAX_LABEL: Final = 63
 _DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
@@ -20,6 +20,17 @@ _JOINERS: Final = frozenset("\u200c\u200d")  # no letters; they change how those
 _VIRAMA: Final = 9  # combining class
 _BLANKS: Final = frozenset("\u115f\u1160\u17b4\u17b5\u180f\u3164\uffa0")  # letters of which nothing is seen
 _REFUSED: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is the address of something on the web, and no path.
+
+    Examples
+    --------
+    >>> is_url("HTTPS://a.example/b.jpg"), is_url("a.jpg")
+    (True, False)
+    """
+    return text.lower().startswith(("http://", "https://"))
 
 
 def ascii_host(host: str) -> str:

@@ -95,10 +95,11 @@ def write_page(page: Any, target: Path, quiet: bool = False) -> None:
 
 def _picture(collection: Collection, query: str) -> Any:
     """The query, fetched if it is a URL; a clear line where it is words."""
+    from lookalike._hostname import is_url
     from lookalike.cli.asking import words_in
     from lookalike.errors import InputError
 
-    if query.lower().startswith(("http://", "https://")):
+    if is_url(query):
         from lookalike._fetch import fetch
 
         return fetch(query)

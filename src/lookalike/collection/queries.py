@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 import numpy as np
 
 from lookalike import _validate
+from lookalike._hostname import is_url
 from lookalike._typing import Array, FloatArray
 from lookalike._validate import check_vectors, unit_rows
 from lookalike.collection.models import embedder_for
@@ -176,7 +177,7 @@ class Resolver:
 
     def _by_name(self, name: str | os.PathLike[str]) -> None:
         text = os.fspath(name)
-        if isinstance(text, str) and text.lower().startswith(("http://", "https://")):
+        if isinstance(text, str) and is_url(text):
             from lookalike._fetch import fetch
 
             self._picture(fetch(text))

@@ -30,7 +30,6 @@ from lookalike.collection.schema import accept, wrong_rows
 from lookalike.collection.transforms import write_transform
 from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import InputError, ModelError
-from lookalike.features import workers
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
@@ -90,6 +89,8 @@ class Writer:
         prune: bool,
         progress: Callable[[Progress], None] | None,
     ) -> AddReport:
+        from lookalike.features import workers
+
         start = time.monotonic()
         card = read_card(self.connection)
         scan = Scan(self.connection, self.folder, damaged)

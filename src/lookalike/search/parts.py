@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Self, TypeAlias
 
+from lookalike._hostname import is_url
 from lookalike.errors import InputError
 
 __all__ = [
@@ -36,7 +37,6 @@ FIELDS: Final = (
 Picture: TypeAlias = "Part | int | str | os.PathLike[str] | bytes | bytearray | memoryview"
 Pictures: TypeAlias = "Picture | Iterable[Picture]"
 
-_URL: Final = ("http://", "https://")
 _ID: Final = re.compile(r"id:(\d{1,19})", re.ASCII)
 
 
@@ -159,7 +159,7 @@ class Part:
         contents = self.image if self.kept is None else self.kept
         if sum(each is not None for each in (contents, self.url, self.id, self.path)) != 1:
             raise InputError("expected one of image, kept, url, id and path for each picture")
-        if self.path is not None and self.path.lower().startswith(_URL):
+        if self.path is not None and is_url(self.path):
             raise InputError(f"path: expected a file, got the address {self.path[:200]}; give it as a url")
         if self.source is not None and self.id is None:
             raise InputError("source: only an id is of a collection")
@@ -189,7 +189,7 @@ class Part:
             return cls(id=int(given), region=where)
         if isinstance(given, bytes | bytearray | memoryview):
             return cls(image=bytes(given), region=where)
-        if isinstance(given, str) and given.lower().startswith(_URL):
+        if isinstance(given, str) and is_url(given):
             return cls(url=given, region=where)
         if isinstance(given, str | os.PathLike):
             return cls(path=os.fsdecode(given), region=where)
