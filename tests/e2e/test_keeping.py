@@ -214,6 +214,15 @@ def test_a_late_answer_changes_no_folder(visit: Callable[..., Page], own_home: P
     expect(dialog.locator(".lk-crumbs [aria-current=page]")).to_be_visible()
     expect(field).to_have_value(str(own_home / "to index"))
 
+    press(page, "Back")
+    press(page, "New collection")
+    expect(field).to_be_focused()  # to paste into, which is when the home folder is answered
+    with page.expect_response(re.compile(r"folders\?path=$")):
+        held[2].continue_()
+    expect(dialog.locator(".lk-crumbs [aria-current=page]")).to_be_visible()
+    page.keyboard.insert_text(str(own_home / "to index"))
+    expect(field).to_have_value(str(own_home / "to index"))
+
 
 def test_duplicates_are_kept_ignored_and_searched_with(visit: Callable[..., Page]) -> None:
     page = visit(color_scheme="dark")

@@ -94,7 +94,7 @@ def nearest(x, tiles, numbers, distances):
     centroids, columns, offsets, largest, is_l2 = tiles
     m, k, d = centroids.shape
     n, used = x.shape[0], (k + TILE - 1) // TILE
-    group = rows_together(n, used * TILE)
+    group = rows_together(n, d, used * TILE)
     scores = aligned_floats(group, used * TILE)
     for j in range(m):
         book, longest = centroids[j], largest[j]

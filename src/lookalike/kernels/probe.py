@@ -89,8 +89,8 @@ def probe_lists(xq, tiles, probes, coarse):
     xq (nq, d); tiles: `layout.Tiles` of the cells, m = 1; probes int64 and coarse float32 (nq, nprobe).
     """
     tiles = Tiles(*tiles)
-    nq, padded = xq.shape[0], tiles.offsets.shape[1]
-    group = rows_together(nq, padded)
+    (nq, d), padded = xq.shape, tiles.offsets.shape[1]
+    group = rows_together(nq, d, padded)
     scores = aligned_floats(group, padded)
     for first in range(0, nq, group):
         last = min(first + group, nq)

@@ -14,13 +14,17 @@ from lookalike.kernels.target import available, inlined, kernel
 
 DEPTH = 64  # elements of a tile that all rows of a group meet before the next: 16 kB
 GROUP = 64  # rows whose sums are held at a time,
-SUMS = 1 << 20  # unless these would be more than this
+SUMS = 1 << 20  # unless these would be more than this,
+NEAR = 1 << 12  # or are more than this, with few elements
 
 
 @inlined
-def rows_together(n, width):
-    """How many of n rows, with sums of `width` columns each, to take at a time."""
-    return max(1, min(n, GROUP, SUMS // width))
+def rows_together(n, d, width):
+    """How many of n rows of d elements, with sums of `width` columns each, to take at a time.
+
+    Columns of few elements are soon read again; then it is the sums that should stay in the L1 cache until they are used.
+    """
+    return max(1, min(n, GROUP, SUMS // width, max(2 * d, NEAR // width)))
 
 
 @kernel
@@ -89,8 +93,8 @@ products = products_simd if available() else products_plain
 @kernel
 def map_rows(x, tiles, offsets, out):
     """y = b + A x of each row: x (n, d), out (n, d_out); A in tiles (t, d, 64) (`layout.row_tiles`), b in offsets (64 t,)."""
-    n, width = x.shape[0], offsets.shape[0]
-    group = rows_together(n, width)
+    (n, d), width = x.shape, offsets.shape[0]
+    group = rows_together(n, d, width)
     sums = aligned_floats(group, width)
     for first in range(0, n, group):
         last = min(first + group, n)

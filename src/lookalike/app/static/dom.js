@@ -14,6 +14,14 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Put a text into a field; what was selected as a whole stays so, so that what is typed or pasted next replaces it. */
+export function setText(field, text) {
+  if (field.value === text) return;
+  const isWhole = document.activeElement === field && field.selectionStart === 0 && field.selectionEnd === field.value.length;
+  field.value = text;
+  if (isWhole) field.setSelectionRange(0, text.length);
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A line drawing of 24 by 24 from its paths. */

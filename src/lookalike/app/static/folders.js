@@ -1,7 +1,7 @@
 // Choosing a folder of this machine, and the name of the collection that is made from it.
 
 import { ApiError } from "./api.js";
-import { el } from "./dom.js";
+import { el, setText } from "./dom.js";
 import { alertBox, ask, button, many } from "./sheet.js";
 import { createTurns } from "./turns.js";
 
@@ -46,8 +46,8 @@ export function newCollection(context, collections) {
       const found = await ask(`folders?path=${encodeURIComponent(folder)}`);
       if (!isLast()) return false;
       state.folder = found.path;
-      if (path.value === typed) path.value = found.path; // what is typed meanwhile stays
-      if (!state.isNamed) name.value = found.name;
+      if (path.value === typed) setText(path, found.path); // what is typed meanwhile stays
+      if (!state.isNamed) setText(name, found.name);
       lost.replaceChildren();
       trouble.replaceChildren();
       draw(found);
