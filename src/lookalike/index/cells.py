@@ -11,7 +11,7 @@ from lookalike._threads import run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike._validate import LARGEST_NORM
 from lookalike.errors import InputError
-from lookalike.kernels.layout import Tiles
+from lookalike.kernels.layout import TILE, Tiles
 from lookalike.quantizers.kmeans import KMeansChoice, assign, train_centroids
 from lookalike.quantizers.origin import far_origin
 
@@ -47,11 +47,13 @@ def train_cells(xt: FloatArray, nlist: int, metric: str, kmeans: KMeansChoice, s
 class OneCell:
     """All vectors in one list."""
 
-    metric, nlist, nbytes = "l2", 1, 0
+    metric, nlist, nbytes, origin = "l2", 1, 0, None
 
     def __init__(self, d: int) -> None:
         self.centroids = np.zeros((1, d), np.float32)
         self.centroids.flags.writeable = False
+        nothing = np.empty((1, 0, d, TILE), np.float32), np.empty((1, 0), np.float32), np.zeros(1, np.float32)
+        self.for_kernels = tuple(Tiles(self.centroids[None], *nothing, is_l2=True))  # no score is asked for
 
     def assign(self, x: FloatArray) -> IdArray:
         """Zeros, int64, shape (n,)."""

@@ -307,12 +307,14 @@ def search_lists(xq, probes, terms, space, lists, allow, out_d, out_i):
 def search_one(xq, tiles, nprobe, space, lists, out_d, out_i):
     """One query from its coarse search to its results, as a call costs as much as a list; xq (1, d), out_d (1, k), out_i (1, k).
 
-    Lists are chosen by the metric of the search. Returns ‖q‖²: what is written holds if that is neither NaN nor too large.
+    Lists are chosen by the metric of the search, if there are several. Returns ‖q‖²: what is written holds if that is neither NaN
+    nor too large.
     """
-    probes, terms = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-    probe_lists(xq, tiles, probes, terms)
+    probes, terms = np.zeros((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
     norm = inner_product(xq[0], xq[0])
     _, _, _, by_residual, metric = space
+    if by_residual or tiles[0].shape[1] > 1:
+        probe_lists(xq, tiles, probes, terms)
     if not by_residual:
         terms[:] = norm if metric == L2 else np.float32(0)
     everything = np.empty(0, np.bool_), np.empty(0, np.int64)

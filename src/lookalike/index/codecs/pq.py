@@ -207,9 +207,9 @@ class PQCodec(Codec):
 
     def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
         cells = self.cells
-        if not isinstance(cells, Cells) or cells.metric != self.metric or not lists.ntotal:
+        if cells is None or not lists.ntotal or self.origin is not None or cells.origin is not None:
             return None
-        if self.origin is not None or cells.origin is not None:
+        if self.metric == "cosine" or (isinstance(cells, Cells) and cells.metric != self.metric):
             return None
         from lookalike.kernels.ivf import search_one
 
