@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lookalike import _fetch
 from lookalike.app import AppServer
 from tests.app.serving import WINDMILL, build_home, serving
 from tests.e2e.browser import browser as run_browser
+
+expect.set_options(timeout=180_000)  # the first report compiles its kernels, beside other tests
 
 
 @dataclass

@@ -20,8 +20,6 @@ from tests.app.serving import HOSTILE, build_home, serving
 from tests.e2e.conftest import Visit
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=60_000)
-
 AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 EVIL = "<img src=x onerror=alert(1)>"
 

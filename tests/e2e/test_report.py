@@ -11,8 +11,6 @@ from lookalike.app import AppServer
 from tests.app.serving import HOSTILE
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=180_000)  # the first report compiles its kernels
-
 FRAME = "iframe.lk-report-frame"
 
 

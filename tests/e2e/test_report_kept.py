@@ -11,8 +11,6 @@ from tests.e2e.test_report import open_why
 
 pytestmark = pytest.mark.browser
 
-expect.set_options(timeout=60_000)
-
 
 def test_one_page_serves_a_search_and_one_frame_is_listened_to(open_page: Callable[..., Page]) -> None:
     page = open_page()

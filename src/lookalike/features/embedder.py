@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Embedded", "Embedder"]
 
 _MAX_THREADS = 32  # each needs about 20 MB for the model's intermediate results
+_HANDED_OVER = 2  # pictures on their way to a decoder and back: while their threads wait, the cores have work all the same
 _AHEAD = 4  # pictures that are under way or waiting to be fetched, for each thread
 
 
@@ -159,8 +160,8 @@ class Embedder:
         if second is None:  # a single query needs no threads
             yield first[0], self._try_one(first[1], is_patient)
             return
-        # One more than there are cores to work on: while it waits for a decoder's answer, the cores have work all the same.
-        pool = ThreadPoolExecutor(self.threads + (workers.running() is not None), thread_name_prefix="lookalike-embed")
+        threads = self.threads if workers.running() is None else self.threads + _HANDED_OVER
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="lookalike-embed")
         waiting: deque[tuple[Any, Future[Embedded | ImageError]]] = deque()
         try:
             for name, picture in itertools.chain((first, second), source):

@@ -95,7 +95,8 @@ class Workers:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._starting = 0
-        self._waited = 0.0  # seconds that pictures have waited for a worker since one was started last
+        self._waited = 0.0  # seconds in which pictures waited for a busy worker, since one was started last
+        self._counted = 0.0  # until when these are counted
         self._has_started = False
         self._watched = False
         self._closed = False
@@ -212,6 +213,7 @@ class Workers:
         with self._changed:
             self._has_started = True
             self._starting -= 1
+            self._counted = time.monotonic()
             if not self._closed:
                 use(worker)
                 self._changed.notify()
@@ -260,7 +262,14 @@ class Workers:
         if self._waited < START:
             left.append(START - self._waited)
         self._changed.wait(max(min(left, default=SLOW), 0.005))
-        self._waited += time.monotonic() - now
+        self._count_wait(now)
+
+    def _count_wait(self, since: float) -> None:
+        """Count the time from `since` to now as waited, but for what is counted already and while a worker is being started."""
+        now = time.monotonic()
+        if not self._starting:
+            self._waited += now - max(since, self._counted)
+        self._counted = now
 
     def _give_back(self, worker: Worker) -> None:
         with self._changed:
