@@ -262,7 +262,7 @@ def _across(combine, python):
     return operation(types.float32, FLOATS, python=python)(build)
 
 
-# What is smallest or largest is so among numbers: of NaN nothing is promised.
+# Minima and maxima of numbers; with NaN among them the result is undefined.
 minimum = operation(FLOATS, FLOATS, FLOATS, python=np.minimum)(_smaller)
 maximum = operation(FLOATS, FLOATS, FLOATS, python=np.maximum)(_larger)
 smallest_lane = _across(_smaller, np.min)

@@ -127,7 +127,7 @@ def bound_of_kth(values, n, k, minima):
             minima[i], minima[best] = minima[best], minima[i]
         return minima[k - 1]
     bound = np.float32(np.inf)
-    for i in range(LANES):  # the smallest that k do not exceed: 64 · 64 comparisons, but none of them a jump
+    for i in range(LANES):  # the smallest that k do not exceed: 64 · 64 comparisons, without branches
         value, reached = minima[i], np.int32(0)
         for lane in range(LANES):
             reached += np.int32(minima[lane] <= value)

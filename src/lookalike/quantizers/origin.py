@@ -1,4 +1,4 @@
-"""Points far from the origin, which float32 arithmetic has to be moved to.
+"""Distances of vectors that lie far from the origin, in float32.
 
 Squares opened into norms and products, ‖x‖² − 2⟨x, c⟩ + ‖c‖², lose every digit of a distance that is small beside the norms. The
 distance does not change when everything is moved by the same vector, so it is computed around the middle of what is there.
@@ -43,7 +43,7 @@ def far_origin(x: FloatArray) -> FloatArray | None:
 
 
 def without_outliers(x: FloatArray) -> FloatArray:
-    """The points but for those thousands of times as far out as most: one of them would be all that a covariance sees."""
+    """The points without those thousands of times as far out as most: a single one would dominate the covariance."""
     middle, radius = _middle(x)
     moved = x - middle
     with np.errstate(over="ignore"):
