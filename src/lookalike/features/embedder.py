@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Embedded", "Embedder"]
 
 _MAX_THREADS = 32  # each needs about 20 MB for the model's intermediate results
-_HANDED_OVER = 2  # pictures on their way to a decoder and back: while their threads wait, the cores have work all the same
+_HANDED_OVER = 2  # pictures on their way to a decoder and back; meanwhile the cores have other work
 _AHEAD = 4  # pictures that are under way or waiting to be fetched, for each thread
 
 
