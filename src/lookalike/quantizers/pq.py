@@ -121,7 +121,7 @@ class ProductQuantizer:
             piece = np.ascontiguousarray(x[:, j * dsub : (j + 1) * dsub])
             centroids[j] = train_centroids(piece, self.ksub, self.kmeans, self.seed + j, "PQ", advise=False)
 
-        # Pieces are trained side by side where one is too small to use several cores, by our own methods: others may not be thread-safe.
+        # Small pieces are trained side by side, by our own methods only: others may not be thread-safe.
         points = min(len(x), POINTS_PER_CENTROID * self.ksub)
         side_by_side = self.kmeans in ("native", "k-means++") and is_small(points, centroids[0])
         run_all(learn, range(self.m), cores() if side_by_side else 1)
