@@ -18,6 +18,7 @@ from PIL import Image
 
 from lookalike.app import AppServer, guard
 from lookalike.app.guard import MAX_TEXT, Guard
+from lookalike.app.mount import Later
 from tests.app.serving import serving
 from tests.app.test_api import error, search
 from tests.app.test_guard import raw
@@ -41,7 +42,8 @@ def routes(server: AppServer) -> list[tuple[str, str]]:
             path = prefix + getattr(route, "path", "")
             if hasattr(route, "methods"):
                 found.extend((method, path) for method in route.methods or ())
-            collect(getattr(route, "app", getattr(route, "original_router", None)), path.rstrip("/"))
+            inner = getattr(route, "app", getattr(route, "original_router", None))
+            collect(inner._make() if isinstance(inner, Later) else inner, path.rstrip("/"))
 
     collect(server._server.config.app._app._app, "")  # type: ignore[attr-defined]
     filled = [(method, path.replace("{", "").replace("}", "").replace(":path", "")) for method, path in found]

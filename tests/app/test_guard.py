@@ -17,7 +17,7 @@ from lookalike.errors import InputError
 from tests.app.serving import serving
 from tests.app.test_api import error, search
 
-USED = ["/", "/config", "/theme.css", "/gradio_api/info", "/lookalike/main.js", "/lookalike/page.css", "/api/health"]
+USED = ["/", "/config", "/gradio_api/info", "/lookalike/main.js", "/lookalike/page.css", "/api/health"]
 GRADIO = [
     ("POST", "/gradio_api/upload"),
     ("GET", "/gradio_api/file=/etc/passwd"),

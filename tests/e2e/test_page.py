@@ -223,7 +223,7 @@ def test_the_dark_theme_is_the_systems_and_can_be_chosen(open_page: Callable[...
 
 
 def brightness(page: Page) -> float:
-    colour = page.evaluate("getComputedStyle(document.querySelector('.gradio-container')).backgroundColor")
+    colour = page.evaluate("getComputedStyle(document.querySelector('body')).backgroundColor")
     return max(float(part) for part in colour.removeprefix("rgba(").removeprefix("rgb(").rstrip(")").split(",")[:3])
 
 

@@ -34,6 +34,7 @@ from lookalike.app.hosts import (
     trustable,
     without_port,
 )
+from lookalike.app.policy import GRADIO_POLICY, page_policy
 from lookalike.app.secret import HEADER, POWERS, Secret, split_token
 from lookalike.errors import InputError
 
@@ -52,24 +53,6 @@ LEAST_RATE = 10_000  # bytes of a body a second, after that
 DRAIN_BYTES, DRAIN_SECONDS = 4 * MAX_UPLOAD, 10.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# gradio's page runs inline scripts and compiles the templates of its HTML components. Nothing may come from, or go
-# to, another machine.
-POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    ]
-)
 HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -77,20 +60,19 @@ HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
     b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
-    b"content-security-policy": POLICY.encode(),
 }
 
-# Of gradio's routes: the page with what it loads, its queue, and uploads for gradio_client. Files are sent to the simple
-# page only, which shows its pictures in that way.
-PAGES = frozenset({"/", "/config", "/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
-FOLDERS = ("/api/", "/lookalike/", "/assets/", "/static/", "/svelte/")
+PAGES = frozenset({"/", "/config"})  # "/config" is what gradio's clients begin with
+FOLDERS = ("/api/", "/lookalike/")
+# Of gradio's routes: its queue and uploads for its clients; where the page is gradio's, what that loads, and its files too.
 GRADIO = "/gradio_api/"
-GRADIO_PAGES = frozenset(
+GRADIO_ROUTES = frozenset(
     {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
     | {"upload"}
 )
 GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
-GRADIO_FILES = ("file=", "file/")
+GRADIO_PAGE = frozenset({"/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
+GRADIO_PAGE_FOLDERS = ("/assets/", "/static/", "/svelte/", "/gradio_api/file=", "/gradio_api/file/")
 MIN_TOKEN = 16
 
 CHALLENGES = [
@@ -122,8 +104,8 @@ class Guard:
         Names, with a port or for all ports, under which a proxy passes requests on.
     secret : Secret or None
         What a request needs to look through folders, index them and delete collections; None: nobody may.
-    files : bool
-        Serve what gradio keeps for its own components, as the simple page needs.
+    gradio_page : bool
+        Whether the page is one of gradio's: with what that loads, keeps and runs.
     max_upload : int
         Bytes of a request's body.
     patience : float
@@ -145,7 +127,7 @@ class Guard:
         tokens: Sequence[str] = (),
         trusted_hosts: Sequence[str] = (),
         secret: Secret | None = None,
-        files: bool = False,
+        gradio_page: bool = False,
         max_upload: int = MAX_UPLOAD,
         patience: float = PATIENCE,
     ) -> None:
@@ -160,7 +142,8 @@ class Guard:
                 "or serve on 127.0.0.1 alone"
             )
         self._port = port
-        self._files = files
+        self._gradio_page = gradio_page
+        self._policy = (GRADIO_POLICY if gradio_page else page_policy()).encode()
         self._any_address, self._names = names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,7 +157,7 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": 1008})
             return
-        shielded = _with_headers(send)
+        shielded = _with_headers(send, self._policy)
         if refusal is not None:
             await _respond(shielded, *refusal)
             return
@@ -210,7 +193,7 @@ class Guard:
             expected = "the user and password" if self._secret is not None else "a token"
             return 401, "Unauthorized", f"expected {expected} that the server was started with"
         refusal = self._refuse_page(scope, headers, host)
-        if refusal is None and not _is_served(scope["path"], self._files):
+        if refusal is None and not _is_served(scope["path"], self._gradio_page):
             return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
         return refusal
 
@@ -381,18 +364,20 @@ def _token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _is_served(path: str, files: bool) -> bool:
+def _is_served(path: str, gradio_page: bool) -> bool:
     if any(c < " " for c in path):  # routes are matched line by line
         return False
     if path in PAGES or path.startswith(FOLDERS):
         return True
+    if gradio_page and (path in GRADIO_PAGE or path.startswith(GRADIO_PAGE_FOLDERS)):
+        return True
     rest = path.removeprefix(GRADIO) if path.startswith(GRADIO) else ""
-    if rest.startswith(GRADIO_FILES):
-        return files
-    return rest.rstrip("/") in GRADIO_PAGES or rest.startswith(GRADIO_FOLDERS)
+    return rest.rstrip("/") in GRADIO_ROUTES or rest.startswith(GRADIO_FOLDERS)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, policy: bytes) -> Send:
+    ours = {**HEADERS, b"content-security-policy": policy}
+
     async def shielded(message: Message) -> None:
         if message["type"] == "http.response.start":
             # gradio lets pages of other local servers read answers; nobody else may.
@@ -400,7 +385,7 @@ def _with_headers(send: Send) -> Send:
                 (k.lower(), v) for k, v in message.get("headers", []) if not k.lower().startswith(b"access-control-")
             ]
             present = {key for key, _ in kept}
-            message["headers"] = kept + [(key, value) for key, value in HEADERS.items() if key not in present]
+            message["headers"] = kept + [(key, value) for key, value in ours.items() if key not in present]
         await send(message)
 
     return shielded

@@ -1,64 +1,142 @@
-"""gradio on the server's root: the app's page, or the simple one."""
+"""gradio on a server's root: a page of its own components, or nothing but what its clients ask for."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.capacity import Capacity
 from lookalike.app.guard import MAX_UPLOAD
 from lookalike.app.service import Service
-from lookalike.app.uploads import Uploads
+from lookalike.app.uploads import Uploads, run_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from gradio import Blocks
 
-__all__ = ["mount_page"]
+__all__ = ["Later", "gradio_folder", "make_clients_app", "mount_page"]
 
 QUEUE: Final = 64  # of gradio's own: what waits there beside the searches of the API
 
 
-def mount_page(
-    app: FastAPI, service: Service, uploads: Uploads, capacity: Capacity, *, simple: bool = False
-) -> FastAPI:
-    """Put the page at ``/`` of an application.
+def mount_page(app: FastAPI, service: Service, uploads: Uploads, capacity: Capacity, *, simple: bool) -> FastAPI:
+    """Put a page of gradio's components at ``/`` of an application: the plain one, or the one with all ways of asking."""
 
-    gradio makes event loops that nobody closes, except where one runs: so it is given one.
-    """
+    def make() -> Blocks:
+        from lookalike.app.blocks import create_blocks
+        from lookalike.app.simple import create_simple
+
+        return create_simple(service, uploads, capacity) if simple else create_blocks(service, uploads, capacity)
+
+    return _mounted(app, make, uploads)
+
+
+def make_clients_app(service: Service, uploads: Uploads, capacity: Capacity) -> FastAPI:
+    """An application that answers gradio's clients (`remote.py`), and has no page."""
+    from fastapi import FastAPI
+
+    from lookalike.app.remote import create_remote
+
+    return _mounted(FastAPI(), lambda: create_remote(service, capacity), uploads)
+
+
+def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> FastAPI:
+    """The application with gradio on it, made where an event loop runs: gradio makes one otherwise, which nobody closes."""
 
     async def mount() -> FastAPI:
-        return _mount(app, service, uploads, capacity, simple)
+        import gradio
+
+        from lookalike.app.filedata import guard_components
+        from lookalike.app.theme import create_theme
+
+        page = make()
+        page.queue(api_open=False, max_size=QUEUE)
+        guard_components(page, uploads)
+        mounted: FastAPI = gradio.mount_gradio_app(
+            app,
+            page,
+            path="/",
+            theme=create_theme(),
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            show_error=False,  # of an error that nobody thought of; gradio.Error is shown all the same
+            max_file_size=MAX_UPLOAD,
+        )
+        return mounted
 
     with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
         return elsewhere.submit(asyncio.run, mount()).result()
 
 
-def _mount(app: FastAPI, service: Service, uploads: Uploads, capacity: Capacity, simple: bool) -> FastAPI:
-    import gradio
+class Later:
+    """An ASGI application that is made when it is first asked; its lifespan begins then.
 
-    from lookalike.app.filedata import CheckedFiles, add_files, guard_components
-    from lookalike.app.simple import create_simple
-    from lookalike.app.ui import HEAD, create_page, create_theme
+    Parameters
+    ----------
+    make : callable
+        Gives the application; called in a thread, once.
+    """
 
-    page = create_simple(service, uploads, capacity) if simple else create_page(service, capacity)
-    page.queue(api_open=False, max_size=QUEUE)
-    guard_components(page, uploads)
-    app.add_middleware(CheckedFiles, uploads=uploads)
-    add_files(app, uploads)
-    mounted: FastAPI = gradio.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        theme=create_theme(),
-        head=None if simple else HEAD,
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        pwa=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        show_error=False,  # of an error that nobody thought of; gradio.Error is shown all the same
-        max_file_size=MAX_UPLOAD,
-    )
-    return mounted
+    def __init__(self, make: Callable[[], FastAPI]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._app: FastAPI | None = None
+        self._ended = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with self._lock:
+            if self._app is None:
+                app = await asyncio.to_thread(self._make)
+                begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._life = asyncio.create_task(self._live(app, begun))
+                await begun
+                self._app = app
+        await self._app(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Any) -> AsyncIterator[None]:
+        """For the application that this one is a part of."""
+        try:
+            yield
+        finally:
+            self._ended.set()
+            if self._life is not None:
+                await self._life
+
+    async def _live(self, app: FastAPI, begun: asyncio.Future[None]) -> None:
+        """The lifespan from its beginning to its end, in one task, as it may hold what only that task can give up."""
+        try:
+            async with app.router.lifespan_context(app):
+                begun.set_result(None)
+                await self._ended.wait()
+        except BaseException as error:
+            if begun.done():
+                raise
+            begun.set_exception(error)
+
+
+@contextlib.contextmanager
+def gradio_folder() -> Iterator[Path]:
+    """Keep what gradio stores in a folder of this run, gone when the server stops, and its telemetry off."""
+    with run_folder() as path:
+        folder = str(path)
+        wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ.update(wanted)
+        try:
+            yield path
+        finally:
+            if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
+                del os.environ["GRADIO_TEMP_DIR"]
+                if before is not None and Path(before).is_dir():
+                    os.environ["GRADIO_TEMP_DIR"] = before

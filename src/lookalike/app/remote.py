@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.app.capacity import Capacity
 from lookalike.app.limits import check_limits
@@ -11,9 +11,21 @@ from lookalike.collection.records import printable
 from lookalike.errors import LookalikeError
 from lookalike.search import Part, Query
 
-__all__ = ["AT_ONCE", "add_remote_search"]
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+__all__ = ["AT_ONCE", "add_remote_search", "create_remote"]
 
 AT_ONCE: Final = 8  # that come out of gradio's queue and into the line of all searches
+
+
+def create_remote(service: Service, capacity: Capacity) -> Blocks:
+    """A Blocks with nothing in it but the endpoint."""
+    import gradio
+
+    with gradio.Blocks(title="lookalike", analytics_enabled=False) as blocks:
+        add_remote_search(service, capacity)
+    return blocks
 
 
 def add_remote_search(service: Service, capacity: Capacity) -> None:

@@ -11,7 +11,6 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -40,6 +39,7 @@ def serve(
     tokens: Sequence[str] = (),
     trusted_hosts: Sequence[str] = (),
     simple: bool = False,
+    gradio: bool = False,
 ) -> None:
     """Serve the app and the REST API until Ctrl-C.
 
@@ -63,6 +63,8 @@ def serve(
         Names under which a reverse proxy passes requests on; needs `auth` or a token.
     simple : bool
         Serve the plain page, a gradio Interface, in place of the app's own.
+    gradio : bool
+        Serve the page of gradio's components (Blocks) in place of the app's own.
 
     Raises
     ------
@@ -90,6 +92,7 @@ def serve(
         tokens=tokens,
         trusted_hosts=trusted_hosts,
         simple=simple,
+        gradio=gradio,
     ) as server:
         server.run()
 
@@ -100,7 +103,7 @@ class AppServer:
     Parameters
     ----------
     collection : path
-    host, port, auth, tokens, trusted_hosts, simple
+    host, port, auth, tokens, trusted_hosts, simple, gradio
         As in `serve`; port 0 takes any free one.
     fetch : callable, optional
         Replaces how pictures at URLs are fetched; for tests.
@@ -143,14 +146,18 @@ class AppServer:
         tokens: Sequence[str] = (),
         trusted_hosts: Sequence[str] = (),
         simple: bool = False,
+        gradio: bool = False,
     ) -> None:
-        self._collection, self._on_ready, self._threaded, self._simple = collection, on_ready, threaded, simple
+        if simple and gradio:
+            raise InputError("simple and gradio are two pages; choose one")
+        self._collection, self._on_ready, self._threaded = collection, on_ready, threaded
+        self._simple, self._gradio = simple, gradio
         self._options: dict[str, Any] = {
             "host": host,
             "auth": auth,
             "tokens": tokens,
             "trusted_hosts": trusted_hosts,
-            "files": simple,
+            "gradio_page": simple or gradio,
         }
         if max_upload is not None:
             self._options["max_upload"] = max_upload
@@ -183,6 +190,7 @@ class AppServer:
         _check_extra()
         from lookalike.app.attempts import Attempts
         from lookalike.app.guard import Guard, is_loopback
+        from lookalike.app.mount import gradio_folder
         from lookalike.app.secret import PARAMETER, Secret
         from lookalike.app.service import Service
         from lookalike.app.uploads import Uploads
@@ -198,11 +206,11 @@ class AppServer:
         self.token = secret and secret.token
         self.address = f"{self.url}?{PARAMETER}={secret.token}" if secret else self.url
         self.opening = f"{self.url}?{PARAMETER}={secret.ticket}" if secret else self.url
-        folder = stack.enter_context(_gradio_folder())
+        folder = stack.enter_context(gradio_folder())
         uploads = Uploads(folder / "uploads")
         stack.enter_context(uploads.swept())
-        guarded = Guard(create_app(service, uploads, simple=self._simple), port=port, secret=secret, **self._options)
-        app = Attempts(guarded)
+        app = create_app(service, uploads, simple=self._simple, gradio=self._gradio)
+        app = Attempts(Guard(app, port=port, secret=secret, **self._options))
         started = threading.Event()
 
         def ready() -> None:
@@ -227,23 +235,32 @@ class AppServer:
             self._thread.join()
 
 
-def create_app(service: Service, uploads: Uploads, *, simple: bool = False) -> Any:
+def create_app(service: Service, uploads: Uploads, *, simple: bool = False, gradio: bool = False) -> Any:
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
     from starlette.staticfiles import StaticFiles
 
     from lookalike.app.api import create_api, handle_errors
     from lookalike.app.capacity import Capacity
-    from lookalike.app.mount import mount_page
+    from lookalike.app.filedata import CheckedFiles, add_files
+    from lookalike.app.mount import Later, make_clients_app, mount_page
+    from lookalike.app.page import STATIC, add_page
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    handle_errors(app, service)
     capacity = Capacity()
+    later = Later(lambda: make_clients_app(service, uploads, capacity))
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=later.lifespan)
+    handle_errors(app, service)
     app.mount("/api", create_api(service, capacity))
-    app.mount("/lookalike", StaticFiles(directory=Path(__file__).with_name("static")))
-    mounted = mount_page(app, service, uploads, capacity, simple=simple)
-    mounted.add_middleware(capacity.held.around)
-    return mounted
+    app.mount("/lookalike", StaticFiles(directory=STATIC))
+    app.add_middleware(CheckedFiles, uploads=uploads)
+    add_files(app, uploads)
+    if simple or gradio:
+        mount_page(app, service, uploads, capacity, simple=simple)
+    else:
+        add_page(app, service)
+        app.mount("/", later)
+    app.add_middleware(capacity.held.around)
+    return app
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -324,25 +341,6 @@ def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None, ended:
         timeout_graceful_shutdown=GRACE_SECONDS,  # open pages keep a stream each
     )
     return Server(config)
-
-
-@contextlib.contextmanager
-def _gradio_folder() -> Iterator[Path]:
-    """Keep what gradio stores in a folder of this run, gone when the server stops, and its telemetry off."""
-    from lookalike.app.uploads import run_folder
-
-    with run_folder() as path:
-        folder = str(path)
-        wanted = {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        before = os.environ.get("GRADIO_TEMP_DIR")
-        os.environ.update(wanted)
-        try:
-            yield path
-        finally:
-            if os.environ.get("GRADIO_TEMP_DIR") == folder:  # else another server of this process has its own by now
-                del os.environ["GRADIO_TEMP_DIR"]
-                if before is not None and Path(before).is_dir():
-                    os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def _check_extra() -> None:

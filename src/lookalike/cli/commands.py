@@ -138,10 +138,13 @@ def serve(
         typer.Option(metavar="NAME", help="Name under which your reverse proxy asks; needs --auth or --token."),
     ] = None,
     simple: Annotated[bool, typer.Option("--simple", help="The plain page: one form, one gallery.")] = False,
+    gradio: Annotated[bool, typer.Option("--gradio", help="A page of gradio's own components.")] = False,
 ) -> None:
     """Serve the app and the REST API on this machine."""
     if auth is not None and not all(auth.partition(":")):
         raise typer.BadParameter("expected USER:PASSWORD", param_hint="--auth")
+    if simple and gradio:
+        raise typer.BadParameter("--simple and --gradio are two pages; choose one", param_hint="--gradio")
     _share_cores()
     _serve(
         find_collection(into),
@@ -151,6 +154,7 @@ def serve(
         tokens=token or (),
         trusted_hosts=trusted_host or (),
         simple=simple,
+        gradio=gradio,
     )
 
 

@@ -27,10 +27,11 @@ from typing import Any
 
 from lookalike._typing import PathLike
 
-__all__ = ["Page", "View", "assemble", "to_json"]
+__all__ = ["Page", "View", "assemble", "hashes", "to_json"]
 
 STATIC = Path(__file__).parent / "static"
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+_START = "lookalike.start();"
 _CREDITS = "Drawn with D3 7.9.0, © 2010–2023 Mike Bostock, ISC licence."
 
 
@@ -115,7 +116,7 @@ def assemble(
     """
     scripts = [_source("d3.min.js"), _source("shell.js")]
     scripts += [_source(f"view-{kind}.js") for kind in dict.fromkeys(view.kind for view in views)]
-    scripts.append("lookalike.start();")
+    scripts.append(_START)
     style = _source("shell.css")
     command = {} if ask is None else {"ask": {"before": ask[0], "after": ask[1]}}
     data = {
@@ -192,6 +193,13 @@ def _section(view: View) -> str:
 def _text(text: str) -> str:
     """Text for HTML; names that are not UTF-8 keep their odd bytes spelt out."""
     return html.escape(text.encode("utf-8", "backslashreplace").decode(), quote=True)
+
+
+def hashes() -> tuple[list[str], str]:
+    """All scripts that a page can hold, and its style, as a content security policy names them."""
+    views = sorted(file.name for file in STATIC.glob("view-*.js"))
+    scripts = [*map(_source, ["d3.min.js", "shell.js", *views]), _START]
+    return [_hash(script) for script in scripts], _hash(_source("shell.css"))
 
 
 @functools.cache

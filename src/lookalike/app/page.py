@@ -1,7 +1,6 @@
-"""The page: gradio Blocks as its shell, with the app's own markup, style and scripts inside.
+"""The page: HTML that is written once, with its own style and scripts (``static/``).
 
-gradio brings the page, its theme and its queue for programs. Asking, refining and showing are our own (``static/``): they
-talk to ``/api``, where pictures go by id and results can be many.
+The scripts talk to ``/api``, where pictures go by id and results can be many. Nothing stands inside the HTML that runs.
 """
 
 from __future__ import annotations
@@ -9,21 +8,20 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from lookalike.app.guard import MAX_UPLOAD
 from lookalike.app.limits import MAX_K
-from lookalike.app.remote import add_remote_search
-from lookalike.app.service import Service
 
 if TYPE_CHECKING:
-    from gradio import Blocks
-    from gradio.themes import Base
+    from fastapi import FastAPI
 
-    from lookalike.app.capacity import Capacity
+    from lookalike.app.service import Service
 
-__all__ = ["DEFAULT_K", "HEAD", "create_page", "create_theme"]
+__all__ = ["DEFAULT_K", "add_page", "write_page"]
+
+STATIC: Final = Path(__file__).with_name("static")
 
 DEFAULT_K: Final = 12
 
@@ -126,41 +124,43 @@ RESULTS: Final = """
 <p id="lk-announce" class="lk-hidden" role="status"></p>
 <section id="lk-results" aria-label="Results"><div class="lk-waiting">Loading…</div></section>"""
 
-# The stylesheet and the scripts have their own addresses, so that browsers cache them; named here, they come all at once.
-_MODULES: Final = "\n".join(
-    f'<link rel="modulepreload" href="lookalike/{file.name}">'
-    for file in sorted(Path(__file__).with_name("static").glob("*.js"))
-)
 # In the page itself: with an address, browsers ask for it again with every search that goes into the history.
-_LOGO_FILE: Final = quote(Path(__file__).with_name("static").joinpath("icon.svg").read_text(encoding="utf-8"))
-HEAD: Final = f"""
+_LOGO_FILE: Final = quote((STATIC / "icon.svg").read_text(encoding="utf-8"))
+_AT_ONCE: Final = ("early.js", "start.js")  # scripts that the page names itself
+
+
+def write_page(service: Service) -> str:
+    """The whole HTML. Scripts and styles have addresses of their own, for browsers to cache; named here, they come all at once."""
+    modules = sorted(file.name for file in STATIC.glob("*.js") if file.name not in _AT_ONCE)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>lookalike</title>
+<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_LOGO_FILE}">
 <link rel="stylesheet" href="lookalike/page.css">
 <link rel="stylesheet" href="lookalike/keeping.css">
-<link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_LOGO_FILE}">
-{_MODULES}"""
-
-START: Final = """
-import(new URL("lookalike/main.js", document.baseURI).href).then((page) => page.start(element));
+<script type="module" src="lookalike/start.js"></script>
+{"".join(f'<link rel="modulepreload" href="lookalike/{name}">' for name in modules)}
+</head>
+<body class="lk-page">
+<script src="lookalike/early.js"></script>
+<div id="lk-head">{HEADER}</div>
+<div id="lk-body">
+<div id="lk-side">
+<div id="lk-ask">{ASK}</div>
+<div id="lk-about">{COLLECTION}</div>
+</div>
+<main id="lk-main">
+<div id="lk-shell">{TOOLS}{RESULTS}</div>
+{_settings(service)}
+</main>
+</div>
+</body>
+</html>
 """
-
-
-def create_page(service: Service, capacity: Capacity) -> Blocks:
-    """The Blocks of the page."""
-    import gradio
-
-    def part(markup: str, **options: Any) -> None:
-        gradio.HTML(markup, apply_default_css=False, **{"js_on_load": None, **options})
-
-    with gradio.Blocks(title="lookalike", analytics_enabled=False, fill_width=True) as page:
-        part(HEADER, elem_id="lk-head")
-        with gradio.Row(elem_id="lk-body", equal_height=False):
-            with gradio.Column(elem_id="lk-side", min_width=0):
-                part(ASK, elem_id="lk-ask")
-                part(COLLECTION, elem_id="lk-about")
-            with gradio.Column(elem_id="lk-main", min_width=0):
-                part(TOOLS + RESULTS + _settings(service), elem_id="lk-shell", js_on_load=START)
-        add_remote_search(service, capacity)
-    return page
 
 
 def _settings(service: Service) -> str:
@@ -169,48 +169,13 @@ def _settings(service: Service) -> str:
     return f'<div id="lk-settings" hidden data-settings="{html.escape(json.dumps(settings))}"></div>'
 
 
-def create_theme() -> Base:
-    """Neutral paper and ink with one accent, in the system's own letters: pictures bring the colours."""
-    from gradio.themes import Base
-    from gradio.themes.utils import colors, sizes
+def add_page(app: FastAPI, service: Service) -> None:
+    """Put the page at ``/``."""
+    from fastapi.responses import HTMLResponse
 
-    theme: Any = Base(
-        primary_hue=colors.teal,
-        neutral_hue=colors.stone,
-        radius_size=sizes.radius_lg,
-        font=["system-ui", "Segoe UI", "Roboto", "sans-serif"],
-        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
-    )
-    themed: Base = theme.set(
-        body_background_fill="#faf9f7",
-        body_background_fill_dark="#141312",
-        body_text_color="#1f1d1a",
-        body_text_color_dark="#ece9e4",
-        body_text_color_subdued="#66615a",
-        body_text_color_subdued_dark="#a8a299",
-        background_fill_primary="#ffffff",
-        background_fill_primary_dark="#1d1b19",
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
-        block_border_width="0px",
-        block_shadow="none",
-        block_padding="0px",
-        block_label_background_fill="transparent",
-        block_title_text_weight="600",
-        block_title_text_size="*text_sm",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        border_color_primary="#e4e0da",
-        border_color_primary_dark="#35322e",
-        input_background_fill="#ffffff",
-        input_background_fill_dark="#1d1b19",
-        input_border_color="#d5d0c8",
-        input_border_color_dark="#423e39",
-        input_border_width="1px",
-        input_shadow="none",
-        input_shadow_focus="0 0 0 3px #0f766e33",
-        slider_color="#0f766e",
-        slider_color_dark="#2dd4bf",
-        layout_gap="20px",
-    )
-    return themed
+    page = write_page(service).encode()
+
+    def show() -> HTMLResponse:
+        return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
+
+    app.add_api_route("/", show, methods=["GET", "HEAD"], include_in_schema=False)
