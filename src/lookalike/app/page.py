@@ -148,16 +148,16 @@ def write_page(service: Service) -> str:
 <body class="lk-page">
 <script src="lookalike/early.js"></script>
 <div id="lk-head">{HEADER}</div>
-<div id="lk-body">
+<main id="lk-body">
 <div id="lk-side">
 <div id="lk-ask">{ASK}</div>
 <div id="lk-about">{COLLECTION}</div>
 </div>
-<main id="lk-main">
+<div id="lk-main">
 <div id="lk-shell">{TOOLS}{RESULTS}</div>
 {_settings(service)}
-</main>
 </div>
+</main>
 </body>
 </html>
 """

@@ -218,10 +218,16 @@ class AppServer:
             if self._on_ready is not None:
                 self._on_ready(self.address)
 
+        def warm() -> None:  # when the page can be loaded, for which the cores are free until then
+            started.wait()
+            if self._server.started:
+                service.warm()
+
         self._server = _uvicorn(app, ready, self._patience, self._ended)
-        warming = threading.Thread(target=service.warm, name="lookalike-warm", daemon=True)
+        warming = threading.Thread(target=warm, name="lookalike-warm", daemon=True)
         warming.start()
         stack.callback(warming.join)
+        stack.callback(started.set)
         if self._threaded:
             self._thread = threading.Thread(target=self.run, name="lookalike-app")
             self._thread.start()

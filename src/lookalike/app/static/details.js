@@ -51,7 +51,7 @@ function head(hit, { step, many, close }) {
   const button = (act, name, label, onclick) =>
     el("button", { type: "button", class: "lk-button is-quiet", "data-act": act, "aria-label": label, title: label, onclick }, icon(name));
   return el(
-    "header",
+    "div",
     { class: "lk-details-head" },
     el("h2", { id: "lk-details-name", title: hit.path }, hit.name),
     ...(many ? [button("previous", "back", "Previous picture", () => step(-1)), button("next", "forward", "Next picture", () => step(1))] : []),

@@ -172,8 +172,8 @@ export function openDuplicates({ collection, searchWith }) {
       "li",
       { class: `lk-group${group.ignored ? " is-ignored" : ""}${group.count > 3 ? " is-wide" : ""}`, "data-at": index },
       el(
-        "header",
-        {},
+        "div",
+        { class: "lk-group-head" },
         el("h3", {}, title, group.is_chain ? chain : null, group.ignored ? el("span", { class: "lk-tag" }, "ignored") : null),
         isMarked ? button("Reset", () => decide(ids, "reset", index), { class: "is-quiet", "aria-label": `Reset the group of ${name}` }) : null,
         group.ignored ? null : button("Ignore", () => decide(ids, "ignore", index), { class: "is-quiet", title: "Leave this group alone", "aria-label": `Ignore the group of ${name}` }),

@@ -62,7 +62,7 @@ export function openSheet(name, { wide = false, closed = () => {} } = {}) {
       onclick: (event) => event.target === dialog && dialog.close(), // beside it
     },
     el(
-      "header",
+      "div",
       { class: "lk-sheet-head" },
       heading,
       el("button", { type: "button", class: "lk-sheet-close", "aria-label": "Close", title: "Close", onclick: () => dialog.close() }, icon("close")),
