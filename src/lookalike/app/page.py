@@ -5,9 +5,10 @@ The scripts talk to ``/api``, where pictures go by id and results can be many. N
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -16,12 +17,15 @@ from lookalike.app.limits import MAX_K
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from lookalike.app.service import Service
 
-__all__ = ["DEFAULT_K", "add_page", "write_page"]
+__all__ = ["DEFAULT_K", "add_files", "add_page", "write_page"]
 
 STATIC: Final = Path(__file__).with_name("static")
+TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 DEFAULT_K: Final = 12
 
@@ -139,6 +143,7 @@ def write_page(service: Service) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>lookalike</title>
+<script src="lookalike/early.js"></script>
 <link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_LOGO_FILE}">
 <link rel="stylesheet" href="lookalike/page.css">
 <link rel="stylesheet" href="lookalike/keeping.css">
@@ -146,7 +151,6 @@ def write_page(service: Service) -> str:
 {"".join(f'<link rel="modulepreload" href="lookalike/{name}">' for name in modules)}
 </head>
 <body class="lk-page">
-<script src="lookalike/early.js"></script>
 <div id="lk-head">{HEADER}</div>
 <main id="lk-body">
 <div id="lk-side">
@@ -171,11 +175,32 @@ def _settings(service: Service) -> str:
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Put the page at ``/``."""
-    from fastapi.responses import HTMLResponse
+    from starlette.responses import HTMLResponse
 
     page = write_page(service).encode()
 
-    def show() -> HTMLResponse:
+    async def show(_: Request) -> Response:
         return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
-    app.add_api_route("/", show, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_route("/", show, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def add_files(app: FastAPI) -> None:
+    """Put what the page loads at ``/lookalike/…``: from memory, as a page asks for thirty files at once."""
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+
+    files = {file.name: file.read_bytes() for file in STATIC.iterdir() if file.suffix in TYPES}
+    tags = {name: f'"{hashlib.sha256(body).hexdigest()[:32]}"' for name, body in files.items()}
+
+    async def show(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in files:
+            raise HTTPException(404)
+        headers = {"ETag": tags[name], "Cache-Control": "no-cache"}
+        known = request.headers.get("if-none-match", "")
+        if tags[name] in (tag.strip().removeprefix("W/") for tag in known.split(",")):
+            return Response(status_code=304, headers=headers)
+        return Response(files[name], media_type=TYPES[PurePath(name).suffix], headers=headers)
+
+    app.add_route("/lookalike/{name}", show, methods=["GET", "HEAD"], include_in_schema=False)

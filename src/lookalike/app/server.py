@@ -244,26 +244,25 @@ class AppServer:
 def create_app(service: Service, uploads: Uploads, *, simple: bool = False, gradio: bool = False) -> Any:
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
-    from starlette.staticfiles import StaticFiles
 
+    from lookalike.app import page
     from lookalike.app.api import create_api, handle_errors
     from lookalike.app.capacity import Capacity
     from lookalike.app.filedata import CheckedFiles, add_files
     from lookalike.app.mount import Later, make_clients_app, mount_page
-    from lookalike.app.page import STATIC, add_page
 
     capacity = Capacity()
     later = Later(lambda: make_clients_app(service, uploads, capacity))
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=later.lifespan)
     handle_errors(app, service)
     app.mount("/api", create_api(service, capacity))
-    app.mount("/lookalike", StaticFiles(directory=STATIC))
+    page.add_files(app)
     app.add_middleware(CheckedFiles, uploads=uploads)
     add_files(app, uploads)
     if simple or gradio:
         mount_page(app, service, uploads, capacity, simple=simple)
     else:
-        add_page(app, service)
+        page.add_page(app, service)
         app.mount("/", later)
     app.add_middleware(capacity.held.around)
     return app

@@ -8,13 +8,13 @@
     // A browser that keeps nothing follows the system.
   }
   const system = matchMedia("(prefers-color-scheme: dark)");
-  document.body.classList.toggle("dark", chosen ? chosen === "dark" : system.matches);
+  document.documentElement.classList.toggle("dark", chosen ? chosen === "dark" : system.matches);
   system.addEventListener("change", () => {
     try {
       if (localStorage.getItem("lookalike-theme")) return;
     } catch {
       // as above
     }
-    document.body.classList.toggle("dark", system.matches);
+    document.documentElement.classList.toggle("dark", system.matches);
   });
 }

@@ -53,7 +53,7 @@ function fetched(asked, makeForm, collection, closing) {
 }
 
 function frameOf(html, hit, searchWith, closing) {
-  const theme = document.body.classList.contains("dark") ? "dark" : "light";
+  const theme = document.documentElement.classList.contains("dark") ? "dark" : "light";
   const frame = el("iframe", { class: "lk-report-frame", title: "The search, step by step", sandbox: "allow-scripts", referrerPolicy: "no-referrer" });
   // The frame asks for nothing: its policy is in the page, and this page's holds there too.
   frame.srcdoc = html.replace("<html ", `<html data-embedded="true" data-theme="${theme}" `);

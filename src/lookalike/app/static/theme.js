@@ -4,7 +4,7 @@ const KEY = "lookalike-theme"; // early.js reads it
 
 export function followTheme(button) {
   button.addEventListener("click", () => {
-    const dark = document.body.classList.toggle("dark");
+    const dark = document.documentElement.classList.toggle("dark");
     remember(dark ? "dark" : "light");
   });
 }
