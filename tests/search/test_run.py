@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike import Collection, IdError, ImageError, InputError, Part, Query, Region
+from lookalike import Collection, CollectionError, IdError, ImageError, InputError, Part, Query, Region
+from lookalike._typing import FloatArray
 from lookalike.features.models import MODELS
 from lookalike.search import search
+from lookalike.search.resolve import Reader
 from tests.collection.fake import FakeEmbedder, picture
 
 
@@ -153,3 +155,21 @@ def test_what_cannot_be_searched_with(filled: Collection, tmp_path: Path) -> Non
             filled.search(query)
     own = Query(Part(id=1, source=filled.name))
     assert filled.search(own) == filled.search(1)
+
+
+def test_a_vector_of_the_collection_that_was_there_before_is_not_searched_with(
+    filled: Collection, tmp_path: Path
+) -> None:
+    """The collection is deleted and made again while the query is embedded, and may have another model now."""
+
+    class Slow(Reader):
+        def vector(self, query: Query, collection: Collection) -> FloatArray:
+            made = super().vector(query, collection)
+            shutil.rmtree(collection.path)
+            with Collection.create(collection.path) as again:
+                again.add(tmp_path / "pictures")
+            return made
+
+    with pytest.raises(CollectionError, match="made again meanwhile; search again"):
+        search(Query(file(filled, "1.jpg")), filled, Slow())
+    assert search(Query(file(filled, "1.jpg")), filled).found

@@ -237,10 +237,23 @@ class Collection:
         done = time.perf_counter()
         return [each.hit for each in found], {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
 
+    def identity(self) -> str:
+        """Which collection this is: another value once it is deleted and made again, also at the same path."""
+        with self._view() as (_, snapshot):
+            return snapshot.version.collection
+
     def results(
-        self, vector: ArrayLike, wanted: Wanted, *, allow: ArrayLike | None = None
+        self, vector: ArrayLike, wanted: Wanted, *, allow: ArrayLike | None = None, made_for: str | None = None
     ) -> tuple[list[Found], list[int] | None, bool]:
         """What `search` finds with a vector, as people look at it: copies folded, and what is known of each file.
+
+        Parameters
+        ----------
+        vector : array, shape (d,)
+        wanted : Wanted
+        allow : ids or boolean mask indexed by id, optional
+        made_for : str, optional
+            The `identity` of the collection when the vector was made: another one may have another model.
 
         Returns
         -------
@@ -255,9 +268,13 @@ class Collection:
         ------
         DimensionError, DTypeError, InputError
             If the vector does not fit this collection.
+        CollectionError
+            If it was made for another one.
         """
         allowed = check_allow(allow)
         with self._view() as (connection, snapshot):
+            if made_for not in (None, snapshot.version.collection):
+                raise CollectionError(f"{self._path}: the collection was made again meanwhile; search again")
             xq = _as_stored(snapshot, vector, "vector")[0]
             return find(connection, snapshot, xq, snapshot.select(allowed), wanted)
 

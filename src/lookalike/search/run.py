@@ -92,7 +92,7 @@ def search(
         found, answer = search_labels(query, collection, _allowed(query, collection, allow))
         timing = dict(answer.timing_ms)
         return Answer(_sorted(found, query.sort), timing, None, None, answer.explain(), answer.labels)
-    begun = time.perf_counter()
+    begun, made_for = time.perf_counter(), collection.identity()
     q = reader.vector(query, collection)
     embedded = time.perf_counter()
     wanted = Wanted(
@@ -103,7 +103,8 @@ def search(
         missed=query.exact,
         left_out=left_out(query, collection),
     )
-    found, missed, always = collection.results(q, wanted, allow=_allowed(query, collection, allow))
+    allowed = _allowed(query, collection, allow)
+    found, missed, always = collection.results(q, wanted, allow=allowed, made_for=made_for)
     done = time.perf_counter()
     timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
     return Answer(_sorted(found, query.sort), timing, q, missed, always_exact=always)
