@@ -91,7 +91,7 @@ def first_page(chromium: Browser, url: str) -> float:
         page = context.new_page()
         begun = time.perf_counter()
         page.goto(url, wait_until="commit")
-        page.wait_for_function("document.querySelector('#lk-results .lk-picture.is-loaded')")
+        page.wait_for_selector("#lk-results .lk-picture.is-loaded", state="attached")
         return (time.perf_counter() - begun) * 1e3
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.app import AppServer, guard
 from lookalike.app.guard import MAX_TEXT, Guard
-from lookalike.app.mount import Later
+from lookalike.app.later import Later
 from tests.app.serving import serving
 from tests.app.test_api import error, search
 from tests.app.test_guard import raw

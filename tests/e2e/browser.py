@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-__all__ = ["NAMES", "browser", "find_chromium"]
+__all__ = ["NAMES", "browser", "find_chromium", "wait_until"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Quiet: a test that looks for foreign requests should see the page's only.
@@ -39,3 +41,11 @@ def browser() -> Iterator[Browser]:
             yield running
         finally:
             running.close()
+
+
+def wait_until(page: Page, expression: str, arg: Any = None, seconds: float = 60) -> None:
+    """Wait until an expression is true in a page; `Page.wait_for_function` needs `eval`, which our pages forbid."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, f"not true within {seconds:g} s: {expression}"
+        page.wait_for_timeout(50)

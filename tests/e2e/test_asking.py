@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.acting import chips, choose_collection, drag, heading, names, results, searched, upload
+from tests.e2e.browser import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -79,12 +80,12 @@ def test_a_part_is_drawn_moved_sized_and_removed_with_the_mouse(page: Page, wind
     assert names(page) != whole
     expect(page.locator(".lk-query-picture")).to_be_visible()
     drag(page, (0.5, 0.5), (0.7, 0.25), on=".lk-box")
-    page.wait_for_function("() => !location.search.includes('region=0.1')")
+    wait_until(page, "() => !location.search.includes('region=0.1')")
     x, y, width, height = region(page)
     assert (width, height) == pytest.approx((0.5, 0.4), abs=0.02)
     assert (x, y) == pytest.approx((0.2, 0.4), abs=0.03)
     drag(page, (0.98, 0.97), (1.3, 1.2), on=".lk-box")
-    page.wait_for_function("Number(new URLSearchParams(location.search).get('region').split(',')[2]) > 0.6")
+    wait_until(page, "Number(new URLSearchParams(location.search).get('region').split(',')[2]) > 0.6")
     assert region(page)[:2] == pytest.approx([x, y], abs=0.01)
     page.get_by_role("button", name="Whole picture").click()
     page.wait_for_url(lambda url: "region" not in url)

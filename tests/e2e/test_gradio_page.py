@@ -56,4 +56,10 @@ def test_examples_are_searched_with(page: Page) -> None:
     gallery(page, "Examples").first.click()
     expect(gallery(page, "Most alike first")).to_have_count(12)
     search(page)
-    expect(page.get_by_text("Give a picture or a URL first.")).to_be_visible()
+    expect(page.get_by_text("Give a picture first.")).to_be_visible()
+    page.get_by_label("Collection").click()
+    page.get_by_role("option", name="drawings").click()
+    expect(gallery(page, "Most alike first")).to_have_count(0)  # they were of the other collection
+    page.get_by_label("Or the URL of a picture").fill("http://127.0.0.1/")
+    page.get_by_label("Or the URL of a picture").press("Enter")
+    expect(page.get_by_text("127.0.0.1").last).to_be_visible()

@@ -17,6 +17,7 @@ from lookalike.app import AppServer
 from lookalike.collection import Collection
 from lookalike.data.datasets import starter_folder
 from tests.app.serving import HOSTILE, build_home, serving
+from tests.e2e.browser import wait_until
 from tests.e2e.conftest import Visit
 
 pytestmark = pytest.mark.browser
@@ -147,7 +148,7 @@ def test_a_collection_from_a_folder_to_its_end(
     expect(dialog).to_have_count(0)
     expect(page.locator("#lk-status")).to_contain_text("29")
     shown = "i => i.getBoundingClientRect().top < innerHeight"
-    page.wait_for_function(f"() => [...document.images].filter({shown}).every(i => i.complete)")  # one is deleted next
+    wait_until(page, f"() => [...document.images].filter({shown}).every(i => i.complete)")  # one is deleted next
 
     open_collections(page)
     expect(row(page, "holiday")).to_contain_text("shown now")
@@ -306,7 +307,7 @@ def test_why(visit: Callable[..., Page], own_home: Path) -> None:
     expect(panel.locator("tbody tr").nth(0)).to_contain_text("the marked part")
     expect(panel.locator("tbody tr").nth(2)).to_contain_text("less like this")
     expect(panel).to_contain_text("Compared directly: this collection's 24 pictures are all looked at.")
-    page.wait_for_function("[...document.querySelectorAll('#why-here img')].every((image) => image.naturalWidth > 0)")
+    wait_until(page, "[...document.querySelectorAll('#why-here img')].every((image) => image.naturalWidth > 0)")
     found = Axe().run(page, context="#why-here", options=AXE_RULES).response["violations"]
     assert [issue["id"] for issue in found] == []
     page.evaluate(

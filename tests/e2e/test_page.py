@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.app.serving import HOSTILE
 from tests.e2e.acting import choose_collection, heading, issues, results, upload
+from tests.e2e.browser import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def test_an_uploaded_picture_shows_its_twin_first(page: Page, windmill: Path) ->
     expect(page.locator(".lk-timing")).to_contain_text("embedding")
     expect(page.locator(".lk-timing")).to_contain_text("search")
     expect(page.locator(".lk-query-picture")).to_be_visible()
-    page.wait_for_function("document.querySelector('.is-results img').naturalWidth > 0")
+    wait_until(page, "document.querySelector('.is-results img').naturalWidth > 0")
 
 
 def test_a_click_on_a_result_searches_with_it(page: Page, windmill: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_picture_is_pasted_or_dropped_anywhere(page: Page, windmill: Path, eve
 def test_the_camera_takes_a_picture(open_page: Callable[..., Page]) -> None:
     page = open_page(permissions=["camera"])
     page.get_by_role("button", name="Camera").click()
-    page.wait_for_function("document.querySelector('.lk-dialog video')?.videoWidth > 0")
+    wait_until(page, "document.querySelector('.lk-dialog video')?.videoWidth > 0")
     page.get_by_role("button", name="Take the picture").click()
     expect(heading(page)).to_contain_text("camera picture")
     expect(results(page)).to_have_count(12)

@@ -14,6 +14,7 @@ from lookalike.app import AppServer
 from lookalike.collection import Collection
 from tests.app.serving import WINDMILL, serving
 from tests.e2e.acting import chips, choose_collection, heading, issues, names, results, searched, upload
+from tests.e2e.browser import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -127,7 +128,7 @@ def test_details_say_what_is_known_and_what_can_be_done(
     expect(dialog.get_by_role("heading")).to_have_text(second)
     dialog.get_by_role("tab", name="Side by side").click()
     expect(dialog.locator("figure img")).to_have_count(2)
-    page.wait_for_function("[...document.querySelectorAll('figure img')].every((image) => image.naturalWidth > 0)")
+    wait_until(page, "[...document.querySelectorAll('figure img')].every((image) => image.naturalWidth > 0)")
     page.keyboard.press("ArrowLeft")
     expect(dialog.get_by_role("tab", name="Details")).to_be_focused()
     page.keyboard.press("Escape")

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from lookalike.app import AppServer
 from tests.app.serving import HOSTILE
+from tests.e2e.browser import wait_until
 
 pytestmark = pytest.mark.browser
 FRAME = "iframe.lk-report-frame"
@@ -36,7 +37,7 @@ def test_the_report_is_shown_and_searches_on(open_page: Callable[..., Page]) -> 
     assert _picture(report) == heading.inner_text()
     assert report.locator("img[src=x]").count() == 0
     page.get_by_role("button", name="Next picture").click()  # the same search, so the same page
-    page.wait_for_function("document.querySelector('iframe')")
+    wait_until(page, "document.querySelector('iframe')")
     expect(report.locator("html[data-ready=true]")).to_have_count(1)
     page.wait_for_timeout(100)
     assert _picture(report) == heading.inner_text()
@@ -45,7 +46,7 @@ def test_the_report_is_shown_and_searches_on(open_page: Callable[..., Page]) -> 
     chosen = report.locator("html").get_attribute("data-selected")
     report.get_by_role("button", name="Search from it").click()
     expect(page.locator("dialog")).to_have_count(0)
-    page.wait_for_function("(id) => new URLSearchParams(location.search).get('id') === id", arg=chosen)
+    wait_until(page, "(id) => new URLSearchParams(location.search).get('id') === id", arg=chosen)
 
 
 def test_messages_of_others_start_no_search(open_page: Callable[..., Page]) -> None:

@@ -21,6 +21,7 @@ from lookalike.collection import explaining, inside
 from lookalike.collection.explanation import Explanation
 from lookalike.errors import LookalikeWarning
 from lookalike.viz.explain import ask_command, explain_html, explanation_page
+from tests.e2e.browser import wait_until
 from tests.viz.conftest import HOSTILE
 
 
@@ -132,7 +133,7 @@ def test_hover_focus_and_click(tab: Tab, told: Explanation, pictured: Collection
     subprocess.run(run, cwd=tmp_path, env=os.environ | home, check=True)
     assert "Why these pictures?" in (tmp_path / "why.html").read_text("utf-8")
     offer.get_by_role("button", name="Copy the command").click()
-    tab.wait_for_function("document.querySelector('.offer .ask button').textContent !== 'Copy'")
+    wait_until(tab, "document.querySelector('.offer .ask button').textContent !== 'Copy'")
     tab.keyboard.press("Escape")
     assert offer.is_hidden()
     assert tab.locator(".tip").is_hidden()

@@ -140,8 +140,8 @@ def test_the_page_of_a_collection(photos: la.Collection, show: Callable[..., Any
     tab.keyboard.press("0")
     for _ in range(3):
         tab.keyboard.press("+")
-    tab.wait_for_function("Number(document.querySelector('#map canvas').dataset.thumbnails) > 0")
-    tab.wait_for_function("Number(document.querySelector('#map canvas').dataset.zoom) > 3")  # a key a frame
+    wait_until(tab, "Number(document.querySelector('#map canvas').dataset.thumbnails) > 0")
+    wait_until(tab, "Number(document.querySelector('#map canvas').dataset.zoom) > 3")  # a key a frame
     tab.keyboard.press("Escape")
     tab.keyboard.press("ArrowRight")
     first = tab.get_attribute("html", "data-selected")
@@ -174,7 +174,7 @@ def test_fifty_thousand_points_are_all_drawn(show: Callable[..., Any]) -> None:
     tab = show(page)
     assert tab.get_attribute("#map canvas", "data-shown") == str(n)
     tab.evaluate("document.querySelector('#map canvas').map.scale(4)")
-    tab.wait_for_function("Number(document.querySelector('#map canvas').dataset.shown) < 10000")
+    wait_until(tab, "Number(document.querySelector('#map canvas').dataset.shown) < 10000")
 
 
 def test_more_than_fit_are_sampled_and_it_is_said(photos: la.Collection) -> None:

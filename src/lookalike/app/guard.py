@@ -34,7 +34,7 @@ from lookalike.app.hosts import (
     trustable,
     without_port,
 )
-from lookalike.app.policy import GRADIO_POLICY, page_policy
+from lookalike.app.policy import GRADIO_POLICY, POLICY, page_policy
 from lookalike.app.secret import HEADER, POWERS, Secret, split_token
 from lookalike.errors import InputError
 
@@ -66,12 +66,12 @@ PAGES = frozenset({"/", "/config"})  # "/config" is what gradio's clients begin 
 FOLDERS = ("/api/", "/lookalike/")
 # Of gradio's routes: its queue and uploads for its clients; where the page is gradio's, what that loads, and its files too.
 GRADIO = "/gradio_api/"
-GRADIO_ROUTES = frozenset(
-    {"info", "openapi.json", "app_id", "startup-events", "theme.css", "queue/join", "queue/data", "cancel", "reset"}
-    | {"upload"}
-)
+GRADIO_ROUTES = frozenset({"info", "app_id", "queue/join", "queue/data", "cancel", "reset", "upload"})
 GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
-GRADIO_PAGE = frozenset({"/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt"})
+GRADIO_PAGE = frozenset(
+    {"/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt", "/gradio_api/openapi.json"}
+    | {"/gradio_api/startup-events", "/gradio_api/theme.css"}
+)
 GRADIO_PAGE_FOLDERS = ("/assets/", "/static/", "/svelte/", "/gradio_api/file=", "/gradio_api/file/")
 MIN_TOKEN = 16
 
@@ -143,7 +143,8 @@ class Guard:
             )
         self._port = port
         self._gradio_page = gradio_page
-        self._policy = (GRADIO_POLICY if gradio_page else page_policy()).encode()
+        self._policy = (GRADIO_POLICY if gradio_page else POLICY).encode()
+        self._page_policy = (GRADIO_POLICY if gradio_page else page_policy()).encode()
         self._any_address, self._names = names(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,7 +158,7 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": 1008})
             return
-        shielded = _with_headers(send, self._policy)
+        shielded = _with_headers(send, self._page_policy if scope["path"] == "/" else self._policy)
         if refusal is not None:
             await _respond(shielded, *refusal)
             return

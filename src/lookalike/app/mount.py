@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lookalike.app.capacity import Capacity
 from lookalike.app.guard import MAX_UPLOAD
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from gradio import Blocks
 
-__all__ = ["Later", "gradio_folder", "make_clients_app", "mount_page"]
+__all__ = ["gradio_folder", "make_clients_app", "mount_page"]
 
+_ENVIRONMENT: Final = threading.Lock()  # one variable for all servers of this process
 QUEUE: Final = 64  # of gradio's own: what waits there beside the searches of the API
 
 
@@ -49,6 +51,10 @@ def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> Fast
     """The application with gradio on it, made where an event loop runs: gradio makes one otherwise, which nobody closes."""
 
     async def mount() -> FastAPI:
+        with _ENVIRONMENT, _keeping_in(uploads.folder.parent):
+            return mount_here()
+
+    def mount_here() -> FastAPI:
         import gradio
 
         from lookalike.app.filedata import guard_components
@@ -77,54 +83,6 @@ def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> Fast
         return elsewhere.submit(asyncio.run, mount()).result()
 
 
-class Later:
-    """An ASGI application that is made when it is first asked; its lifespan begins then.
-
-    Parameters
-    ----------
-    make : callable
-        Gives the application; called in a thread, once.
-    """
-
-    def __init__(self, make: Callable[[], FastAPI]) -> None:
-        self._make = make
-        self._lock = asyncio.Lock()
-        self._app: FastAPI | None = None
-        self._ended = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async with self._lock:
-            if self._app is None:
-                app = await asyncio.to_thread(self._make)
-                begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._life = asyncio.create_task(self._live(app, begun))
-                await begun
-                self._app = app
-        await self._app(scope, receive, send)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(self, _: Any) -> AsyncIterator[None]:
-        """For the application that this one is a part of."""
-        try:
-            yield
-        finally:
-            self._ended.set()
-            if self._life is not None:
-                await self._life
-
-    async def _live(self, app: FastAPI, begun: asyncio.Future[None]) -> None:
-        """The lifespan from its beginning to its end, in one task, as it may hold what only that task can give up."""
-        try:
-            async with app.router.lifespan_context(app):
-                begun.set_result(None)
-                await self._ended.wait()
-        except BaseException as error:
-            if begun.done():
-                raise
-            begun.set_exception(error)
-
-
 @contextlib.contextmanager
 def gradio_folder() -> Iterator[Path]:
     """Keep what gradio stores in a folder of this run, gone when the server stops, and its telemetry off."""
@@ -140,3 +98,17 @@ def gradio_folder() -> Iterator[Path]:
                 del os.environ["GRADIO_TEMP_DIR"]
                 if before is not None and Path(before).is_dir():
                     os.environ["GRADIO_TEMP_DIR"] = before
+
+
+@contextlib.contextmanager
+def _keeping_in(folder: Path) -> Iterator[None]:
+    """Let what gradio makes meanwhile keep its files in this folder, whichever server of this process was started last."""
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GRADIO_TEMP_DIR"]
+        else:
+            os.environ["GRADIO_TEMP_DIR"] = before

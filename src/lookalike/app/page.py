@@ -151,6 +151,7 @@ def write_page(service: Service) -> str:
 {"".join(f'<link rel="modulepreload" href="lookalike/{name}">' for name in modules)}
 </head>
 <body class="lk-page">
+<noscript>This page needs JavaScript. <code>lookalike search</code> does without it.</noscript>
 <div id="lk-head">{HEADER}</div>
 <main id="lk-body">
 <div id="lk-side">
@@ -203,4 +204,4 @@ def add_files(app: FastAPI) -> None:
             return Response(status_code=304, headers=headers)
         return Response(files[name], media_type=TYPES[PurePath(name).suffix], headers=headers)
 
-    app.add_route("/lookalike/{name}", show, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_route("/lookalike/{name:path}", show, methods=["GET", "HEAD"], include_in_schema=False)

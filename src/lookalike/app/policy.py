@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["GRADIO_POLICY", "page_policy"]
+__all__ = ["GRADIO_POLICY", "POLICY", "page_policy"]
 
 
 def _policy(scripts: str, styles: str) -> str:
@@ -26,6 +26,7 @@ def _policy(scripts: str, styles: str) -> str:
     )
 
 
+POLICY: Final = _policy("", "")
 # gradio's page runs inline scripts and compiles the templates of its HTML components.
 GRADIO_POLICY: Final = _policy("'unsafe-inline' 'unsafe-eval'", "'unsafe-inline'")
 

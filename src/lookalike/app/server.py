@@ -220,7 +220,7 @@ class AppServer:
 
         def warm() -> None:  # when the page can be loaded, for which the cores are free until then
             started.wait()
-            if self._server.started:
+            if self._server.started and not self._server.should_exit:
                 service.warm()
 
         self._server = _uvicorn(app, ready, self._patience, self._ended)
@@ -249,7 +249,8 @@ def create_app(service: Service, uploads: Uploads, *, simple: bool = False, grad
     from lookalike.app.api import create_api, handle_errors
     from lookalike.app.capacity import Capacity
     from lookalike.app.filedata import CheckedFiles, add_files
-    from lookalike.app.mount import Later, make_clients_app, mount_page
+    from lookalike.app.later import Later
+    from lookalike.app.mount import make_clients_app, mount_page
 
     capacity = Capacity()
     later = Later(lambda: make_clients_app(service, uploads, capacity))

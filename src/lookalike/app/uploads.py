@@ -60,7 +60,7 @@ class Uploads:
     """
 
     def __init__(self, folder: Path, quota: int = QUOTA, protected: float = PROTECTED) -> None:
-        self._folder, self._quota, self._protected = folder, quota, protected
+        self.folder, self._quota, self._protected = folder, quota, protected
         self._files: dict[str, _Kept] = {}
         self._bytes = 0
         self._guard = threading.Lock()
@@ -87,7 +87,7 @@ class Uploads:
         with self._guard:
             self._make_room(len(data))
             self._bytes += len(data)
-        path = self._folder / secrets.token_hex(16) / _plain(name)
+        path = self.folder / secrets.token_hex(16) / _plain(name)
         try:
             path.parent.mkdir(mode=0o700)
             with path.open("xb") as file:
