@@ -16,6 +16,7 @@ from PIL import Image
 import lookalike as la
 from lookalike.viz.atlas import make_atlas, side_for
 from lookalike.viz.map import COLOURS, group, lay_out, map_page, points_page
+from tests.e2e.browser import wait_until
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 
