@@ -187,8 +187,12 @@ def test_what_could_not_be_made_is_made_at_the_next_request() -> None:
 def test_a_server_that_is_stopped_while_gradio_is_loaded_ends_soon() -> None:
     let_go = threading.Event()
 
+    def late() -> FastAPI:
+        let_go.wait(20)
+        return app_of("late")
+
     async def stopped() -> float:
-        later = Later(lambda: [let_go.wait(20), app_of("late")][1])  # type: ignore[return-value]
+        later = Later(late)
         scope = {"type": "http", "path": "/gradio_api/info", "method": "GET"}
         async with later.lifespan(None):
             asking = asyncio.create_task(later(scope, None, None))

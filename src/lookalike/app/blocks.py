@@ -19,9 +19,9 @@ from lookalike.app.remote import AT_ONCE, add_remote_search
 from lookalike.app.service import Service
 from lookalike.app.uploads import Uploads
 from lookalike.errors import InputError, LookalikeError
-from lookalike.features import images
 from lookalike.search import Part, Query, Region
-from lookalike.search.resolve import DETAIL, cut
+from lookalike.search.parts import WHOLE
+from lookalike.search.resolve import cut
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -136,7 +136,7 @@ def create_blocks(service: Service, uploads: Uploads, capacity: Capacity) -> Blo
                 collection = gradio.Dropdown(
                     service.names(), value=service.default, label="Collection", allow_custom_value=True
                 )  # those that are made later are chosen too
-                k = gradio.Slider(1, min(100, MAX_K), value=12, step=1, label="Number of results")
+                k = gradio.Slider(1, min(100, MAX_K), value=DEFAULT_K, step=1, label="Number of results")
             with gradio.Column(scale=3):
                 found = gradio.Gallery(label="Most alike first", columns=4, height=700, format="jpeg")
                 shown = gradio.Gallery(label="Examples", columns=6, height=360, format="jpeg", allow_preview=False)
@@ -170,20 +170,15 @@ def region_of(left: float | None, top: float | None, right: float | None, bottom
 
 
 def mirrored_part(picture: bytes, region: Region | None) -> bytes:
-    """A region of a picture with left and right exchanged, as JPEG; decoded where decoders cannot harm the server.
+    """A region of a picture, or all of it, with left and right exchanged, as JPEG; decoded where decoders cannot harm the server.
 
     Raises
     ------
     ImageError
         If it cannot be decoded.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    part = cut(picture, region) if region else None
     with io.BytesIO() as out:
-        if part is None:
-            with Image.open(io.BytesIO(images.thumbnail(picture, DETAIL)), formats=["JPEG"]) as upright:
-                ImageOps.mirror(upright).save(out, "JPEG", quality=95)
-        else:
-            ImageOps.mirror(part.convert("RGB")).save(out, "JPEG", quality=95)
+        ImageOps.mirror(cut(picture, region or WHOLE)).convert("RGB").save(out, "JPEG", quality=95)
         return out.getvalue()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
 
+from lookalike.app.filedata import OURS
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -17,7 +19,6 @@ __all__ = ["Later"]
 
 CONFIG: Final = "/config"  # what a client asks for first
 ROUTES: Final = "/gradio_api/"
-OURS: Final = ("/lookalike/",)  # and "/": they are answered elsewhere, for the methods that they have
 PATIENCE: Final = 1.0  # seconds; clients wait five for the next byte
 
 
@@ -38,7 +39,7 @@ class Later:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        if path == "/" or path.startswith(OURS):
+        if path == "/" or path.startswith(OURS):  # answered elsewhere, for the methods that they have
             raise HTTPException(405)
         if path != CONFIG and not path.startswith(ROUTES):
             raise HTTPException(404)
@@ -99,8 +100,10 @@ async def _in_a_daemon(make: Callable[[], FastAPI]) -> FastAPI:
     def run() -> None:
         try:
             outcome: tuple[Callable[[Any], None], Any] = made.set_result, make()
-        except BaseException as error:  # noqa: BLE001 - it is passed on
+        except Exception as error:  # noqa: BLE001 - who asked is told, and the log
             outcome = made.set_exception, error
+        except SystemExit as error:  # which would end the server's loop
+            outcome = made.set_exception, RuntimeError(f"gradio wants to end the program: {error}")
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(tell, *outcome)
 

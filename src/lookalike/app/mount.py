@@ -51,10 +51,6 @@ def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> Fast
     """The application with gradio on it, made where an event loop runs: gradio makes one otherwise, which nobody closes."""
 
     async def mount() -> FastAPI:
-        with _ENVIRONMENT, _keeping_in(uploads.folder.parent):
-            return mount_here()
-
-    def mount_here() -> FastAPI:
         import gradio
 
         from lookalike.app.filedata import guard_components
@@ -79,7 +75,8 @@ def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> Fast
         )
         return mounted
 
-    with ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
+    folder = uploads.folder.parent  # `gradio_folder` of this server
+    with _ENVIRONMENT, _keeping_in(folder), ThreadPoolExecutor(1) as elsewhere:  # a loop may be running here already
         return elsewhere.submit(asyncio.run, mount()).result()
 
 

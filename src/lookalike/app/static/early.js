@@ -1,20 +1,15 @@
 // Before anything is drawn, so that a dark page is never light for a moment: the theme that was chosen, else the system's.
 
 {
-  let chosen = null;
-  try {
-    chosen = localStorage.getItem("lookalike-theme");
-  } catch {
-    // A browser that keeps nothing follows the system.
-  }
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  document.documentElement.classList.toggle("dark", chosen ? chosen === "dark" : system.matches);
-  system.addEventListener("change", () => {
+  const chosen = () => {
     try {
-      if (localStorage.getItem("lookalike-theme")) return;
+      return localStorage.getItem("lookalike-theme");
     } catch {
-      // as above
+      return null; // a browser that keeps nothing follows the system
     }
-    document.documentElement.classList.toggle("dark", system.matches);
-  });
+  };
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const show = () => document.documentElement.classList.toggle("dark", (chosen() ?? (system.matches ? "dark" : "light")) === "dark");
+  system.addEventListener("change", show);
+  show();
 }
