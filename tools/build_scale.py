@@ -1,4 +1,4 @@
-"""Write src/lookalike/collection/scale.json and docs/benchmarks/scale.md from the results of `lookalike bench run scale`.
+"""Write src/lookalike/collection/index/scale.json and docs/benchmarks/scale.md from the results of `lookalike bench run scale`.
 
 python tools/build_scale.py benchmarks/results/scale
 """
@@ -20,7 +20,7 @@ def main() -> None:
     find_benchmarks()
     from lookalike_bench.experiments.advising import write_scale
 
-    table, page = ROOT / "src/lookalike/collection/scale.json", ROOT / "docs/benchmarks/scale.md"
+    table, page = ROOT / "src/lookalike/collection/index/scale.json", ROOT / "docs/benchmarks/scale.md"
     try:
         write_scale(Path(sys.argv[1]) / "results.jsonl", table, page)
     except LookalikeError as error:

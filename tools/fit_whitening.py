@@ -20,7 +20,6 @@ from tools.calibrate import read
 
 from lookalike import Collection
 from lookalike._typing import FloatArray
-from lookalike.collection.evaluate import spoilt_vectors
 from lookalike.data.datasets import starter_folder
 from lookalike.features.adapt import DIRECTIONS, all_together, within_scatter
 from lookalike.features.calibration import LIGHT, knots, pairs_of_different_folders
@@ -30,6 +29,7 @@ from lookalike.features.metrics import group
 from lookalike.features.models import Calibration, ModelCard
 from lookalike.features.spoil import SPOILERS
 from lookalike.features.transforms import Transform, save_transform
+from lookalike.quality.evaluate import spoilt_vectors
 
 AT_ONCE = 1000
 

@@ -15,11 +15,11 @@ from PIL import Image, ImageOps
 
 from lookalike._typing import Array, FloatArray
 from lookalike.cli.opening import open_collection
-from lookalike.collection.labelled import labelled_pictures
 from lookalike.errors import ImageError
 from lookalike.features.embedder import Embedder
 from lookalike.features.images import open_picture
 from lookalike.features.spoil import SPOILERS
+from lookalike.quality.labelled import labelled_pictures
 
 SIDE = 512
 CORNERS = ((0.0, 0.0), (0.2, 0.0), (0.0, 0.2), (0.2, 0.2))
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--duplicates", type=int, default=20)
     args = parser.parse_args()
-    with open_collection(args.into) as collection, collection._view() as (connection, snapshot):
+    with open_collection(args.into) as collection, collection.view() as (connection, snapshot):
         pictures = labelled_pictures(connection, snapshot.store, "folders", 5)
         base: FloatArray = snapshot.store[pictures.features]
         embedder = Embedder(collection.model)

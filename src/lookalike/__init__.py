@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from lookalike._lazy import lazy
 
 if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads each name
+    from lookalike._collection import Collection as Collection
     from lookalike._typing import RangeResult as RangeResult
     from lookalike._typing import SearchResult as SearchResult
-    from lookalike.collection import Collection as Collection
+    from lookalike.collection.catalog.filters import Filter as Filter
     from lookalike.errors import CollectionError as CollectionError
     from lookalike.errors import CollectionLockedError as CollectionLockedError
     from lookalike.errors import CollectionNotFoundError as CollectionNotFoundError
@@ -52,7 +53,8 @@ if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads eac
 __version__ = "0.1.0"
 
 _HOME = {
-    "Collection": "lookalike.collection",
+    "Collection": "lookalike._collection",
+    "Filter": "lookalike.collection.catalog.filters",
     "FlatIndex": "lookalike.index",
     "IVFFlatIndex": "lookalike.index",
     "IVFPQIndex": "lookalike.index",

@@ -19,10 +19,11 @@ from gradio_client.exceptions import AppError
 
 from lookalike.app import AppServer
 from lookalike.app.messages import public_error, public_text
-from lookalike.collection import Collection, connecting
+from lookalike.collection import Collection
+from lookalike.collection.catalog import connecting
+from lookalike.collection.index.generation import INDEX_FOLDER
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.collection.segments import FOLDER as SEGMENTS
-from lookalike.collection.snapshot import INDEX_FOLDER
 from lookalike.data.datasets import starter_folder
 from tests.app.serving import owner, serving
 

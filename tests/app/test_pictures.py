@@ -13,8 +13,8 @@ from PIL import Image
 
 from lookalike.app import api, pictures
 from lookalike.app.pictures import Thumbnails
-from lookalike.collection.finding import Found
 from lookalike.collection.records import Entry, Hit
+from lookalike.search.find import Found
 
 
 def paint(path: Path, colour: str, mtime_ns: int) -> None:

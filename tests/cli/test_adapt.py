@@ -10,7 +10,7 @@ import pytest
 
 from lookalike import Collection
 from tests.cli.conftest import Command
-from tests.collection.test_adapt import _vectors
+from tests.quality.test_adapt import _vectors
 
 
 @pytest.fixture

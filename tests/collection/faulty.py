@@ -27,9 +27,12 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.collection import Collection, home, indexing, ingest, models, segments, upkeep
-from lookalike.collection.catalog import bump, transaction
-from lookalike.collection.ingest import Feature
+from lookalike.collection import Collection, home, models, segments
+from lookalike.collection.catalog.file import bump, transaction
+from lookalike.collection.index import build as indexing
+from lookalike.collection.take_in import ingest
+from lookalike.collection.take_in.ingest import Feature
+from lookalike.collection.upkeep import merge as upkeep
 from lookalike.collection.writer import Writer
 from lookalike.errors import (
     CollectionError,
@@ -507,7 +510,7 @@ def count_rows(folder: Path) -> str:
         assert (problems := collection.verify()) == [], problems
         entries = collection.entries(limit=10_000)
         assert [entry.path.name for entry in entries] == [f"{number}" for number in range(len(entries))]
-        with collection._view() as (_, snapshot):
+        with collection.view() as (_, snapshot):
             rows = snapshot.store[snapshot.features_of(collection.ids())]
         assert np.abs(rows - np.stack([vector(number) for number in range(len(entries))])).max() < 1e-3
         for entry in entries[-3:]:

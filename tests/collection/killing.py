@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lookalike.collection import Collection
-from lookalike.collection.catalog import CATALOG, Catalog, bump, transaction
+from lookalike.collection.catalog.file import CATALOG, Catalog, bump, transaction
 from tests.collection import sqlite_calls
 
 COMMITS = 2

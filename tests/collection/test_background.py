@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, background, segments
-from lookalike.collection.catalog import CATALOG
+from lookalike.collection import Collection, segments
+from lookalike.collection.catalog.file import CATALOG
+from lookalike.collection.index.generation import read_generation
 from lookalike.collection.segments import FOLDER
-from lookalike.collection.snapshot import read_generation
+from lookalike.collection.upkeep import background
 from lookalike.errors import LookalikeWarning
 
 X = np.random.default_rng(0).normal(size=(20, 8))
@@ -76,11 +77,14 @@ def test_an_entry_that_names_another_feature_stops_answering(vectors: Path) -> N
 def test_what_is_whole_goes_on(vectors: Path, recwarn: pytest.WarningsRecorder) -> None:
     with Collection.open(vectors) as opened:
         assert hits(opened, 3)[0] == "3.jpg"
-        thread = opened._checks._thread
+        thread = opened._views.checks._thread
         if thread is not None:
             thread.join(10)
-        assert (opened._checks.damaged, opened._checks.wrong) == (set(), {"entries": set(), "features": set()})
-        assert opened._checks._is_catalog_checked
+        assert (opened._views.checks.damaged, opened._views.checks.wrong) == (
+            set(),
+            {"entries": set(), "features": set()},
+        )
+        assert opened._views.checks._is_catalog_checked
         assert hits(opened, 3)[0] == "3.jpg"
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, ingest, segments
-from lookalike.collection.catalog import CATALOG
-from lookalike.collection.schema import APPLICATION_ID, SCHEMA_VERSION
+from lookalike.collection import Collection, segments
+from lookalike.collection.catalog.file import CATALOG
+from lookalike.collection.catalog.schema import APPLICATION_ID, SCHEMA_VERSION
+from lookalike.collection.take_in import ingest
 from lookalike.errors import (
     CollectionError,
     CollectionNotFoundError,
@@ -335,7 +336,7 @@ def test_create_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lookalike.collection.collection.create_catalog", killed)
+        patch.setattr("lookalike.collection.stored.create_catalog", killed)
         with pytest.raises(KeyboardInterrupt):
             Collection.create(tmp_path / "c")
     (tmp_path / "c" / ".catalog.sqlite.1.part").write_bytes(b"half")

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 import lookalike as la
-from lookalike.collection import Collection, background, snapshot
-from lookalike.collection.catalog import CATALOG
+from lookalike.collection import Collection
+from lookalike.collection.catalog.file import CATALOG
+from lookalike.collection.index import generation
 from lookalike.collection.segments import FOLDER
+from lookalike.collection.upkeep import background
 from lookalike.errors import CollectionError, LookalikeWarning
 from tests.collection.fake import FakeEmbedder, pictures
 
@@ -398,12 +400,12 @@ def test_a_mapped_segment_that_is_cut_short_ends_no_process(collection: Collecti
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows cuts no file that is mapped")
 def test_an_index_whose_mapped_file_is_cut_short_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "MAPPED", 0)
+    monkeypatch.setattr(generation, "MAPPED", 0)
     (tmp_path / "index").mkdir()
     x = np.random.default_rng(0).normal(size=(5000, 8)).astype(np.float32)
     la.IVFFlatIndex(4).train(x).add(x).save(tmp_path / "index/000001.lka")
-    generation = snapshot.Generation(1, "000001.lka", "x", "IVF4,Flat", 4, 50, 5000, 5000, 1.0, 1.0, 1.0, 10, 20)
-    loaded = snapshot.LoadedIndex(tmp_path, generation)
+    of_500 = generation.Generation(1, "000001.lka", "x", "IVF4,Flat", 4, 50, 5000, 5000, 1.0, 1.0, 1.0, 10, 20)
+    loaded = generation.LoadedIndex(tmp_path, of_500)
     assert loaded.get() is loaded.get() is not None
     os.truncate(tmp_path / "index/000001.lka", 4096)
     with pytest.warns(LookalikeWarning, match="was cut to less than its .* bytes, so search is exact"):

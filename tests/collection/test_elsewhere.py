@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection
-from lookalike.collection.finding import Wanted
-from lookalike.collection.ingest import Ingest
+from lookalike.collection.take_in.ingest import Ingest
+from lookalike.search.find import Wanted
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
 
@@ -67,7 +67,7 @@ def test_the_same_number_on_another_disk_is_not_a_move(
     pictures(trip, 4)
     collection.add(trip)
     trip.rename(holiday)
-    monkeypatch.setattr("lookalike.collection.ingest.Places.device", lambda *_: 1)
+    monkeypatch.setattr("lookalike.collection.take_in.ingest.Places.device", lambda *_: 1)
     report = collection.add(holiday)
     assert (report.new, report.moved, collection.status()["missing"]) == (4, 0, 4)
 

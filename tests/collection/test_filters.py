@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lookalike as la
 from lookalike.collection import Collection
-from lookalike.collection.filters import Filter
-from lookalike.collection.pace import Pace
-from lookalike.collection.scan import Scan
+from lookalike.collection.catalog.filters import Filter
+from lookalike.collection.records import Pace
+from lookalike.collection.take_in.scan import Scan
 from lookalike.errors import InputError
 from tests.collection.fake import FakeEmbedder, pictures
 
@@ -125,3 +126,9 @@ def test_thousands_of_damaged_ranges_are_looked_up(collection: Collection, folde
         todo = {os.fsdecode(path) for (path,) in connection.execute("SELECT path FROM todo")}
     assert todo == {str(collection.entry(at).path) for at in (2, 5)}
     assert scan.unchanged == len(paths) - 2
+
+
+def test_the_old_place_of_the_filter_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"use lookalike\.Filter"):
+        from lookalike.collection.filters import Filter as Old
+    assert Old is la.Filter

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection
-from lookalike.collection.catalog import get_meta
-from lookalike.collection.schema import SCHEMA_VERSION, TABLES, version_of, wrong_rows
+from lookalike.collection.catalog.file import get_meta
+from lookalike.collection.catalog.schema import SCHEMA_VERSION, TABLES, version_of, wrong_rows
 
 GOLDEN = Path(__file__).parent / "golden"
 

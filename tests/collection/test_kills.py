@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lookalike.collection.catalog import CATALOG
+from lookalike.collection.catalog.file import CATALOG
 from tests.collection.killing import COMMITS, EACH, fill
 
 ROWS = 8000

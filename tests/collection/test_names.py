@@ -14,7 +14,7 @@ from lookalike import FlatIndex, load_index, read_faiss, write_faiss
 from lookalike._files import atomic_write, beside, part_name
 from lookalike.app.pictures import Thumbnails
 from lookalike.collection import Collection, home
-from lookalike.collection.filters import Filter
+from lookalike.collection.catalog.filters import Filter
 from lookalike.data.labels import read_labels
 from lookalike.errors import ImageError, InputError
 from tests.collection.fake import FakeEmbedder, picture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lookalike.collection import Collection, Progress
-from lookalike.collection.scan import Scan
+from lookalike.collection.take_in.scan import Scan
 from lookalike.errors import CollectionError, UnreadableNowError
 from lookalike.features import _source, reading
 from tests.collection.fake import FakeEmbedder, picture, pictures
@@ -276,7 +276,7 @@ def test_disk_in_a_folder_that_is_unplugged(
         return stamp._replace(device=as_disk[0]) if status.st_ino in numbers else stamp
 
     numbers = {path.stat().st_ino for path in (disk, *on_disk)}
-    for module in ("features.reading", "data.walk", "collection.elsewhere"):
+    for module in ("features.reading", "data.walk", "collection.take_in.elsewhere"):
         monkeypatch.setattr(sys.modules[f"lookalike.{module}"], "stamp_of", stamp_of)
     collection.add(folder)
     assert [collection.entry(collection.find(path) or 0).device for path in on_disk] == [41, 41]

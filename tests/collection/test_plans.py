@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, connecting
-from lookalike.collection.filters import Filter
-from lookalike.collection.pace import Pace
-from lookalike.collection.scan import Scan
+from lookalike.collection import Collection
+from lookalike.collection.catalog import connecting
+from lookalike.collection.catalog.filters import Filter
+from lookalike.collection.records import Pace
+from lookalike.collection.take_in.scan import Scan
 from tests.collection.fake import FakeEmbedder, pictures
 
 LARGE = "entries|features|skipped|segments|seen|passed|todo|gone|away|kept|renumbered"

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, segments, upkeep
-from lookalike.collection.catalog import transaction
-from lookalike.collection.ingest import Feature, append_features
+from lookalike.collection import Collection, segments
+from lookalike.collection.catalog.file import transaction
 from lookalike.collection.segments import Segment
+from lookalike.collection.take_in.ingest import Feature, append_features
+from lookalike.collection.upkeep import merge as upkeep
 from lookalike.errors import CollectionError, CollectionUnavailableError
 from tests.collection import faulty
 from tests.collection.fake import pictures

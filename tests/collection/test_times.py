@@ -11,7 +11,7 @@ import pytest
 
 from lookalike.app.service import describe
 from lookalike.collection import Collection
-from lookalike.collection.filters import Filter
+from lookalike.collection.catalog.filters import Filter
 from lookalike.data.stamp import stamp_of
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
@@ -31,8 +31,8 @@ ODD = {  # nanoseconds since 1970
 def report_as(patch: pytest.MonkeyPatch, odd: dict[Path, dict[str, int]]) -> None:
     """Let the system say what is said here, by path, by directory entry and by descriptor."""
     by_inode = {path.stat().st_ino: values for path, values in odd.items()}
-    modules = ["lookalike.data.walk", "lookalike.features.reading", "lookalike.collection.queries"]
-    modules += ["lookalike.collection.elsewhere"]
+    modules = ["lookalike.data.walk", "lookalike.features.reading", "lookalike.search.lookup"]
+    modules += ["lookalike.collection.take_in.elsewhere"]
 
     class Status:
         def __init__(self, real: os.stat_result, values: dict[str, int]) -> None:

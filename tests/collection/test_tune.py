@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.collection import tune
+from lookalike.collection.index import choose as tune
 from lookalike.collection.segments import FeatureStore, Segment, write_segment
 from lookalike.index import IVFPQIndex
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.collection import Collection, indexing
+from lookalike.collection import Collection
+from lookalike.collection.index import build as indexing
 from lookalike.errors import DimensionError, DTypeError, InputError, LookalikeWarning, ModelError
 from tests.collection.fake import FakeEmbedder, picture, pictures
 

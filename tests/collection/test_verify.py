@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection
-from lookalike.collection.catalog import CATALOG
+from lookalike.collection.catalog.file import CATALOG
 from lookalike.collection.writer import Writer
 from lookalike.errors import CollectionError, LookalikeWarning
 from tests.collection.fake import FakeEmbedder, pictures

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from lookalike.collection import Collection, Progress, ingest, models, schema
+from lookalike.collection import Collection, Progress, models
+from lookalike.collection.catalog import schema
+from lookalike.collection.take_in import ingest
 from lookalike.errors import CollectionError, LookalikeError
 from tests.collection.fake import CARD, FakeEmbedder
 

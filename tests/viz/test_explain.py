@@ -17,9 +17,10 @@ import pytest
 from playwright.sync_api import Page as Tab
 
 from lookalike import Collection
-from lookalike.collection import explaining, inside
-from lookalike.collection.explanation import Explanation
 from lookalike.errors import LookalikeWarning
+from lookalike.explain import contents as inside
+from lookalike.explain import search as explaining
+from lookalike.explain.explanation import Explanation
 from lookalike.viz.explain import ask_command, explain_html, explanation_page
 from tests.e2e.browser import wait_until
 from tests.viz.conftest import HOSTILE

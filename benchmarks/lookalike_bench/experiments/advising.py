@@ -1,4 +1,4 @@
-"""What to choose at each size, from measurements: `collection/scale.json`, which `collection.tune` reads, and docs/benchmarks/scale.md."""
+"""What to choose at each size, from measurements: `collection/index/scale.json`, which `collection.index.choose` reads, and docs/benchmarks/scale.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike._files import atomic_write
-from lookalike.collection import tune
+from lookalike.collection.index import choose as tune
 from lookalike.errors import FormatError
 from lookalike_bench.experiments.frame import Row, latest, measured
 from lookalike_bench.experiments.scaling import draw_scale, ladders
@@ -120,7 +120,7 @@ def scale_page(rows: Sequence[Row], run: dict[str, Any], pictures: Path) -> str:
         table(head, lines),
         "How much the number of lists matters: µs of processor time of the cheapest search of that recall, whatever its m, nprobe and candidates.",
         *(_by_lists(data, mine) for (data, _), mine in ladders([row for row in rows if row["peer"] == _PEER]).items()),
-        "`collection/tune.py` reads these rows: nlist as the nearest power of two, interpolated between sizes and as √n beyond them, so long as each "
+        "`collection/index/choose.py` reads these rows: nlist as the nearest power of two, interpolated between sizes and as √n beyond them, so long as each "
         "list has 16 vectors; m by the dimensions that a byte stands for, 8 to 64; and an eighth of nprobe is where it begins to measure "
         "nprobe and candidates on the collection itself.",
         "## What grows how", growth, _MODEL,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike._typing import Array
-from lookalike.collection.tune import choose_spec
+from lookalike.collection.index.choose import choose_spec
 from lookalike_bench.experiments import plots
 from lookalike_bench.experiments.frame import Row, by_peer, title
 from lookalike_bench.markdown import table

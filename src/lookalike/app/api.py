@@ -32,8 +32,7 @@ from lookalike.app.schemas import (
 from lookalike.app.schemas import Picture as PictureFacts
 from lookalike.app.secret import has_powers
 from lookalike.app.service import Answer, Query, Service, describe
-from lookalike.collection.filters import Filter, Shape
-from lookalike.collection.finding import Found
+from lookalike.collection.catalog.filters import Filter, Shape
 from lookalike.collection.records import printable
 from lookalike.errors import (
     CollectionLockedError,
@@ -45,6 +44,7 @@ from lookalike.errors import (
     LookalikeError,
 )
 from lookalike.features.images import thumbnail
+from lookalike.search.find import Found
 
 __all__ = ["create_api", "handle_errors"]
 

@@ -15,7 +15,7 @@ from lookalike.app.schemas import JobProgress
 from lookalike.collection import Collection, Progress
 
 if TYPE_CHECKING:
-    from lookalike.collection.duplicates import Group
+    from lookalike.curate.groups import Group
 
 __all__ = ["Comparing", "Comparisons", "StoppedComparing"]
 

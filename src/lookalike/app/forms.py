@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile as Upload
 from starlette.exceptions import HTTPException
 
 from lookalike.app.limits import MAX_K, check_limits
-from lookalike.collection.filters import Shape
+from lookalike.collection.catalog.filters import Shape
 from lookalike.search import Query, Sort
 
 __all__ = ["ID_LIMIT", "Asked", "FilledRoute", "FormIn", "FormRoute"]

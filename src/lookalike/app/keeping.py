@@ -14,9 +14,10 @@ from lookalike.app import jobs
 from lookalike.app.jobs import Job
 from lookalike.app.service import Service, describe
 from lookalike.collection import AddReport, Collection, Progress, home
-from lookalike.collection.duplicates import Copy, Decision, Group
-from lookalike.collection.queries import absolute
 from lookalike.collection.records import Skipped, printable
+from lookalike.curate.groups import Copy, Group
+from lookalike.curate.marks import Decision
+from lookalike.data.paths import absolute
 from lookalike.data.walk import SUFFIXES
 from lookalike.errors import (
     CollectionError,

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Final
 
 from lookalike._files import part_name
+from lookalike.collection.catalog.entries import read_original
 from lookalike.collection.home import home
-from lookalike.collection.original import read_original
 from lookalike.collection.records import Entry, printable
 from lookalike.errors import IdError
 from lookalike.features.images import open_picture, probe, thumbnail

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from lookalike.collection.duplicates import Decision
+from lookalike.curate.marks import Decision
 
 __all__ = [
     "Collections",

@@ -22,7 +22,7 @@ from lookalike.app.memory import Bounded, QueryPictures
 from lookalike.app.messages import public_error, public_text
 from lookalike.app.pictures import Picture, Thumbnails, cache_folder, original
 from lookalike.collection import Collection, home
-from lookalike.collection.filters import Filter
+from lookalike.collection.catalog.filters import Filter
 from lookalike.collection.records import Entry, printable
 from lookalike.data.datasets import Attribution, starter_attribution, starter_folder
 from lookalike.errors import CollectionNotFoundError, InputError, LookalikeError

@@ -14,8 +14,8 @@ from lookalike.errors import CollectionError, InputError
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
-    from lookalike.collection.adaptation import Adaptation, Gain
     from lookalike.features.transforms import Transform
+    from lookalike.quality.adaptation import Adaptation, Gain
 
 __all__ = ["adapt"]
 
@@ -65,7 +65,7 @@ def adapt(
 
 
 def _what(labels: str | None, groups: str | None) -> Any:
-    from lookalike.collection.adaptation import read_groups
+    from lookalike.quality.adaptation import read_groups
 
     return (labels or "folders") if groups is None else read_groups(groups)
 

@@ -66,7 +66,7 @@ def read(
 
 def _dates(taken: str) -> tuple[str | None, str | None]:
     """The first and the last day, month or year of ``2021..2023-05-01``, ``2021..``, ``..2023`` or ``2021``."""
-    from lookalike.collection.filters import Filter
+    from lookalike.collection.catalog.filters import Filter
 
     first, dots, last = taken.partition("..")
     after, before = first or None, (last if dots else first) or None
@@ -81,7 +81,7 @@ def _dates(taken: str) -> tuple[str | None, str | None]:
 
 def words_in(collection: Collection, queries: Sequence[str]) -> list[str]:
     """The QUERYs that are words: those that name no file and look like none."""
-    from lookalike.collection.text import is_words
+    from lookalike.search.parts import is_words
 
     for query in queries:
         if query.startswith("-") and not Path(query).exists() and collection.find(query) is None:

@@ -114,7 +114,7 @@ def index(
     Run it again, and only what changed is done. Without --in, the collection is named after the first folder.
     """
     from lookalike.cli.indexing import run
-    from lookalike.collection.queries import named_path
+    from lookalike.data.paths import named_path
 
     if not run([named_path(folder) for folder in folders], into, model, prune):
         raise typer.Exit(1)

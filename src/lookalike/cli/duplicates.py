@@ -10,7 +10,8 @@ from lookalike.errors import InputError
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
-    from lookalike.collection.duplicates import Copy, Decision, Group
+    from lookalike.curate.groups import Copy, Group
+    from lookalike.curate.marks import Decision
 
 __all__ = ["mark", "show"]
 

@@ -12,7 +12,7 @@ from lookalike.cli.opening import In, Json, open_collection
 from lookalike.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from lookalike.collection.evaluate import Evaluation
+    from lookalike.quality.evaluate import Evaluation
 
 __all__ = ["eval_collection"]
 
@@ -58,7 +58,7 @@ def _write(measured: Evaluation, out: Path) -> None:
     import json
 
     from lookalike._files import atomic_write
-    from lookalike.collection.sheet import write_contact_sheet
+    from lookalike.quality.sheet import write_contact_sheet
 
     out.mkdir(parents=True, exist_ok=True)
     with atomic_write(out / REPORT) as file:

@@ -44,7 +44,7 @@ def extract(
     """
     from lookalike.cli.progress import ProgressDisplay
     from lookalike.collection.home import name_for_folder
-    from lookalike.collection.pace import Pace
+    from lookalike.collection.records import Pace
     from lookalike.features.extract import extract
     from lookalike.features.models import DEFAULT_MODEL
 
@@ -105,7 +105,7 @@ def import_(
     """Make a collection of vectors that you bring, or add to one; the pictures need not exist."""
     from lookalike.cli.progress import ProgressDisplay
     from lookalike.collection import Collection, home
-    from lookalike.collection.importing import import_features
+    from lookalike.collection.take_in.vectors import import_features
     from lookalike.features.bring import read_features
 
     path = home.resolve(home.name_for_folder(file.with_suffix("")) if into is None else into)

@@ -12,7 +12,7 @@ from lookalike.cli.opening import Json
 from lookalike.cli.progress import ProgressDisplay, TransferDisplay
 
 if TYPE_CHECKING:
-    from lookalike.collection.adaptation import Gain
+    from lookalike.quality.adaptation import Gain
     from lookalike.training import Finetuned
 
 __all__ = ["export", "finetune"]

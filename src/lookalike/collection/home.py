@@ -10,12 +10,12 @@ from pathlib import Path
 from lookalike._files import atomic_write, one_spelling, spellings
 from lookalike._home import home
 from lookalike._typing import PathLike
-from lookalike.collection.catalog import CATALOG, check_folder
+from lookalike.collection.catalog.file import CATALOG, check_folder
+from lookalike.collection.index.generation import INDEX_FOLDER
 from lookalike.collection.lock import LOCK, WriterLock
-from lookalike.collection.queries import absolute
 from lookalike.collection.segments import FOLDER as SEGMENT_FOLDER
-from lookalike.collection.snapshot import INDEX_FOLDER
-from lookalike.collection.upkeep import OUR_FILES
+from lookalike.collection.upkeep.merge import OUR_FILES
+from lookalike.data.paths import absolute
 from lookalike.errors import (
     CollectionError,
     CollectionLockedError,

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
-from lookalike.collection.catalog import get_meta, set_meta
+from lookalike.collection.catalog.file import get_meta, set_meta
 from lookalike.errors import CollectionError, ModelError
 from lookalike.features.models import Calibration, ModelCard, find_model, get_model
 

@@ -1,17 +1,22 @@
-"""What a collection gives back: plain frozen records."""
+"""What a collection gives back: plain frozen records, and how it tells how far a piece of work is."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lookalike.data.walk import Skipped
 
-__all__ = ["AddReport", "Entry", "Hit", "Phase", "Progress", "Skipped", "TextAnswer", "printable"]
+__all__ = ["AddReport", "Entry", "Hit", "Pace", "Phase", "Progress", "Skipped", "TextAnswer", "printable"]
 
 _FEW_LABELS = 5  # named in an explanation
+_WINDOW = 30.0  # seconds that a rate is of
+_INTERVAL = 0.1  # seconds between two calls
 
 Phase: TypeAlias = Literal[
     "scanning",
@@ -248,3 +253,37 @@ def printable(path: str | os.PathLike[str]) -> str:
     'caf\\\\xe9.jpg'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+class Pace:
+    """Calls back with a `Progress`, at most ten times per second and once at the end of each phase."""
+
+    def __init__(self, callback: Callable[[Progress], None] | None) -> None:
+        self._callback = callback
+        self._phase: Phase | None = None
+        self._last = 0.0
+        self._marks: deque[tuple[float, int]] = deque()
+        self.skipped = 0
+
+    def tell(self, phase: Phase, done: int, total: int, *, last: bool = False) -> None:
+        """So many of so many (0: not known) are done."""
+        if self._callback is None:
+            return
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase = phase
+            self._marks.clear()
+            self._marks.append((now, 0))
+        elif not last and now - self._last < _INTERVAL:
+            return
+        self._last = now
+        rate = self._rate(now, done)
+        left = (total - done) / rate if rate and total else None
+        self._callback(Progress(done, total, phase, rate, left, self.skipped))
+
+    def _rate(self, now: float, done: int) -> float:
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[1][0] >= _WINDOW:
+            self._marks.popleft()
+        then, before = self._marks[0]
+        return (done - before) / (now - then) if now > then and done > before else 0.0

@@ -2,78 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import sqlite3
-import threading
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lookalike._typing import Array, FloatArray, IdArray
-from lookalike.collection.catalog import Version, as_number, check_meta, read_version
-from lookalike.collection.mapping import is_shorter
+from lookalike._typing import Array, ArrayLike, FloatArray, IdArray
+from lookalike._validate import check_vectors, unit_rows
+from lookalike.collection.catalog.file import Version, as_number, check_meta, read_version
+from lookalike.collection.catalog.schema import is_right, wrong_rows
+from lookalike.collection.index.generation import LoadedIndex, read_generation
 from lookalike.collection.models import read_card
 from lookalike.collection.records import printable
-from lookalike.collection.schema import is_right, wrong_rows
 from lookalike.collection.segments import FeatureStore, Segment
 from lookalike.collection.transforms import read_transform
-from lookalike.errors import CollectionError, FormatError, LookalikeWarning
+from lookalike.errors import CollectionError, IdError, LookalikeWarning
 from lookalike.features.models import ModelCard
 
 if TYPE_CHECKING:
     from lookalike.features.transforms import Transform
     from lookalike.index.index import Index
 
-__all__ = ["INDEX_FOLDER", "Generation", "Snapshot", "load_snapshot", "read_generation", "read_segments"]
+__all__ = ["Snapshot", "load_snapshot", "read_segments"]
 
-INDEX_FOLDER = "index"
-MAPPED = 64 << 20  # bytes of an index file from which on it is mapped
 MOST_ROWS = 2**40
 FEW = 1024  # so many vectors are compared one by one sooner than an index finds them among others
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """An index over the features: its file, how to search it, and the recall that was measured."""
-
-    id: int
-    file: str | None
-    sha256: str | None
-    spec: str
-    nprobe: int
-    candidates: int
-    trained: int
-    total: int
-    recall: float
-    low: float
-    high: float
-    k: int
-    n: int
-
-
-def read_generation(connection: sqlite3.Connection) -> Generation | None:
-    """The generation in use; None where search is exact."""
-    row = connection.execute(
-        "SELECT id, file, sha256, spec, nprobe, candidates, trained, total, recall, low, high, k, n"
-        " FROM generations ORDER BY id DESC LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    if wrong_rows(connection, "generations", "id = ?", row[:1]):
-        warnings.warn(
-            "what the catalogue says of the index is damaged, so search is exact and slower; "
-            "`lookalike verify --repair` makes a new one",
-            LookalikeWarning,
-            stacklevel=2,
-        )
-        return None
-    return Generation(*row)
 
 
 def read_segments(connection: sqlite3.Connection) -> list[Segment]:
@@ -88,75 +47,6 @@ def _segment(id: int, file: str, first: object, rows: object, sha256: str) -> Se
     if rows == 0:
         raise CollectionError("the catalogue is damaged: it has a segment of no rows")
     return Segment(id, Path(str(file)).name, first, rows, str(sha256))
-
-
-class LoadedIndex:
-    """The index file of a generation, opened when it is first needed; readers keep it for as long as they use it."""
-
-    def __init__(self, folder: Path, generation: Generation) -> None:
-        self.generation = generation
-        self._path = folder / INDEX_FOLDER / (generation.file or "")
-        self._guard = threading.Lock()
-        self._opened = False
-        self._index: Index | None = None
-        self._mapped_size = 0  # bytes of the file, where it is mapped
-
-    def get(self) -> Index | None:
-        """The index; None where its file cannot be used, or was just replaced: search is exact then."""
-        with self._guard:
-            if not self._opened:
-                with contextlib.suppress(FileNotFoundError):
-                    self._open()
-            if self._index is not None and is_shorter(self._path, self._mapped_size):
-                self._index = None
-                self._warn(f"was cut to less than its {self._mapped_size:,} bytes")
-            return self._index
-
-    def exists(self) -> bool:
-        """Whether the file is there, or may be."""
-        try:
-            self._path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:
-            return True  # nothing is known of it; `get` tries to open it
-        return True
-
-    def _open(self) -> None:
-        from lookalike.index.storage import load_index
-
-        try:
-            # A file that is read is compared with its checksums; a large one is mapped, and compared by `verify`.
-            size = self._path.stat().st_size
-            self._index = load_index(self._path, mmap=size > MAPPED)
-            self._mapped_size = size if size > MAPPED else 0
-        except FileNotFoundError:
-            raise
-        except OSError as error:  # tried again at the next search
-            warnings.warn(
-                f"the index file {self._path.name} cannot be read now, so search is exact and slower "
-                f"({error.strerror or error})",
-                LookalikeWarning,
-                stacklevel=2,
-            )
-            return
-        except FormatError as error:
-            self._warn(f"is damaged ({error})")
-        self._opened = True
-
-    def _warn(self, what: str) -> None:
-        warnings.warn(
-            f"the index file {self._path.name} {what}, so search is exact and slower; "
-            "the next `lookalike index` makes a new one",
-            LookalikeWarning,
-            stacklevel=3,
-        )
-
-    def give_up(self) -> None:
-        """Go on without the index: its file is gone for good."""
-        with self._guard:
-            self._opened = True
-        self._warn("is missing")
 
 
 class Snapshot:
@@ -212,6 +102,18 @@ class Snapshot:
         places = self._by_id[np.searchsorted(self.entries, ids, sorter=self._by_id)]
         features: IdArray = self.features[np.searchsorted(self._starts, places, side="right") - 1]
         return features
+
+    def check_here(self, ids: IdArray) -> None:
+        """Raise an IdError that names the first of the ids that is not here, or missing."""
+        gone = ids[~np.isin(ids, self.entries)]
+        if len(gone):
+            raise IdError(f"id: {gone[0]} is not in this collection")
+
+    def stored(self, vectors: ArrayLike, name: str) -> FloatArray:
+        """Vectors as the model makes them, transformed as the features are: unit rows."""
+        x = unit_rows(check_vectors(vectors, self.card.d, name))
+        rows: FloatArray = unit_rows(self.store.transformed(x))
+        return rows
 
     def rank(
         self, xq: FloatArray, k: int, *, mask: Array | None = None, exclude: Sequence[int] = (), exact: bool = False

@@ -8,12 +8,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from lookalike.collection import entries as listing
-from lookalike.collection.catalog import CATALOG
+from lookalike.collection.catalog import entries as listing
+from lookalike.collection.catalog.file import CATALOG
+from lookalike.collection.index.generation import INDEX_FOLDER, read_generation
 from lookalike.collection.models import read_card
-from lookalike.collection.scan import below
 from lookalike.collection.segments import FOLDER
-from lookalike.collection.snapshot import INDEX_FOLDER, read_generation, read_segments
+from lookalike.collection.snapshot import read_segments
+from lookalike.collection.take_in.scan import below
 from lookalike.collection.transforms import describe_transform
 
 __all__ = ["describe"]

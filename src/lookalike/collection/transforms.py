@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from lookalike.collection.catalog import bump, get_meta, meta_number, set_meta, transaction
+from lookalike.collection.catalog.file import bump, get_meta, meta_number, set_meta, transaction
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER
 from lookalike.errors import CollectionError, CollectionUnavailableError, DimensionError, FormatError, ModelError

@@ -14,20 +14,26 @@ import numpy as np
 
 from lookalike._typing import ArrayLike, PathLike
 from lookalike._validate import check_vectors, unit_rows
-from lookalike.collection import upkeep
-from lookalike.collection.catalog import bump, transaction
-from lookalike.collection.entries import encode_label
-from lookalike.collection.indexing import refresh_index
-from lookalike.collection.ingest import Feature, Ingest, append_features
+from lookalike.collection.catalog.entries import encode_label
+from lookalike.collection.catalog.file import bump, transaction
+from lookalike.collection.catalog.proof import restore_rows
+from lookalike.collection.catalog.schema import accept, wrong_rows
+from lookalike.collection.index.build import refresh_index
 from lookalike.collection.models import check_embeds, embedder_for, own_vectors, read_card, write_card
-from lookalike.collection.pace import Pace
-from lookalike.collection.proof import restore_rows
-from lookalike.collection.queries import absolute
-from lookalike.collection.records import AddReport, Progress, printable
-from lookalike.collection.repair import beyond_proof, hurt_features, hurt_pictures, mend_rows, settle_features, unread
-from lookalike.collection.scan import Scan, below
-from lookalike.collection.schema import accept, wrong_rows
+from lookalike.collection.records import AddReport, Pace, Progress, printable
+from lookalike.collection.take_in.ingest import Feature, Ingest, append_features
+from lookalike.collection.take_in.scan import Scan, below
 from lookalike.collection.transforms import write_transform
+from lookalike.collection.upkeep import merge as upkeep
+from lookalike.collection.upkeep.repair import (
+    beyond_proof,
+    hurt_features,
+    hurt_pictures,
+    mend_rows,
+    settle_features,
+    unread,
+)
+from lookalike.data.paths import absolute
 from lookalike.data.stamp import Stamp, stamp_of
 from lookalike.errors import InputError, ModelError
 

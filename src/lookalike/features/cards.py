@@ -15,11 +15,14 @@ import numpy as np
 from lookalike._typing import Array
 from lookalike.errors import ModelError
 
-__all__ = ["LAYOUTS", "WORDS", "Calibration", "ModelCard", "TextTower", "word"]
+__all__ = ["LAYOUTS", "SAME", "WORDS", "Calibration", "ModelCard", "TextTower", "least_cosine", "word"]
 
 # From which similarity on a word is said. Every model's calibration is anchored to these, so the words mean the
 # same whatever the model; docs/models.md says what they mean.
 WORDS = ((90.0, "same picture"), (75.0, "very alike"), (50.0, "related"), (0.0, "weak"))
+
+SAME = WORDS[0][0]
+"""The similarity from which on the word is "same picture"."""
 
 LAYOUTS = ("uint8 nhwc", "float32 nchw")
 """What a network takes: bytes as they are decoded; or numbers, normalised by the card, channels first."""
@@ -297,3 +300,16 @@ def word(similarity: float) -> str:
     ('same picture', 'weak')
     """
     return next((name for least, name in WORDS if similarity >= least), WORDS[-1][1])
+
+
+def least_cosine(card: ModelCard, similarity: float) -> float:
+    """The smallest cosine, as a float32, that the model's calibration maps to `similarity`; infinity if it maps none."""
+    low, high = np.float32(-1), np.float32(1)
+    if card.similarity(float(high)) < similarity - 1e-9:
+        return math.inf
+    while low < (middle := (low + high) / 2) < high:
+        if card.similarity(float(middle)) >= similarity - 1e-9:
+            high = middle
+        else:
+            low = middle
+    return float(high)

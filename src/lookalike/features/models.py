@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lookalike.errors import ModelError
 from lookalike.features import store
-from lookalike.features.cards import WORDS, Calibration, ModelCard, TextTower, word
+from lookalike.features.cards import SAME, WORDS, Calibration, ModelCard, TextTower, least_cosine, word
 from lookalike.features.known import DEFAULT_MODEL, KNOWN, MODELS
 from lookalike.features.pooling import base_name, with_pooling
 
@@ -17,12 +17,14 @@ __all__ = [
     "DEFAULT_MODEL",
     "KNOWN",
     "MODELS",
+    "SAME",
     "WORDS",
     "Calibration",
     "ModelCard",
     "TextTower",
     "find_model",
     "get_model",
+    "least_cosine",
     "load_file",
     "load_model",
     "unknown_model",

@@ -22,6 +22,7 @@ __all__ = [
     "Pictures",
     "Region",
     "in_fractions",
+    "is_words",
     "parse_regions",
     "parts_of",
     "regions_of",
@@ -259,8 +260,6 @@ class Part:
             raise InputError(
                 "a command line names pictures by path, URL or id, and holds no bytes, tags or collections"
             )
-        from lookalike.collection.text import is_words
-
         is_plain = not (self.path.startswith("-") or _ID.fullmatch(self.path) or is_words(self.path))
         return self.path if is_plain else os.path.join(os.curdir, self.path)  # noqa: PTH118 (Path takes the dot away)
 
@@ -269,6 +268,18 @@ class Part:
         """From one word of a command line. A file that is called ``id:12`` is ``./id:12``."""
         by_id = _ID.fullmatch(text)
         return cls.of(int(by_id[1]) if by_id else text, region)
+
+
+def is_words(text: str) -> bool:
+    """Whether a query that names no file was meant as words, and is not a file's name with a mistake in it.
+
+    Examples
+    --------
+    >>> is_words("red bicycle"), is_words("holiday.jpg"), is_words("./x"), is_words("https://a.b/c")
+    (True, False, False, False)
+    """
+    is_path = re.search(r"[/\\\0\ud800-\udfff]|^[.~]|^[A-Za-z]:|\.\w{1,5}$|^id:\d+$", text) is not None
+    return not is_path and re.search(r"\w", text) is not None
 
 
 def parts_of(given: Pictures) -> tuple[Part, ...]:

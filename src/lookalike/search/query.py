@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from lookalike._validate import check_count
-from lookalike.collection.filters import Filter
+from lookalike.collection.catalog.filters import Filter
 from lookalike.errors import InputError
 from lookalike.search.parts import FIELDS, Part, Pictures, in_fractions, parse_regions, parts_of, regions_of
 
 if TYPE_CHECKING:
     from lookalike._typing import ArrayLike, FloatArray
-    from lookalike.collection import Collection
+    from lookalike.collection.stored import StoredCollection
     from lookalike.search.run import Answer
 
 __all__ = ["MAX_PICTURES", "SORTS", "Query", "Sort"]
@@ -138,7 +138,7 @@ class Query:
         return Filter(self.labels, self.after, self.before, self.min_side, self.max_side, self.shape)
 
     def ask(
-        self, collection: Collection, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
+        self, collection: StoredCollection, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
     ) -> Answer:
         """Search a collection. `Collection.search` gives the `hits` of the answer, which also says what an index missed.
 
@@ -162,7 +162,7 @@ class Query:
         query = replace(self, k=self.k if k is None else k, exact=self.exact or exact)
         return search(query, collection, allow=allow)
 
-    def vector(self, collection: Collection) -> FloatArray:
+    def vector(self, collection: StoredCollection) -> FloatArray:
         """What a collection is searched with, a unit vector of float32, shape (d,), as `Collection.search` and `explain` take it.
 
         Raises

@@ -11,13 +11,15 @@ import numpy as np
 from lookalike._fetch import fetch
 from lookalike._typing import FloatArray
 from lookalike._validate import unit_rows
-from lookalike.collection import Collection
-from lookalike.collection.original import read_original
-from lookalike.collection.queries import picture_at
+from lookalike.collection.catalog.entries import read_original
+from lookalike.collection.stored import StoredCollection
+from lookalike.data.paths import picture_at
 from lookalike.errors import IdError, ImageError, InputError
 from lookalike.features.images import open_picture, probe
+from lookalike.search.lookup import vectors_of
 from lookalike.search.parts import Part, Region
 from lookalike.search.query import Query
+from lookalike.search.words import embed_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,7 +55,7 @@ class Known(Protocol):
     def put(self, key: str, value: FloatArray) -> None: ...
 
 
-def _only_own(name: str | None) -> Collection:
+def _only_own(name: str | None) -> StoredCollection:
     raise InputError(f"id: of another collection, {name!r}, only a server knows pictures; give their paths instead")
 
 
@@ -75,25 +77,25 @@ class Reader:
         Remembers the vectors of pictures that have a tag.
     """
 
-    named: Callable[[str | None], Collection] = _only_own
+    named: Callable[[str | None], StoredCollection] = _only_own
     kept: Callable[[str], bytes] = _nothing_kept
     known: Known | None = None
 
-    def vector(self, query: Query, collection: Collection) -> FloatArray:
+    def vector(self, query: Query, collection: StoredCollection) -> FloatArray:
         """What is searched with, a unit vector of shape (d,)."""
         asked = self.vectors(query.parts, collection)
         if query.words:
             asked = np.concatenate([asked, self.of_words(query.words, collection)[None, :]])
         return mixed(asked, self.vectors(query.like, collection), self.vectors(query.dislike, collection))
 
-    def vectors(self, parts: Sequence[Part], collection: Collection) -> FloatArray:
+    def vectors(self, parts: Sequence[Part], collection: StoredCollection) -> FloatArray:
         """A unit vector for each part, shape (n, d); only what was not seen before is embedded."""
         card = collection.model
         keys = [_key(part, card.fingerprint) for part in parts]
         found = [None if key is None or self.known is None else self.known.get(key) for key in keys]
         missing = [at for at, vector in enumerate(found) if vector is None]
         if missing:
-            made = collection.vectors([self._source(parts[at], collection) for at in missing])
+            made = vectors_of(collection, [self._source(parts[at], collection) for at in missing])
             for at, vector in zip(missing, made, strict=True):
                 found[at] = vector
                 key = keys[at]
@@ -102,9 +104,9 @@ class Reader:
         rows = [vector for vector in found if vector is not None]
         return np.stack(rows) if rows else np.empty((0, card.d), np.float32)
 
-    def of_words(self, words: str, collection: Collection) -> FloatArray:
+    def of_words(self, words: str, collection: StoredCollection) -> FloatArray:
         """The unit vector of words, shape (d,), made by a model that reads them."""
-        vector = collection.text_vector(words)
+        vector = embed_text(collection.model, words)
         if vector is None:
             raise InputError(f"this collection's model {collection.model.name!r} reads no words")
         return vector
@@ -115,7 +117,7 @@ class Reader:
             return part.image
         return fetch(part.url) if part.url is not None else self.kept(part.kept or "")
 
-    def _source(self, part: Part, collection: Collection) -> Any:
+    def _source(self, part: Part, collection: StoredCollection) -> Any:
         """What `Collection.vectors` takes for a part."""
         if part.path is not None:
             return _part_of_file(part.path, part.region) if part.region else part.path
@@ -131,12 +133,12 @@ class Reader:
         return cut(data, part.region) if part.region else data
 
 
-def is_own(part: Part, collection: Collection) -> bool:
+def is_own(part: Part, collection: StoredCollection) -> bool:
     """Whether a picture by id is of the collection that is searched."""
     return part.source is None or part.source == collection.name
 
 
-def left_out(query: Query, collection: Collection) -> list[int]:
+def left_out(query: Query, collection: StoredCollection) -> list[int]:
     """Ids that are no results: those that are asked with, and whatever of the collection is not liked, ascending."""
     asked = [part.id for part in query.parts if part.id is not None and is_own(part, collection)]
     unlike = [part.id for part in query.dislike if part.id is not None]

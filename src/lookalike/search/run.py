@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
-from lookalike.collection import Collection
-from lookalike.collection.finding import Found, Wanted
-from lookalike.collection.queries import check_allow
 from lookalike.collection.records import Hit
+from lookalike.collection.stored import StoredCollection
+from lookalike.errors import CollectionError
+from lookalike.search.find import Found, Wanted, find, optional_allow, results
+from lookalike.search.lookup import Resolver
 from lookalike.search.query import Query
 from lookalike.search.resolve import Reader, left_out
 from lookalike.search.words import search_labels
@@ -20,7 +21,7 @@ from lookalike.search.words import search_labels
 if TYPE_CHECKING:
     from lookalike._typing import ArrayLike
 
-__all__ = ["Answer", "search"]
+__all__ = ["Answer", "search", "search_like"]
 
 _READER: Final = Reader()
 
@@ -63,7 +64,7 @@ class Answer:
 
 def search(
     query: Query,
-    collection: Collection,
+    collection: StoredCollection,
     reader: Reader = _READER,
     *,
     allow: ArrayLike | None = None,
@@ -104,15 +105,39 @@ def search(
         left_out=left_out(query, collection),
     )
     allowed = _allowed(query, collection, allow)
-    found, missed, always = collection.results(q, wanted, allow=allowed, made_for=made_for)
+    found, missed, always = results(collection, q, wanted, allow=allowed, made_for=made_for)
     done = time.perf_counter()
     timing = {"embed": (embedded - begun) * 1e3, "search": (done - embedded) * 1e3}
     return Answer(_sorted(found, query.sort), timing, q, missed, always_exact=always)
 
 
-def _allowed(query: Query, collection: Collection, allow: ArrayLike | None) -> IdArray | None:
+def search_like(
+    collection: StoredCollection, query: Any, k: int, *, exact: bool = False, allow: ArrayLike | None = None
+) -> tuple[list[Hit], dict[str, float]]:
+    """The pictures most like something that is no `Query`: a picture, a vector, an id, or the mean of several; and the times."""
+    allowed, start = optional_allow(allow), time.perf_counter()
+    # Reading and embedding the query come first, so that no read transaction stays open meanwhile.
+    with collection.view() as (connection, snapshot):
+        resolver = Resolver(connection, snapshot.card, snapshot.store)
+        resolver.collect(query)
+        made_with = snapshot.version
+    xq = resolver.vector()
+    embedded = time.perf_counter()
+    with collection.view() as (connection, snapshot):
+        is_same = snapshot.version.collection == made_with.collection  # else it was made again
+        if not is_same or snapshot.store.d != len(xq) or snapshot.store.transform is not resolver.transform:
+            raise CollectionError(
+                f"{collection.path}: the collection, its model or its transform changed meanwhile; search again"
+            )
+        mask = snapshot.select(allowed)
+        found, *_ = find(connection, snapshot, xq, mask, Wanted(k, exact=exact, left_out=resolver.exclude))
+    done = time.perf_counter()
+    return [each.hit for each in found], {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
+
+
+def _allowed(query: Query, collection: StoredCollection, allow: ArrayLike | None) -> IdArray | None:
     """Ids that may be results; None for all."""
-    given = check_allow(allow)
+    given = optional_allow(allow)
     if given is not None and given.dtype == np.bool_:
         given = np.flatnonzero(given)
     if not query.filter:

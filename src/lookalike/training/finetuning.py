@@ -13,12 +13,11 @@ import numpy as np
 from lookalike._download import Progress as Transfer
 from lookalike._typing import Array, FloatArray, PathLike
 from lookalike._validate import check_count
-from lookalike.collection.adaptation import SURE, Gain
-from lookalike.collection.pace import Pace
-from lookalike.collection.records import Progress
+from lookalike.collection.records import Pace, Progress
 from lookalike.errors import DatasetError, InputError
 from lookalike.features import store
 from lookalike.features.cards import ModelCard
+from lookalike.quality.adaptation import SURE, Gain
 from lookalike.training.augment import AUGMENTS
 from lookalike.training.building import build, dimension, save_weights
 from lookalike.training.checkpoints import Progressed, Run

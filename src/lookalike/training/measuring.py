@@ -10,11 +10,11 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike._validate import unit_rows
-from lookalike.collection.adaptation import Gain
 from lookalike.errors import InputError
 from lookalike.features.adapt import BASIS, DIRECTIONS, all_together, within_scatter
 from lookalike.features.metrics import CUTS, score_queries
 from lookalike.features.transforms import rooted
+from lookalike.quality.adaptation import Gain
 from lookalike.training.labelled import Split
 from lookalike.training.pictures import Pictures
 

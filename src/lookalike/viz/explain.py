@@ -23,7 +23,7 @@ from lookalike.viz.umap import Method
 
 if TYPE_CHECKING:
     from lookalike.collection import Collection
-    from lookalike.collection.explanation import Explanation
+    from lookalike.explain.explanation import Explanation
 
 __all__ = ["ask_command", "collection_index_page", "explain_html", "explain_page", "explanation_page", "index_page"]
 

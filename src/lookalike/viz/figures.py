@@ -24,7 +24,7 @@ from lookalike.viz.report import View
 from lookalike.viz.umap import Method, umap_places
 
 if TYPE_CHECKING:
-    from lookalike.collection.explanation import Explanation
+    from lookalike.explain.explanation import Explanation
 
 __all__ = ["balance_view", "cells_view", "detail_document", "search_steps", "search_views"]
 

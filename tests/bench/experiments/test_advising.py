@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.collection import tune
+from lookalike.collection.index import choose as tune
 from lookalike.errors import FormatError
 from lookalike_bench.experiments.advising import advice, table_of, write_scale
 from lookalike_bench.experiments.frame import latest, measured

@@ -1,0 +1,1 @@
+"""The index of a collection: which one to build, and building it."""

@@ -1,0 +1,1 @@
+"""From folders to stored features: walk, compare, read once, embed, commit."""

@@ -1,0 +1,1 @@
+"""Merging, checking and repairing what is stored."""
