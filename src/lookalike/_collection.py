@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike._typing import ArrayLike, FloatArray
-from lookalike._validate import check_count, check_ids
+from lookalike._validate import check_count, check_ids, check_vectors
 from lookalike.collection.models import check_embeds, read_card
 from lookalike.collection.records import Hit, Pace, Progress, TextAnswer
 from lookalike.collection.stored import StoredCollection
@@ -219,12 +219,12 @@ class Collection(StoredCollection):
         IdError
             If the id is not here, or missing.
         """
+        from lookalike.explain.reasons import measured
+
         with self.view() as (_, snapshot):
             wanted = check_ids([id], name="id")
             snapshot.check_here(wanted)
-            x = snapshot.store[snapshot.features_of(wanted)][0]
-            cosines = (snapshot.stored(vectors, "vectors") @ x).tolist()
-            return [(cosine, float(snapshot.card.similarity(cosine))) for cosine in cosines]
+            return measured(snapshot, check_vectors(vectors, snapshot.card.d, "vectors"), int(wanted[0]))
 
     def explain(
         self, query: Any, k: int = 10, *, nprobe: int | None = None, candidates: int | None = None

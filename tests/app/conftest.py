@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lookalike.app import AppServer, attempts
+from lookalike.app import AppServer
+from lookalike.app.guard import attempts
 from lookalike.errors import FetchError
 from tests.app.serving import WINDMILL, build_home, serving
 

@@ -16,9 +16,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from lookalike.app import AppServer, guard
-from lookalike.app.guard import MAX_TEXT, Guard
-from lookalike.app.later import Later
+from lookalike.app import AppServer
+from lookalike.app.gradio.later import Later
+from lookalike.app.guard import guard
+from lookalike.app.guard.guard import MAX_TEXT, Guard
 from tests.app.serving import serving
 from tests.app.test_api import error, search
 from tests.app.test_guard import raw

@@ -24,8 +24,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.app import AppServer, attempts, capacity, comparing, connections
+from lookalike.app import AppServer, capacity
+from lookalike.app.api import comparing
 from lookalike.app.capacity import Capacity, Held, Pool, ServerBusyError
+from lookalike.app.guard import attempts, connections
 from lookalike.app.service import Service
 from lookalike.collection import Collection, Progress
 from tests.app.serving import WINDMILL, serving
@@ -134,7 +136,7 @@ def test_lines_are_bounded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gradios_queue_is_bounded(home: Path, windmill: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.app.mount.QUEUE", 2)
+    monkeypatch.setattr("lookalike.app.gradio.mount.QUEUE", 2)
     held = Holding(monkeypatch, Service, "search")
     with serving(home) as server, asked(server) as client:
         data = [file_data(uploaded(client, windmill)), "", 1, ""]

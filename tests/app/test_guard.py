@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from lookalike.app import AppServer
-from lookalike.app.guard import Guard, is_loopback
+from lookalike.app.guard.guard import Guard, is_loopback
 from lookalike.errors import InputError
 from tests.app.serving import serving
 from tests.app.test_api import error, search

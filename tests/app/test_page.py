@@ -18,8 +18,8 @@ from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
 from lookalike.app import AppServer
-from lookalike.app.blocks import mirrored_part, region_of
-from lookalike.app.later import Later
+from lookalike.app.gradio.blocks import mirrored_part, region_of
+from lookalike.app.gradio.later import Later
 from lookalike.errors import InputError
 from lookalike.features import images
 from lookalike.search import Region
@@ -151,7 +151,7 @@ def around(make: Callable[[], FastAPI]) -> FastAPI:
 
 def test_a_client_that_waits_for_gradio_does_not_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its first answer begins with spaces, as its time for the next byte would run out else."""
-    monkeypatch.setattr("lookalike.app.later.PATIENCE", 0.05)
+    monkeypatch.setattr("lookalike.app.gradio.later.PATIENCE", 0.05)
     made: list[str] = []
 
     def slow() -> FastAPI:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from lookalike.app import api, pictures
+from lookalike.app import pictures
+from lookalike.app.api import build as api
 from lookalike.app.pictures import Thumbnails
 from lookalike.collection.records import Entry, Hit
 from lookalike.search.find import Found

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lookalike.app import AppServer
-from lookalike.app.guard import Guard
+from lookalike.app.guard.guard import Guard
 from tests.app.serving import serving
 from tests.app.test_api import error
 

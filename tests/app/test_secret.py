@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from lookalike.app import AppServer, peer, serve
-from lookalike.app.peer import is_foreign, owners
-from lookalike.app.secret import Secret
+from lookalike.app import AppServer, serve
+from lookalike.app.guard import peer
+from lookalike.app.guard.peer import is_foreign, owners
+from lookalike.app.guard.secret import Secret
 from tests.app.serving import build_home, owner, serving
 from tests.app.test_api import error
 

@@ -19,8 +19,8 @@ import pytest
 
 from lookalike.app import AppServer
 from lookalike.app.capacity import ServerBusyError
-from lookalike.app.filedata import checked
-from lookalike.app.uploads import NOT_UPLOADED, Uploads, run_folder
+from lookalike.app.gradio.filedata import checked
+from lookalike.app.gradio.uploads import NOT_UPLOADED, Uploads, run_folder
 from lookalike.errors import InputError
 from tests.app.serving import WINDMILL, serving
 from tests.app.test_api import error
@@ -309,7 +309,7 @@ def test_uploads_have_a_quota(tmp_path: Path) -> None:
 
 
 def test_an_upload_without_room_is_503(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lookalike.app.uploads.QUOTA", 1000)
+    monkeypatch.setattr("lookalike.app.gradio.uploads.QUOTA", 1000)
     monkeypatch.setattr(Uploads.__init__, "__defaults__", (1000, 600.0))
     with serving(home) as server, httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         uploaded(client, bytes(800))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lookalike import Collection
-from lookalike.app import why
 from lookalike.collection.catalog.file import CATALOG
 from lookalike.errors import CollectionError, DimensionError, InputError, ModelError, VersionError
+from lookalike.explain.reasons import reasons
 from lookalike.quality.adaptation import read_groups
 from lookalike.search import Query, Reader
 
@@ -129,7 +129,7 @@ def test_the_index_is_made_anew_from_transformed_vectors(tmp_path: Path) -> None
         assert len(set(exact) & {hit.id for hit in collection.search(x[7], k=10)}) >= 8
         hits = collection.search(8, k=10, exact=True)
         for at in (0, 4):  # the reasons are of the transformed vectors, as the results are
-            told = why.explain(Reader(), Query(8), hits[at].id, collection)
+            told = reasons(Reader(), Query(8), hits[at].id, collection)
             assert told["rank"] == at + 1
             for measured in (told, *told["parts"]):
                 assert measured["cosine"] == pytest.approx(hits[at].cosine, abs=1e-5)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike import InputError, Part, Query, Region
-from lookalike.app.forms import asked
+from lookalike.app.api.forms import asked
 from lookalike.cli.asking import read
 from lookalike.cli.commands import app
 

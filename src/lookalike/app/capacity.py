@@ -159,7 +159,7 @@ class Capacity:
 
     def route_class(self) -> type[APIRoute]:
         """A class of routes whose plain functions run in the pool of their kind, not in one that all share."""
-        from lookalike.app.forms import FilledRoute
+        from lookalike.app.api.forms import FilledRoute
 
         pools = {
             "/images/{id}": self.pictures,

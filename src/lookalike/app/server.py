@@ -19,8 +19,8 @@ from lookalike.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     import uvicorn
 
+    from lookalike.app.gradio.uploads import Uploads
     from lookalike.app.service import Service
-    from lookalike.app.uploads import Uploads
 
 __all__ = ["DEFAULT_PORT", "AppServer", "create_app", "serve"]
 
@@ -188,12 +188,12 @@ class AppServer:
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         _check_extra()
-        from lookalike.app.attempts import Attempts
-        from lookalike.app.guard import Guard, is_loopback
-        from lookalike.app.mount import gradio_folder
-        from lookalike.app.secret import PARAMETER, Secret
+        from lookalike.app.gradio.mount import gradio_folder
+        from lookalike.app.gradio.uploads import Uploads
+        from lookalike.app.guard.attempts import Attempts
+        from lookalike.app.guard.guard import Guard, is_loopback
+        from lookalike.app.guard.secret import PARAMETER, Secret
         from lookalike.app.service import Service
-        from lookalike.app.uploads import Uploads
 
         Guard(_nothing, port=0, **self._options)  # says what is wrong before anything is opened
         local = is_loopback(self._host) and not self._options["trusted_hosts"]
@@ -245,12 +245,13 @@ def create_app(service: Service, uploads: Uploads, *, simple: bool = False, grad
     """The page and the API as one ASGI app, not guarded yet: put a `Guard` in front of it."""
     from fastapi import FastAPI
 
-    from lookalike.app import page
-    from lookalike.app.api import create_api, handle_errors
+    from lookalike.app.api.build import create_api
+    from lookalike.app.api.errors import handle_errors
     from lookalike.app.capacity import Capacity
-    from lookalike.app.filedata import CheckedFiles, add_files
-    from lookalike.app.later import Later
-    from lookalike.app.mount import make_clients_app, mount_page
+    from lookalike.app.gradio.filedata import CheckedFiles, add_files
+    from lookalike.app.gradio.later import Later
+    from lookalike.app.gradio.mount import make_clients_app, mount_page
+    from lookalike.app.page import document as page
 
     capacity = Capacity()
     later = Later(lambda: make_clients_app(service, uploads, capacity))
@@ -309,8 +310,8 @@ def _shown(host: str) -> str:
 def _uvicorn(app: Any, ready: Callable[[], None], patience: float | None, ended: threading.Event) -> uvicorn.Server:
     import uvicorn
 
-    from lookalike.app.connections import HEAD_SECONDS, patient_protocol
     from lookalike.app.ending import end_in_any_case
+    from lookalike.app.guard.connections import HEAD_SECONDS, patient_protocol
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

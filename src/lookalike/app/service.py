@@ -30,7 +30,7 @@ from lookalike.features import workers
 from lookalike.search import Answer, Part, Query, Reader, search
 
 if TYPE_CHECKING:
-    from lookalike.app.comparing import Comparisons
+    from lookalike.app.api.comparing import Comparisons
     from lookalike.viz.report import Page
 
 __all__ = ["Answer", "Picture", "Query", "Service", "describe"]
@@ -221,16 +221,16 @@ class Service:
         return search(self.fetched(query), self.collection(name), self.reader)
 
     def why(self, query: Query, id: int, name: str | None = None) -> dict[str, Any]:
-        """Why a picture is, or is not, among the results: how like it is to each part, and how the index met it."""
-        from lookalike.app.why import explain
+        """Why a picture is, or is not, among the results: how like it is to each part, and where the index placed it."""
+        from lookalike.explain.reasons import reasons
 
-        return explain(self.reader, self.fetched(query), id, self.collection(name))
+        return reasons(self.reader, self.fetched(query), id, self.collection(name))
 
     def explain(self, query: Query, name: str | None = None) -> Page:
         """A search step by step, as one page that needs nothing else."""
-        from lookalike.app.explaining import report
+        from lookalike.viz.explain import query_page
 
-        return report(self.reader, self.fetched(query), self.collection(name))
+        return query_page(self.fetched(query), self.collection(name), self.reader)[0]
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

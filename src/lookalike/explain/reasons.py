@@ -1,25 +1,34 @@
-"""Why a picture is, or is not, among the results: how the index met it on its way, step by step."""
+"""Why a picture is, or is not, among the results: how like it is to each part of the query, and where the index placed it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
+from lookalike.collection.records import printable
+from lookalike.errors import InputError
+from lookalike.features.models import word
+from lookalike.search import Part, Query, Reader, search
+from lookalike.search.resolve import left_out
 
 if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
+    from lookalike.collection.stored import StoredCollection
     from lookalike.index.index import Index
     from lookalike.index.trace import Trace
 
-__all__ = ["Met", "how_met"]
+__all__ = ["Met", "how_met", "reasons"]
+
+RANKED: Final = 200  # places that a rank is told of
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """How one search met one picture.
+    """Where one search of the index placed one picture.
 
     Attributes
     ----------
@@ -106,3 +115,80 @@ def _brought(trace: Trace, scanned: FloatArray, feature: int, facts: dict[str, A
             )
             return Met(verdict, True, list_rank=cell.rank + 1, code_rank=rank, code_distance=distance, **facts)
     return Met("Found by its stored features.", True, **facts)
+
+
+def reasons(reader: Reader, query: Query, id: int, collection: StoredCollection) -> dict[str, Any]:
+    """Why a picture is a result of a query, or none, as plain values for JSON.
+
+    Parameters
+    ----------
+    reader : Reader
+    query : Query
+        Its pictures are fetched.
+    id : int
+        Of the result.
+    collection : Collection
+
+    Raises
+    ------
+    IdError
+        If it is not here.
+    """
+    answer = search(replace(query, k=1, at_least=0, exact=False, fold=False), collection, reader)
+    if answer.vector is None:
+        raise InputError(
+            "words were matched to labels, not compared; there is no more to a result than its probability"
+        )
+    parts = list(_parts(reader, query, collection))
+    asked = np.stack([answer.vector, *(vector for _, vector in parts)])
+    passing = collection.matching(query.filter)
+    with collection.view() as (_, snapshot):
+        one = np.array([id], np.int64)
+        snapshot.check_here(one)
+        whole, *of_parts = measured(snapshot, asked, id)
+        others = np.setdiff1d(passing, left_out(query, collection))
+        closer, _ = snapshot.rank(
+            snapshot.stored(asked[:1], "vector")[0], RANKED, mask=snapshot.select(others), exact=True
+        )
+        met = how_met(snapshot, snapshot.stored(asked[:1], "vector")[0], one)[0]
+    return {
+        **_told(*whole),
+        "distance": 1 - whole[0],
+        "rank": next((at for at, other in enumerate(closer.tolist(), 1) if other == id), None),
+        "compared": len(others),
+        "passes": bool(np.isin(id, others)),
+        "parts": [{**named, **_told(*measured)} for (named, _), measured in zip(parts, of_parts, strict=True)],
+        "index": asdict(met),
+    }
+
+
+def _told(cosine: float, similarity: float) -> dict[str, Any]:
+    return {"cosine": cosine, "similarity": similarity, "word": word(similarity)}
+
+
+def _parts(reader: Reader, query: Query, collection: StoredCollection) -> Iterator[tuple[dict[str, Any], FloatArray]]:
+    """Each part of the query as the page can name and draw it, with its vector."""
+    for role, parts in (("asked", query.parts), ("like", query.like), ("unlike", query.dislike)):
+        for part, vector in zip(parts, reader.vectors(parts, collection), strict=True):
+            yield {"role": role, **_named(reader, part, collection)}, vector
+        if role == "asked" and query.words:
+            yield (
+                {"role": role, "region": None, "query": None, "text": query.words},
+                reader.of_words(query.words, collection),
+            )
+
+
+def _named(reader: Reader, part: Part, collection: StoredCollection) -> dict[str, Any]:
+    found: dict[str, Any] = {"region": str(part.region) if part.region else None}
+    if part.id is not None:
+        source = reader.named(part.source) if part.source else collection
+        name = printable(source.entry(part.id).path.name)
+        return found | {"id": part.id, "source": part.source or collection.name, "name": name}
+    return found | {"query": part.kept, "text": None}
+
+
+def measured(snapshot: Snapshot, vectors: FloatArray, id: int) -> list[tuple[float, float]]:
+    """Cosine and similarity of a picture to each of some vectors as the model makes them, shape (n, d)."""
+    x = snapshot.store[snapshot.features_of(np.array([id], np.int64))][0]
+    cosines = (snapshot.stored(vectors, "vectors") @ x).tolist()
+    return [(cosine, float(snapshot.card.similarity(cosine))) for cosine in cosines]

@@ -6,14 +6,18 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from lookalike._typing import IdArray
+from lookalike.collection.catalog.entries import read_original
 from lookalike.collection.records import printable
-from lookalike.errors import InputError
+from lookalike.errors import InputError, LookalikeError
+from lookalike.search import Query, Reader, search
+from lookalike.search.resolve import cut, left_out
 from lookalike.viz import figures
 from lookalike.viz.cells import coded_part, look_at_cells
 from lookalike.viz.layout import balance
@@ -25,7 +29,18 @@ if TYPE_CHECKING:
     from lookalike.collection import Collection
     from lookalike.explain.explanation import Explanation
 
-__all__ = ["ask_command", "collection_index_page", "explain_html", "explain_page", "explanation_page", "index_page"]
+__all__ = [
+    "ask_command",
+    "collection_index_page",
+    "explain_html",
+    "explain_page",
+    "explanation_page",
+    "index_page",
+    "query_page",
+]
+
+MOST: Final = 50  # results that a page is made of
+_READER: Final = Reader()
 
 
 def explain_html(collection: Collection, query: Any, k: int = 10, **settings: Any) -> str:
@@ -113,6 +128,81 @@ def explanation_page(
         pictures=pictures,
         ask=ask,
     )
+
+
+def query_page(
+    query: Query,
+    collection: Collection,
+    reader: Reader = _READER,
+    *,
+    nprobe: int | None = None,
+    candidates: int | None = None,
+    projection: Method = "pca",
+    ask: tuple[str, str] | None = None,
+) -> tuple[Page, Explanation]:
+    """A whole query, step by step: the page, and the numbers that it is made of.
+
+    Parameters
+    ----------
+    query : Query
+    collection : Collection
+    reader : Reader
+        Turns the query's pictures into vectors.
+    nprobe, candidates
+        As in `Collection.explain`.
+    projection, ask
+        As in `explanation_page`.
+
+    Raises
+    ------
+    InputError
+        If words were matched to labels: nothing was compared then.
+    """
+    answer = search(replace(query, fold=False), collection, reader)
+    if answer.vector is None:
+        raise InputError("words were matched to labels, not compared; there are no steps to show")
+    told = collection.explain(answer.vector, min(query.k, MOST), nprobe=nprobe, candidates=candidates)
+    name, picture = _asked(reader, query, collection)
+    notes = _notes(query, collection)
+    if (query.exact or answer.always_exact) and not told.temporary:  # the page itself says what a temporary index is
+        notes.insert(
+            0,
+            "The results beside this were found by comparing with everything; these are the steps of a search of the index.",
+        )
+    return explanation_page(told, picture, name=name, notes=notes, projection=projection, ask=ask), told
+
+
+def _notes(query: Query, collection: Collection) -> list[str]:
+    """What this page leaves aside that the results beside it heed."""
+    notes = []
+    if query.filter or query.at_least:
+        notes.append("The filter is left out here: these are the steps of a search of the whole collection.")
+    if query.k > MOST:
+        notes.append(f"Of {query.k} results the first {MOST} are shown.")
+    if left_out(query, collection):
+        notes.append("Pictures that were asked with, or marked as unlike, are compared here as all others are.")
+    return notes
+
+
+def _asked(reader: Reader, query: Query, collection: Collection) -> tuple[str, Any]:
+    """What the query is called, and the picture to show for it; None where there is none, or it cannot be read now."""
+    parts = [*query.parts, *query.like]
+    others = len(parts) + len(query.dislike) + bool(query.words) - 1
+    more = f" and {others} more" if others else ""
+    if not parts:
+        return printable(query.words or "") + more, None
+    part, name, picture = parts[0], "the picture", None
+    try:
+        if part.id is not None:
+            entry = (reader.named(part.source) if part.source else collection).entry(part.id)
+            name, picture = printable(entry.path.name), read_original(entry)[0]
+        else:
+            picture = reader.contents(part)
+        if part.region is not None:
+            return f"a part of {name}{more}", cut(picture, part.region)
+    except (LookalikeError, OSError):
+        picture = None
+    return name + more, picture
 
 
 def ask_command(path: Path) -> tuple[str, str] | None:

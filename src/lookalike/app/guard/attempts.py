@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from lookalike.app.guard import HEADERS, error_body
+from lookalike.app.guard.answers import HEADERS, error_body
 
 __all__ = ["Attempts"]
 

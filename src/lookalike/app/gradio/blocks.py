@@ -11,13 +11,13 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.app import gallery
 from lookalike.app.capacity import Capacity
+from lookalike.app.gradio import gallery
+from lookalike.app.gradio.remote import AT_ONCE, add_remote_search
+from lookalike.app.gradio.uploads import Uploads
 from lookalike.app.limits import MAX_K, check_limits
-from lookalike.app.page import DEFAULT_K
-from lookalike.app.remote import AT_ONCE, add_remote_search
+from lookalike.app.page.document import DEFAULT_K
 from lookalike.app.service import Service
-from lookalike.app.uploads import Uploads
 from lookalike.errors import InputError, LookalikeError
 from lookalike.search import Part, Query, Region
 from lookalike.search.parts import WHOLE

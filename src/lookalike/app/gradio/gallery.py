@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import Final
 
+from lookalike.app.gradio.uploads import Uploads
 from lookalike.app.service import Service
-from lookalike.app.uploads import Uploads
 from lookalike.errors import IdError, ImageError
 from lookalike.search import Query
 

@@ -7,7 +7,7 @@ import { el } from "./dom.js";
 import { createFilters } from "./filters.js";
 import { keepFocus } from "./focus.js";
 import { createHistory } from "./history.js";
-import { wireKeeping } from "./keeping.js";
+import { wireDialogs } from "./dialogs.js";
 import * as query from "./query.js";
 import { clicked, createSearcher, measure } from "./searcher.js";
 import { followTheme } from "./theme.js";
@@ -351,7 +351,7 @@ export function start(shell) {
     },
     collection: () => state.collection,
   };
-  wireKeeping(window.lookalike);
+  wireDialogs(window.lookalike);
   shell.dataset.ready = "true";
   visits.replace(state);
   listCollections();

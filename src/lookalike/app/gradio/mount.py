@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lookalike.app.capacity import Capacity
-from lookalike.app.guard import MAX_UPLOAD
+from lookalike.app.gradio.uploads import Uploads, run_folder
+from lookalike.app.guard.guard import MAX_UPLOAD
 from lookalike.app.service import Service
-from lookalike.app.uploads import Uploads, run_folder
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,8 +30,8 @@ def mount_page(app: FastAPI, service: Service, uploads: Uploads, capacity: Capac
     """Put a page of gradio's components at ``/`` of an application: the plain one, or the one with all ways of asking."""
 
     def make() -> Blocks:
-        from lookalike.app.blocks import create_blocks
-        from lookalike.app.simple import create_simple
+        from lookalike.app.gradio.blocks import create_blocks
+        from lookalike.app.gradio.simple import create_simple
 
         return create_simple(service, uploads, capacity) if simple else create_blocks(service, uploads, capacity)
 
@@ -42,7 +42,7 @@ def make_clients_app(service: Service, uploads: Uploads, capacity: Capacity) -> 
     """An application that answers gradio's clients (`remote.py`), and has no page."""
     from fastapi import FastAPI
 
-    from lookalike.app.remote import create_remote
+    from lookalike.app.gradio.remote import create_remote
 
     return _mounted(FastAPI(), lambda: create_remote(service, capacity), uploads)
 
@@ -53,8 +53,8 @@ def _mounted(app: FastAPI, make: Callable[[], Blocks], uploads: Uploads) -> Fast
     async def mount() -> FastAPI:
         import gradio
 
-        from lookalike.app.filedata import guard_components
-        from lookalike.app.theme import create_theme
+        from lookalike.app.gradio.filedata import guard_components
+        from lookalike.app.gradio.theme import create_theme
 
         page = make()
         page.queue(api_open=False, max_size=QUEUE)

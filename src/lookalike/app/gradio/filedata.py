@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
 from lookalike.app.capacity import busy_body
-from lookalike.app.guard import MAX_TEXT, error_body
+from lookalike.app.gradio.uploads import NOT_UPLOADED, Uploads
+from lookalike.app.guard.answers import error_body
+from lookalike.app.guard.guard import MAX_TEXT
 from lookalike.app.limits import MAX_PARTS
-from lookalike.app.uploads import NOT_UPLOADED, Uploads
 from lookalike.errors import InputError
 
 __all__ = ["CheckedFiles", "add_files", "checked", "guard_components"]

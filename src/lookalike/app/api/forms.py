@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, File, Form, Request, Response, UploadFile
+from fastapi import Depends, File, Form, Path, Request, Response, UploadFile
+from fastapi import Query as Parameter
 from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 from starlette.datastructures import FormData
@@ -16,7 +17,7 @@ from lookalike.app.limits import MAX_K, check_limits
 from lookalike.collection.catalog.filters import Shape
 from lookalike.search import Query, Sort
 
-__all__ = ["ID_LIMIT", "Asked", "FilledRoute", "FormIn", "FormRoute"]
+__all__ = ["ID_LIMIT", "Asked", "FilledRoute", "FormIn", "FormRoute", "In", "Name"]
 
 FORMS: Final = ("multipart/form-data", "application/x-www-form-urlencoded")
 ID_LIMIT: Final = 2**63 - 1
@@ -26,6 +27,8 @@ BY_PLACE: Final = ("region", "from")  # an empty one stands for its picture
 FormName = Annotated[str, StringConstraints(max_length=200)]
 FormId = Annotated[int, Form(ge=0, le=ID_LIMIT)]
 FormIn = Annotated[str | None, Form(alias="in", max_length=200, description="Name of a collection, never a path.")]
+In = Annotated[str | None, Parameter(alias="in", max_length=200, description="Name of a collection, never a path.")]
+Name = Annotated[str, Path(max_length=200)]
 Date = Annotated[str | None, Form(description="A day, as in 2024-12-31, inclusive.", examples=["2024-12-31"])]
 Pixels = Annotated[int | None, Form(ge=0, le=2**31 - 1, description="Pixels of the longer side.")]
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from lookalike.app.guard import MAX_UPLOAD
+from lookalike.app.guard.guard import MAX_UPLOAD
 from lookalike.app.limits import MAX_K
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def write_page(service: Service) -> str:
 <script src="lookalike/early.js"></script>
 <link rel="icon" type="image/svg+xml" href="data:image/svg+xml,{_LOGO_FILE}">
 <link rel="stylesheet" href="lookalike/page.css">
-<link rel="stylesheet" href="lookalike/keeping.css">
+<link rel="stylesheet" href="lookalike/dialogs.css">
 <script type="module" src="lookalike/start.js"></script>
 {"".join(f'<link rel="modulepreload" href="lookalike/{name}">' for name in modules)}
 </head>

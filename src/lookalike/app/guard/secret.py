@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any, Final
 
-from lookalike.app.peer import is_foreign
+from lookalike.app.guard.peer import is_foreign
 
 __all__ = ["HEADER", "PARAMETER", "Secret", "has_powers", "split_token"]
 

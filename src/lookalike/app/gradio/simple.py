@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lookalike.app import gallery
 from lookalike.app.capacity import Capacity
+from lookalike.app.gradio import gallery
+from lookalike.app.gradio.remote import AT_ONCE
+from lookalike.app.gradio.uploads import Uploads
 from lookalike.app.limits import MAX_K, check_limits
-from lookalike.app.remote import AT_ONCE
 from lookalike.app.service import Service
-from lookalike.app.uploads import Uploads
 from lookalike.errors import LookalikeError
 from lookalike.search import Query
 

@@ -1,24 +1,19 @@
-"""Collections made, brought up to date, tidied and deleted from the app; most of it for this machine only."""
+"""Collections listed, made, brought up to date and deleted from the app."""
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
-import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lookalike.app import jobs
+from lookalike.app.folders import chosen_folder
 from lookalike.app.jobs import Job
-from lookalike.app.service import Service, describe
+from lookalike.app.service import Service
 from lookalike.collection import AddReport, Collection, Progress, home
 from lookalike.collection.records import Skipped, printable
-from lookalike.curate.groups import Copy, Group
-from lookalike.curate.marks import Decision
 from lookalike.data.paths import absolute
-from lookalike.data.walk import SUFFIXES
 from lookalike.errors import (
     CollectionError,
     CollectionLockedError,
@@ -27,11 +22,7 @@ from lookalike.errors import (
     LookalikeError,
 )
 
-__all__ = ["create", "delete", "duplicate_groups", "folders_in", "listed", "mark", "skipped", "update"]
-
-MAX_FOLDERS = 2000
-MAX_COPIES = 200  # of one group
-MAX_FILES = 100_000  # that are looked at, to say how many pictures a folder holds
+__all__ = ["create", "delete", "listed", "skipped", "update"]
 
 
 def listed(service: Service, details: bool = False, *, folders: bool = False) -> list[dict[str, Any]]:
@@ -86,7 +77,7 @@ def create(service: Service, folder: str, name: str | None = None, *, join: bool
     CollectionLockedError
         While something is being indexed already.
     """
-    path = _folder(folder)
+    path = chosen_folder(folder)
     chosen = name or home.name_for_folder(path)
     if any(separator in chosen for separator in ("/", os.sep)):
         raise InputError(f"name: expected one without a slash, got {printable(chosen)[:100]!r}")
@@ -149,88 +140,3 @@ def delete(service: Service, name: str) -> None:
         raise CollectionNotFoundError(f"there is no collection called {printable(name)[:100]!r}")
     service.forget(name)
     home.delete_collection(home.resolve(name))
-
-
-def folders_in(folder: str) -> dict[str, Any]:
-    """The folders in a folder of this machine, and how many pictures lie beside them, for somebody who chooses one."""
-    path = _folder(folder or "~")
-    found: list[str] = []
-    pictures = 0
-    try:
-        with os.scandir(path) as items:
-            for item in itertools.islice(items, MAX_FILES):
-                if item.name.startswith("."):
-                    continue
-                if _is_folder(item):
-                    found.append(item.name)
-                elif os.path.splitext(item.name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                    pictures += 1
-    except OSError as error:
-        raise InputError(f"folder: {printable(path)} cannot be read: {error.strerror or error}") from None
-    found = sorted((name for name in found if printable(name) == name), key=str.casefold)
-    return {
-        "path": printable(path),
-        "parent": printable(path.parent),
-        "name": home.name_for_folder(path),
-        "crumbs": [
-            {"name": printable(each.name or each.anchor), "path": printable(each)}
-            for each in [*reversed(path.parents), path]
-        ],
-        "folders": found[:MAX_FOLDERS],
-        "pictures": pictures,
-    }
-
-
-def _is_folder(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:  # a link that leads in circles
-        return False
-
-
-def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
-    shown = printable(text)[:200]
-    if "\0" in text or not path.is_absolute():
-        raise InputError(f"folder: expected a full path, as in {Path.home() / 'Pictures'}, got {shown!r}")
-    try:
-        if stat.S_ISDIR(path.stat().st_mode):
-            return path
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-            raise InputError(f"folder: {shown} cannot be looked into: {error.strerror or error}") from None
-    raise InputError(f"folder: there is no folder {shown!r} on this machine; check the path")
-
-
-def duplicate_groups(groups: Sequence[Group], offset: int = 0, limit: int = 20, ignored: bool = True) -> dict[str, Any]:
-    """A page of the groups of the same picture, largest first; `ignored` ones only if they are asked for."""
-    open_ones = [group for group in groups if not group.ignored]
-    shown = groups if ignored else open_ones
-    return {
-        "total": len(shown),
-        "ignored": len(groups) - len(open_ones),
-        "pictures": sum(len(group.copies) for group in open_ones),
-        "spare_bytes": sum(group.spare_bytes for group in open_ones),
-        "groups": [
-            {
-                "ignored": group.ignored,
-                "spare_bytes": group.spare_bytes,
-                "least_similarity": group.least,
-                "is_chain": group.is_chain,
-                "links": group.links,
-                "pictures": [_copy(copy) for copy in group.copies[:MAX_COPIES]],
-                "count": len(group.copies),
-            }
-            for group in shown[offset : offset + limit]
-        ],
-    }
-
-
-def _copy(copy: Copy) -> dict[str, Any]:
-    about = {"similarity": copy.similarity, "kept": copy.kept, "part": copy.part}
-    return describe(copy.entry) | about | {"is_link": copy.is_link, "link_of": copy.link_of}
-
-
-def mark(service: Service, name: str | None, ids: list[int], decision: Decision) -> None:
-    """Remember what was decided about pictures of a group."""
-    service.collection(name).mark_duplicates(ids, decision)

@@ -9,21 +9,17 @@ app does not use (a proxy, code editing, recordings, a login of its own); they d
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-import contextlib
 import hashlib
 import hmac
-import json
 import logging
-import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
-from starlette.exceptions import HTTPException
-
-from lookalike.app.hosts import (
+from lookalike.app.guard.answers import head_only, respond, take_token, with_headers
+from lookalike.app.guard.asgi import App, Message, Receive, Scope, Send
+from lookalike.app.guard.bodies import PATIENCE, Body, RefusedError
+from lookalike.app.guard.hosts import (
     forwarded,
     host_name,
     is_address,
@@ -34,56 +30,18 @@ from lookalike.app.hosts import (
     trustable,
     without_port,
 )
-from lookalike.app.policy import GRADIO_POLICY, POLICY, page_policy
-from lookalike.app.secret import HEADER, POWERS, Secret, split_token
+from lookalike.app.guard.policy import GRADIO_POLICY, POLICY, page_policy
+from lookalike.app.guard.routes import is_served
+from lookalike.app.guard.secret import HEADER, POWERS, Secret, split_token
 from lookalike.errors import InputError
 
-__all__ = ["DRAIN_BYTES", "MAX_UPLOAD", "Guard", "error_body", "is_loopback"]
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+__all__ = ["MAX_TEXT", "MAX_UPLOAD", "Guard", "is_loopback"]
 
 MAX_UPLOAD = 25_000_000
-MAX_TEXT = 2_000_000  # of a body that is no multipart form, and so no picture
-PATIENCE = 20.0  # seconds that the next piece of a body may take
-LEAST_RATE = 10_000  # bytes of a body a second, after that
-DRAIN_BYTES, DRAIN_SECONDS = 4 * MAX_UPLOAD, 10.0
+MAX_TEXT = 2_000_000  # bytes of a body that is no multipart form, and so no picture
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
-HEADERS = {
-    b"x-content-type-options": b"nosniff",
-    b"x-frame-options": b"DENY",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
-}
-
-PAGES = frozenset({"/", "/config"})  # "/config" is what gradio's clients begin with
-FOLDERS = ("/api/", "/lookalike/")
-# Of gradio's routes: its queue and uploads for its clients; where the page is gradio's, what that loads, and its files too.
-GRADIO = "/gradio_api/"
-GRADIO_ROUTES = frozenset({"info", "app_id", "queue/join", "queue/data", "cancel", "reset", "upload"})
-GRADIO_FOLDERS = ("call/", "run/", "heartbeat/")
-GRADIO_PAGE = frozenset(
-    {"/theme.css", "/manifest.json", "/favicon.ico", "/robots.txt", "/gradio_api/openapi.json"}
-    | {"/gradio_api/startup-events", "/gradio_api/theme.css"}
-)
-GRADIO_PAGE_FOLDERS = ("/assets/", "/static/", "/svelte/", "/gradio_api/file=", "/gradio_api/file/")
 MIN_TOKEN = 16
-
-CHALLENGES = [
-    (b"www-authenticate", b'Basic realm="lookalike", charset="UTF-8"'),
-    (b"www-authenticate", b'Bearer realm="lookalike"'),
-]
-
-
-def error_body(kind: str, message: str) -> dict[str, dict[str, str]]:
-    """The one shape of errors."""
-    return {"error": {"type": kind, "message": message}}
 
 
 class Guard:
@@ -158,19 +116,19 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": 1008})
             return
-        shielded = _with_headers(send, self._page_policy if scope["path"] == "/" else self._policy)
+        shielded = with_headers(send, self._page_policy if scope["path"] == "/" else self._policy)
         if refusal is not None:
-            await _respond(shielded, *refusal)
+            await respond(shielded, *refusal)
             return
         token, rest = split_token(scope["query_string"].decode("latin-1")) if scope["path"] == "/" else (None, "")
         if token is not None and scope["method"] in ("GET", "HEAD"):
             is_known = self._local is not None and self._local.is_exchanged(token, scope)
-            await _take_token(shielded, self._local if is_known else None, rest)
+            await take_token(shielded, self._local if is_known else None, rest)
             return
         # A copy: the server itself still has to know that HEAD was asked, and sends no body.
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         await self._limited(
-            {**scope, "method": method, POWERS: self._has_powers(scope)}, receive, _head_only(shielded, scope)
+            {**scope, "method": method, POWERS: self._has_powers(scope)}, receive, head_only(shielded, scope)
         )
 
     def _has_powers(self, scope: Scope) -> bool:
@@ -194,7 +152,7 @@ class Guard:
             expected = "the user and password" if self._secret is not None else "a token"
             return 401, "Unauthorized", f"expected {expected} that the server was started with"
         refusal = self._refuse_page(scope, headers, host)
-        if refusal is None and not _is_served(scope["path"], self._gradio_page):
+        if refusal is None and not is_served(scope["path"], self._gradio_page):
             return 404, "NotFound", f"there is nothing at {_printable(scope['path'])}"
         return refusal
 
@@ -260,7 +218,7 @@ class Guard:
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the app, watching the body as it comes; if it is too large or too slow, the answer is ours."""
         headers = _Headers(scope["headers"])
-        body = _Body(receive, self._limit(headers), self._patience)
+        body = Body(receive, self._limit(headers), self._patience)
         started = ended = False
 
         async def answer(message: Message) -> None:
@@ -276,7 +234,7 @@ class Guard:
         else:
             try:
                 await self._app(scope, body.receive, answer)
-            except _Refused:
+            except RefusedError:
                 pass
             except Exception:
                 if not ended:
@@ -286,10 +244,10 @@ class Guard:
         if body.refused is None or started:
             return
         if body.refused == 408:
-            await _respond(send, 408, "RequestTimeout", "the request was cut off, because it came too slowly")
+            await respond(send, 408, "RequestTimeout", "the request was cut off, because it came too slowly")
         else:
             message = f"expected at most {body.limit:,} bytes; send a smaller picture"
-            await _respond(send, 413, "PayloadTooLarge", message, drain=receive)
+            await respond(send, 413, "PayloadTooLarge", message, drain=receive)
 
     def _limit(self, headers: _Headers) -> int:
         is_form = (headers.one(b"content-type") or "").lower().startswith("multipart/")
@@ -299,39 +257,6 @@ class Guard:
 def _is_embedded(headers: _Headers) -> bool:
     """Whether a page of another site asks for a part of itself; following a link is fine."""
     return headers.one(b"sec-fetch-site") == "cross-site" and headers.one(b"sec-fetch-mode") != "navigate"
-
-
-class _Body:
-    """A request's body on its way to the app, counted and timed."""
-
-    def __init__(self, receive: Receive, limit: int, patience: float) -> None:
-        self._receive, self.limit, self._patience = receive, limit, patience
-        self._seen, self._is_complete, self._begun = 0, False, time.monotonic()
-        self.refused: int | None = None
-
-    async def receive(self) -> Message:
-        if self._is_complete:  # from here on it only tells that the client went away
-            return await self._receive()
-        try:
-            async with asyncio.timeout(self._patience):
-                message = await self._receive()
-        except TimeoutError:
-            raise self._refuse(408) from None
-        self._seen += len(message.get("body", b""))
-        self._is_complete = not message.get("more_body", False)
-        if self._seen > self.limit:
-            raise self._refuse(413)
-        if not self._is_complete and time.monotonic() - self._begun > self._patience + self._seen / LEAST_RATE:
-            raise self._refuse(408)
-        return message
-
-    def _refuse(self, status: int) -> _Refused:
-        self.refused = status
-        return _Refused(status)
-
-
-class _Refused(HTTPException):
-    """Raised out of `receive`; FastAPI passes HTTP exceptions on while it reads a form, and hides others."""
 
 
 class _Headers:
@@ -363,79 +288,6 @@ def _token(token: str) -> bytes:
             "for instance `openssl rand -hex 16` makes one"
         )
     return hashlib.sha256(token.encode()).digest()
-
-
-def _is_served(path: str, gradio_page: bool) -> bool:
-    if any(c < " " for c in path):  # routes are matched line by line
-        return False
-    if path in PAGES or path.startswith(FOLDERS):
-        return True
-    if gradio_page and (path in GRADIO_PAGE or path.startswith(GRADIO_PAGE_FOLDERS)):
-        return True
-    rest = path.removeprefix(GRADIO) if path.startswith(GRADIO) else ""
-    return rest.rstrip("/") in GRADIO_ROUTES or rest.startswith(GRADIO_FOLDERS)
-
-
-def _with_headers(send: Send, policy: bytes) -> Send:
-    ours = {**HEADERS, b"content-security-policy": policy}
-
-    async def shielded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # gradio lets pages of other local servers read answers; nobody else may.
-            kept = [
-                (k.lower(), v) for k, v in message.get("headers", []) if not k.lower().startswith(b"access-control-")
-            ]
-            present = {key for key, _ in kept}
-            message["headers"] = kept + [(key, value) for key, value in ours.items() if key not in present]
-        await send(message)
-
-    return shielded
-
-
-def _head_only(send: Send, scope: Scope) -> Send:
-    """For HEAD: an answer ends with its head, even one that would go on for ever."""
-    if scope["method"] != "HEAD":
-        return send
-    is_begun = False
-
-    async def head(message: Message) -> None:
-        nonlocal is_begun
-        if not is_begun and message["type"] == "http.response.start":
-            is_begun = True
-            await send(message)
-            await send({"type": "http.response.body", "body": b""})
-
-    return head
-
-
-async def _take_token(send: Send, secret: Secret | None, rest: str) -> None:
-    """Exchange the address's token for a cookie; a wrong one, of an earlier server, just goes from the address."""
-    location = f"/?{rest}" if rest else "/"
-    headers = [(b"location", location.encode("latin-1")), (b"cache-control", b"no-store"), (b"content-length", b"0")]
-    if secret is not None:
-        headers.append((b"set-cookie", secret.cookie().encode()))
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _respond(send: Send, status: int, kind: str, message: str, drain: Receive | None = None) -> None:
-    """Send an error; with `drain`, go on reading for a while, for a client that reads only when all is sent."""
-    body = json.dumps(error_body(kind, message)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 401:
-        headers += CHALLENGES
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": drain is not None})
-    if drain is None:
-        return
-    seen, more = 0, True
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            while more and seen < DRAIN_BYTES:
-                part = await drain()
-                seen += len(part.get("body", b""))
-                more = part.get("more_body", False)
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _printable(text: str) -> str:

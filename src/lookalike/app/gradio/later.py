@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.exceptions import HTTPException
 
-from lookalike.app.filedata import OURS
+from lookalike.app.gradio.filedata import OURS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel
 
+from lookalike.app.api.schemas import JobProgress
 from lookalike.app.capacity import Pool, ServerBusyError
-from lookalike.app.schemas import JobProgress
 from lookalike.collection import Collection, Progress
 
 if TYPE_CHECKING:

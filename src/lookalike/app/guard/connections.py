@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lookalike.app.capacity import busy_body
-from lookalike.app.guard import HEADERS, error_body
+from lookalike.app.guard.answers import HEADERS, error_body
 
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "patient_protocol"]
 

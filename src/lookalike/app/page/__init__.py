@@ -1,0 +1,1 @@
+"""The page: one HTML document, with scripts and styles of its own."""
