@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lookalike.app import pictures
-from lookalike.app.api import build as api
+from lookalike.app.api import search as api
 from lookalike.app.pictures import Thumbnails
 from lookalike.collection.records import Entry, Hit
 from lookalike.search.find import Found

@@ -230,7 +230,7 @@ class Service:
         """A search step by step, as one page that needs nothing else."""
         from lookalike.viz.explain import query_page
 
-        return query_page(self.fetched(query), self.collection(name), self.reader)[0]
+        return query_page(self.fetched(query), self.collection(name), self.reader)
 
     # --- contents ----------------------------------------------------------------------------------------------------
 

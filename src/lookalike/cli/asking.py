@@ -1,10 +1,13 @@
-"""From the arguments of `lookalike search` to a query."""
+"""From the arguments of `lookalike search` and `lookalike explain` to a query."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from lookalike.errors import InputError, LookalikeError
 
@@ -12,7 +15,26 @@ if TYPE_CHECKING:
     from lookalike.collection import Collection
     from lookalike.search import Answer, Query
 
-__all__ = ["SORTS", "ask", "read", "words_in"]
+__all__ = ["SORTS", "Less", "Like", "Queries", "RegionFlag", "WordsFlag", "ask", "named_words", "read", "words_in"]
+
+Queries = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="QUERY",
+        help="A picture's path or URL, id:N for one of the collection, or words; several are one query.",
+    ),
+]
+RegionFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="X,Y,W,H",
+        help="Only this part of the picture: left, top, width, height in pixels, or in fractions up to 1. "
+        "Once for each picture, in order.",
+    ),
+]
+WordsFlag = Annotated[str | None, typer.Option(metavar="TEXT", help="Words to search for.")]
+Like = Annotated[list[str] | None, typer.Option(metavar="PICTURE", help="More like this picture.")]
+Less = Annotated[list[str] | None, typer.Option(metavar="PICTURE", help="Less like this picture.")]
 
 EXACT_AT_ONCE = 50_000  # up to here one search by comparing with all takes less than loading index and kernels
 
@@ -94,11 +116,18 @@ def words_in(collection: Collection, queries: Sequence[str]) -> list[str]:
 
 
 def ask(collection: Collection, query: Query, words: Sequence[str]) -> Answer:
-    """The answer to a query; `words` are the QUERYs that were taken for words, and may have been meant as files."""
+    """The answer to a query; `words` are the QUERYs that were taken for words."""
     from lookalike.search import search
 
-    try:
+    with named_words(words):
         return search(query, collection, without_index=len(collection) <= EXACT_AT_ONCE)
+
+
+@contextlib.contextmanager
+def named_words(words: Sequence[str]) -> Iterator[None]:
+    """Where a search fails, say which QUERYs were taken for words: they may have been meant as files."""
+    try:
+        yield
     except LookalikeError as error:
         if not words:
             raise

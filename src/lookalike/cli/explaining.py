@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.asking import Less, Like, Queries, RegionFlag, WordsFlag, named_words, read, words_in
 from lookalike.cli.console import clean, emit, emit_json, say
 from lookalike.cli.opening import In, Json, open_collection
 
 if TYPE_CHECKING:
-    from lookalike.collection import Collection
     from lookalike.index.index import Index
 
 __all__ = ["Out", "explain", "viz", "write_page"]
@@ -22,10 +22,14 @@ viz = typer.Typer(help="See inside an index or a collection, as a page for the b
 
 
 def explain(
-    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="A picture's path or URL.")] = None,
+    queries: Queries = None,
     number: Annotated[
-        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection, in place of QUERY.")
+        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection, as id:N is.")
     ] = None,
+    region: RegionFlag = None,
+    words: WordsFlag = None,
+    like: Like = None,
+    less: Less = None,
     into: In = None,
     out: Out = None,
     json: Json = False,
@@ -42,24 +46,26 @@ def explain(
 ) -> None:
     """Show why a search found what it found, step by step, in one HTML file.
 
-    The file, why.html unless --out says otherwise, needs no network. --json prints the trace instead (and writes a page only with
-    --out); docs/visualize.md says what is in it.
+    QUERY and PICTURE are those of lookalike search; several are one query. The file, why.html unless --out says otherwise, needs no
+    network. --json prints the trace instead (and writes a page only with --out); docs/visualize.md says what is in it.
     """
-    if (query is None) == (number is None):
-        raise typer.BadParameter("give a picture, or --id and its number", param_hint="QUERY")
+    given = [*(queries or []), *([] if number is None else [f"id:{number}"])]
+    if not (given or words or like):
+        raise typer.BadParameter("give a picture, words, --words, --like or --id", param_hint="QUERY")
     if projection not in ("pca", "umap"):
         raise typer.BadParameter(f"expected pca or umap, got {projection}", param_hint="--projection")
     with open_collection(into) as collection:
-        asked = number if query is None else _picture(collection, query)
-        told = collection.explain(asked, k, nprobe=nprobe, candidates=candidates)
+        from lookalike.viz.explain import ask_command, explanation_page, take_apart
+
+        meant = words_in(collection, given)
+        query = read(given, region=region, words=words, like=like, less=less, k=k, is_words=meant.__contains__)
+        with named_words(meant):
+            told, shown = take_apart(query, collection, nprobe=nprobe, candidates=candidates)
         if json:
             emit_json(told.to_json())
         if not json or out is not None:
-            from lookalike.viz.explain import ask_command, explanation_page
-
-            picture = collection.named([number])[number][1] if number is not None else asked
             ask = ask_command(collection.path)
-            page = explanation_page(told, picture, projection=projection, ask=ask)  # type: ignore[arg-type]
+            page = explanation_page(told, **shown, projection=projection, ask=ask)  # type: ignore[arg-type]
             write_page(page, out or Path("why.html"), quiet=json)
 
 
@@ -91,21 +97,6 @@ def write_page(page: Any, target: Path, quiet: bool = False) -> None:
     if not quiet:
         emit(str(target))
     say(f"{target}: {size}, opens in any browser" if quiet else f"{size}, opens in any browser; it needs no network")
-
-
-def _picture(collection: Collection, query: str) -> Any:
-    """The query, fetched if it is a URL; a clear line where it is words."""
-    from lookalike._hostname import is_url
-    from lookalike.cli.asking import words_in
-    from lookalike.errors import InputError
-
-    if is_url(query):
-        from lookalike._fetch import fetch
-
-        return fetch(query)
-    if words_in(collection, [query]):
-        raise InputError(f"{query}: there is no such file, and explain takes a picture, not words")
-    return query
 
 
 def _open_index(file: Path) -> Index:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.asking import SORTS, ask, read, words_in
+from lookalike.cli.asking import SORTS, Less, Like, Queries, RegionFlag, WordsFlag, ask, read, words_in
 from lookalike.cli.console import count, emit, emit_json, say, table
 from lookalike.cli.opening import In, Json, open_collection
 
@@ -30,28 +30,15 @@ def _one_of(names: Iterable[str]) -> Callable[[str | None], str | None]:
 
 
 def search(
-    queries: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="QUERY",
-            help="A picture's path or URL, id:N for one of the collection, or words; several are one query.",
-        ),
-    ] = None,
+    queries: Queries = None,
     into: In = None,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
     json: Json = False,
     each: Annotated[bool, typer.Option("--each", help="Several QUERYs are several searches.")] = False,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="X,Y,W,H",
-            help="Only this part of the picture: left, top, width, height in pixels, or in fractions up to 1. "
-            "Once for each picture, in order.",
-        ),
-    ] = None,
-    words: Annotated[str | None, typer.Option(metavar="TEXT", help="Words to search for.")] = None,
-    like: Annotated[list[str] | None, typer.Option(metavar="PICTURE", help="More like this picture.")] = None,
-    less: Annotated[list[str] | None, typer.Option(metavar="PICTURE", help="Less like this picture.")] = None,
+    region: RegionFlag = None,
+    words: WordsFlag = None,
+    like: Like = None,
+    less: Less = None,
     folder: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only in this folder of the collection, and below it.")
     ] = None,

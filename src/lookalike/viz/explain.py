@@ -15,8 +15,9 @@ import numpy as np
 from lookalike._typing import IdArray
 from lookalike.collection.catalog.entries import read_original
 from lookalike.collection.records import printable
+from lookalike.data.paths import picture_at
 from lookalike.errors import InputError, LookalikeError
-from lookalike.search import Query, Reader, search
+from lookalike.search import Part, Query, Reader, search
 from lookalike.search.resolve import cut, left_out
 from lookalike.viz import figures
 from lookalike.viz.cells import coded_part, look_at_cells
@@ -130,17 +131,23 @@ def explanation_page(
     )
 
 
-def query_page(
+def query_page(query: Query, collection: Collection, reader: Reader = _READER) -> Page:
+    """A whole query, step by step, for the app: of at most `MOST` results."""
+    told, shown = take_apart(replace(query, k=min(query.k, MOST)), collection, reader)
+    if query.k > MOST:
+        shown["notes"].append(f"Of {query.k} results the first {MOST} are shown.")
+    return explanation_page(told, **shown)
+
+
+def take_apart(
     query: Query,
     collection: Collection,
     reader: Reader = _READER,
     *,
     nprobe: int | None = None,
     candidates: int | None = None,
-    projection: Method = "pca",
-    ask: tuple[str, str] | None = None,
-) -> tuple[Page, Explanation]:
-    """A whole query, step by step: the page, and the numbers that it is made of.
+) -> tuple[Explanation, dict[str, Any]]:
+    """A whole query, and what `explanation_page` needs to show it: its picture, its name, and notes on what is left aside.
 
     Parameters
     ----------
@@ -150,8 +157,6 @@ def query_page(
         Turns the query's pictures into vectors.
     nprobe, candidates
         As in `Collection.explain`.
-    projection, ask
-        As in `explanation_page`.
 
     Raises
     ------
@@ -161,7 +166,7 @@ def query_page(
     answer = search(replace(query, fold=False), collection, reader)
     if answer.vector is None:
         raise InputError("words were matched to labels, not compared; there are no steps to show")
-    told = collection.explain(answer.vector, min(query.k, MOST), nprobe=nprobe, candidates=candidates)
+    told = collection.explain(answer.vector, query.k, nprobe=nprobe, candidates=candidates)
     name, picture = _asked(reader, query, collection)
     notes = _notes(query, collection)
     if (query.exact or answer.always_exact) and not told.temporary:  # the page itself says what a temporary index is
@@ -169,7 +174,7 @@ def query_page(
             0,
             "The results beside this were found by comparing with everything; these are the steps of a search of the index.",
         )
-    return explanation_page(told, picture, name=name, notes=notes, projection=projection, ask=ask), told
+    return told, {"query": picture, "name": name, "notes": notes}
 
 
 def _notes(query: Query, collection: Collection) -> list[str]:
@@ -177,8 +182,6 @@ def _notes(query: Query, collection: Collection) -> list[str]:
     notes = []
     if query.filter or query.at_least:
         notes.append("The filter is left out here: these are the steps of a search of the whole collection.")
-    if query.k > MOST:
-        notes.append(f"Of {query.k} results the first {MOST} are shown.")
     if left_out(query, collection):
         notes.append("Pictures that were asked with, or marked as unlike, are compared here as all others are.")
     return notes
@@ -193,16 +196,23 @@ def _asked(reader: Reader, query: Query, collection: Collection) -> tuple[str, A
         return printable(query.words or "") + more, None
     part, name, picture = parts[0], "the picture", None
     try:
-        if part.id is not None:
-            entry = (reader.named(part.source) if part.source else collection).entry(part.id)
-            name, picture = printable(entry.path.name), read_original(entry)[0]
-        else:
-            picture = reader.contents(part)
+        name, picture = _picture_of(reader, part, collection)
         if part.region is not None:
             return f"a part of {name}{more}", cut(picture, part.region)
     except (LookalikeError, OSError):
         picture = None
     return name + more, picture
+
+
+def _picture_of(reader: Reader, part: Part, collection: Collection) -> tuple[str, bytes | Path]:
+    """What one picture of a query is called, and its file or contents."""
+    if part.id is not None:
+        entry = (reader.named(part.source) if part.source else collection).entry(part.id)
+        return printable(entry.path.name), read_original(entry)[0]
+    if part.path is not None:
+        path = picture_at(part.path)
+        return printable(path.name), path
+    return "the picture", reader.contents(part)
 
 
 def ask_command(path: Path) -> tuple[str, str] | None:
