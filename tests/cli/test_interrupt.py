@@ -16,7 +16,7 @@ from tests.cli.conftest import Command
 
 # The command, but what it has done is kept after a few pictures, not after some seconds: so that few make work to be stopped in.
 SOON = (
-    "import runpy; from lookalike.collection.take_in import ingest; ingest.COMMIT_FILES = 10; "
+    "import runpy; from lookalike.collection.take_in import commit; commit.COMMIT_FILES = 10; "
     "runpy.run_module('lookalike', run_name='__main__', alter_sys=True)"
 )
 

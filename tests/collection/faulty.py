@@ -30,8 +30,8 @@ import numpy as np
 from lookalike.collection import Collection, home, models, segments
 from lookalike.collection.catalog.file import bump, transaction
 from lookalike.collection.index import build as indexing
-from lookalike.collection.take_in import ingest
-from lookalike.collection.take_in.ingest import Feature
+from lookalike.collection.take_in import commit
+from lookalike.collection.take_in.commit import Feature
 from lookalike.collection.upkeep import merge as upkeep
 from lookalike.collection.writer import Writer
 from lookalike.errors import (
@@ -371,7 +371,7 @@ TASKS = {
 def small() -> None:
     """Let few pictures commit, merge, compact, and have an index."""
     models._embedders[CARD.fingerprint] = FakeEmbedder()  # type: ignore[assignment]
-    ingest.COMMIT_FILES = 2
+    commit.COMMIT_FILES = 2
     upkeep.MERGED, upkeep.DEAD_LEAST = 3, 20
     upkeep.DEAD_SHARE = 0.1
     indexing.EXACT_BELOW, indexing.FEWEST_CONTENTS = 48, 48
@@ -484,7 +484,7 @@ def commit_one_by_one(folder: Path, told: int, commits: int, merging: Any = cont
         for number in range(first, first + commits):
             os.pwrite(told, b"%8d add  " % number, 0)
             with transaction(connection):
-                (id,) = ingest.append_features(connection, folder, [Feature(vector(number).astype("f2"), 1.0, None)])
+                (id,) = commit.append_features(connection, folder, [Feature(vector(number).astype("f2"), 1.0, None)])
                 connection.execute(
                     "INSERT INTO entries (path, label, feature, is_file) VALUES (?, x'', ?, 0)", (b"/v/%d" % number, id)
                 )

@@ -169,7 +169,7 @@ def test_skipped_file_is_tried_again_when_more_can_be_read(
     collection.add(folder)
     embedder.decoded.clear()
     monkeypatch.setattr("lookalike.collection.take_in.scan.reader_version", lambda: "better")
-    monkeypatch.setattr("lookalike.collection.take_in.ingest.reader_version", lambda: "better")
+    monkeypatch.setattr("lookalike.collection.take_in.commit.reader_version", lambda: "better")
     collection.add(folder)
     assert embedder.decoded == [folder / "a.heic"]
 

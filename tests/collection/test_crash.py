@@ -17,7 +17,7 @@ import pytest
 from lookalike.collection import Collection, segments
 from lookalike.collection.catalog.file import CATALOG
 from lookalike.collection.catalog.schema import APPLICATION_ID, SCHEMA_VERSION
-from lookalike.collection.take_in import ingest
+from lookalike.collection.take_in import commit
 from lookalike.errors import (
     CollectionError,
     CollectionNotFoundError,
@@ -82,13 +82,13 @@ def test_stopped_at_each_step_of_a_commit(
     collection: Collection, folder: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     pictures(folder, 12)
-    monkeypatch.setattr(ingest, "COMMIT_FILES", 4)
+    monkeypatch.setattr(commit, "COMMIT_FILES", 4)
 
     class Stopped(BaseException):
         pass
 
     calls = 0
-    inner = ingest.write_segment
+    inner = commit.write_segment
 
     def write(*arguments: object) -> str:
         nonlocal calls
@@ -105,9 +105,9 @@ def test_stopped_at_each_step_of_a_commit(
             raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "write_segment", write)
-        patch.setattr(ingest, "bump", bump)
-        patch.setattr(ingest.Ingest, "flush", _once_only(ingest.Ingest.flush, Stopped))
+        patch.setattr(commit, "write_segment", write)
+        patch.setattr(commit, "bump", bump)
+        patch.setattr(commit.Commits, "flush", _once_only(commit.Commits.flush, Stopped))
         with pytest.raises(Stopped):
             collection.add(folder)
     with Collection.open(collection.path) as again:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lookalike.collection import Collection
-from lookalike.collection.take_in.ingest import Ingest
+from lookalike.collection.take_in.commit import Commits
 from lookalike.search.find import Wanted
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
@@ -67,7 +67,7 @@ def test_the_same_number_on_another_disk_is_not_a_move(
     pictures(trip, 4)
     collection.add(trip)
     trip.rename(holiday)
-    monkeypatch.setattr("lookalike.collection.take_in.ingest.Places.device", lambda *_: 1)
+    monkeypatch.setattr("lookalike.collection.take_in.commit.Places.device", lambda *_: 1)
     report = collection.add(holiday)
     assert (report.new, report.moved, collection.status()["missing"]) == (4, 0, 4)
 
@@ -170,9 +170,9 @@ def test_many_equal_files_do_not_take_the_square_of_their_number(
         for number in range(count):
             (folder / f"{number}.jpg").write_bytes(data)
         taken = 0
-        begin = Ingest.__init__
+        begin = Commits.__init__
 
-        def counted(self: Ingest, connection: sqlite3.Connection, *more: Any) -> None:
+        def counted(self: Commits, connection: sqlite3.Connection, *more: Any) -> None:
             def step() -> int:
                 nonlocal taken
                 taken += 1
@@ -182,7 +182,7 @@ def test_many_equal_files_do_not_take_the_square_of_their_number(
             begin(self, connection, *more)
 
         with Collection.create(tmp_path / f"{count}.lookalike") as collection, monkeypatch.context() as patch:
-            patch.setattr(Ingest, "__init__", counted)
+            patch.setattr(Commits, "__init__", counted)
             assert collection.add(folder).new == count + 1
             folder.rename(tmp_path / f"{count}-moved")
             assert collection.add(tmp_path / f"{count}-moved").moved == count + 1

@@ -20,7 +20,7 @@ import pytest
 from lookalike.collection import Collection, segments
 from lookalike.collection.catalog.file import transaction
 from lookalike.collection.segments import Segment
-from lookalike.collection.take_in.ingest import Feature, append_features
+from lookalike.collection.take_in.commit import Feature, append_features
 from lookalike.collection.upkeep import merge as upkeep
 from lookalike.errors import CollectionError, CollectionUnavailableError
 from tests.collection import faulty

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lookalike.collection import Collection, Progress, models
 from lookalike.collection.catalog import schema
-from lookalike.collection.take_in import ingest
+from lookalike.collection.take_in import commit
 from lookalike.errors import CollectionError, LookalikeError
 from tests.collection.fake import CARD, FakeEmbedder
 
@@ -26,7 +26,7 @@ def say(*words: object) -> None:
 def _add(path: str, folder: str, seconds: float = 0.0, files: int = 4) -> None:
     """Commit often, and take some time over each picture."""
     models._embedders[CARD.fingerprint] = FakeEmbedder(delay=seconds)  # type: ignore[assignment]
-    ingest.COMMIT_FILES = files
+    commit.COMMIT_FILES = files
     with Collection.open(path) as collection:
         report = collection.add(folder, progress=_tell)
     say(report.new, report.unchanged, int(report.interrupted))
@@ -53,7 +53,7 @@ def _hold(path: str, folder: str) -> None:
 def _full_disk(path: str, folder: str, limit: str) -> None:
     """Let no file grow beyond a limit, which is what a full disk does to a process."""
     models._embedders[CARD.fingerprint] = FakeEmbedder()  # type: ignore[assignment]
-    ingest.COMMIT_FILES = 4
+    commit.COMMIT_FILES = 4
     with Collection.open(path) as collection:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))

@@ -100,4 +100,4 @@ def test_commands(index: la.IVFPQIndex, pictured: Collection, tmp_path: Path) ->
     by_id = lookalike("explain", "--id", number, "--in", pictured.path, "--json", "-k", "3").json
     assert by_id == printed
     assert lookalike("explain", "--in", pictured.path).code == 2
-    lookalike("explain", "a red bicycle", "--in", pictured.path).failed_with("not words")
+    lookalike("explain", "a red bicycle", "--in", pictured.path).failed_with("matched to labels, not compared")

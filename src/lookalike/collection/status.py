@@ -14,7 +14,7 @@ from lookalike.collection.index.generation import INDEX_FOLDER, read_generation
 from lookalike.collection.models import read_card
 from lookalike.collection.segments import FOLDER
 from lookalike.collection.snapshot import read_segments
-from lookalike.collection.take_in.scan import below
+from lookalike.collection.take_in.scopes import below
 from lookalike.collection.transforms import describe_transform
 
 __all__ = ["describe"]

@@ -21,8 +21,10 @@ from lookalike.collection.catalog.schema import accept, wrong_rows
 from lookalike.collection.index.build import refresh_index
 from lookalike.collection.models import check_embeds, embedder_for, own_vectors, read_card, write_card
 from lookalike.collection.records import AddReport, Pace, Progress, printable
-from lookalike.collection.take_in.ingest import Feature, Ingest, append_features
-from lookalike.collection.take_in.scan import Scan, below
+from lookalike.collection.take_in.commit import Commits, Feature, append_features
+from lookalike.collection.take_in.embedding import TakeIn
+from lookalike.collection.take_in.scan import Scan
+from lookalike.collection.take_in.scopes import below
 from lookalike.collection.transforms import write_transform
 from lookalike.collection.upkeep import merge as upkeep
 from lookalike.collection.upkeep.repair import (
@@ -102,28 +104,29 @@ class Writer:
         scan = Scan(self.connection, self.folder, damaged)
         scan.choose(paths)
         pace = Pace(progress)
-        ingest: Ingest | None = None
+        commits: Commits | None = None
         removed, interrupted = 0, False
         try:
             scan.run(pace)
-            ingest = Ingest(self.connection, self.folder, scan, pace)
+            commits = Commits(self.connection, self.folder, scan)
+            files = TakeIn(scan, commits, pace)
             try:
-                with workers.held(soon=ingest.total > 0):  # one starts while the model is loaded
-                    ingest.run(embedder_for(card) if ingest.total else None)
+                with workers.held(soon=files.total > 0):  # one starts while the model is loaded
+                    files.run(embedder_for(card) if files.total else None)
             finally:
-                ingest.flush()
+                commits.flush()
             removed = scan.settle(prune)
             upkeep.tidy(self.connection, self.folder, card.d)
             refresh_index(self.connection, self.folder, pace)
         except KeyboardInterrupt:
             interrupted = True
         return AddReport(
-            new=ingest.new if ingest else 0,
-            changed=ingest.changed if ingest else 0,
-            unchanged=scan.unchanged + (ingest.unchanged if ingest else 0),
-            moved=ingest.moved if ingest else 0,
+            new=commits.new if commits else 0,
+            changed=commits.changed if commits else 0,
+            unchanged=scan.unchanged + (commits.unchanged if commits else 0),
+            moved=commits.moved if commits else 0,
             missing=scan.count_missing(),
-            removed=removed + (ingest.removed if ingest else 0),
+            removed=removed + (commits.removed if commits else 0),
             skipped=scan.skipped(),
             seconds=time.monotonic() - start,
             interrupted=interrupted,

@@ -1,9 +1,9 @@
 """What changed on disk since the last `add`: folders are walked into a temporary table, and SQL compares.
 
-Nothing is opened here: size and time of the last change decide what has to be looked into. The temporary tables are
-the writer's own: ``seen`` (files met), ``passed`` (files and folders passed over), ``todo`` (files to be looked into),
-``gone`` (entries whose files were not met), ``away`` (those whose file system is not there), ``single`` (files asked for by
-name) and ``damaged`` (ranges of features that are to be made anew).
+Nothing is opened here: size and time of the last change decide what has to be looked into. The temporary tables are used in this
+file, and by the functions of `elsewhere` that it calls; the rest asks `Scan`. They are ``seen`` (files met), ``passed`` (files and
+folders passed over), ``todo`` (files to be looked into), ``gone`` (entries whose files were not met), ``away`` (those whose file
+system is not there), ``single`` (files asked for by name) and ``damaged`` (ranges of features that are to be made anew).
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lookalike.collection.catalog.entries import encode_label
 from lookalike.collection.catalog.file import bump, transaction
 from lookalike.collection.records import Pace
 from lookalike.collection.take_in.elsewhere import forget_moved, hide_lost, keep_unplugged, look_elsewhere, note_numbers
+from lookalike.collection.take_in.scopes import Scope, below, clean_text, contains, outermost, recorded, says_gone
 from lookalike.data.walk import Found, Skipped, label_of, walk
 from lookalike.errors import InputError
 
-__all__ = ["Scan", "Scope", "below", "clean_text", "reader_version"]
+__all__ = ["Scan", "reader_version"]
 
 BATCH = 1000
+PAGE = 500
 READER = 2  # to be raised when lookalike itself learns to read more
 UNREADABLE = frozenset({"missing", "folder", "file"})
 NOT_ENTERED = frozenset({"hidden", "link"})
@@ -41,23 +42,6 @@ CREATE INDEX temp.gone_by_path ON gone(path);
 CREATE TEMP TABLE damaged (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TEMP TABLE away (entry INTEGER PRIMARY KEY);
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A folder or a file to be looked at."""
-
-    path: Path
-    is_folder: bool
-    exists: bool  # or may exist: the system does not say
-    device: int | None = field(default=None, compare=False)  # that it lay on when the walk began
-
-
-def below(folder: bytes) -> tuple[str, tuple[bytes, ...]]:
-    """SQL, with its values, for the paths in a folder and below, and for the folder's own."""
-    separator = os.fsencode(os.sep)
-    start = folder.rstrip(separator) + separator
-    return "(path = ? OR path >= ? AND path < ?)", (folder, start, start[:-1] + bytes([start[-1] + 1]))
 
 
 def reader_version() -> str:
@@ -123,19 +107,19 @@ class Scan:
             entry = self.connection.execute(f"SELECT path FROM entries WHERE {where} LIMIT 1", values).fetchone()
             root = self.connection.execute("SELECT 1 FROM roots WHERE path = ?", (os.fsencode(path),)).fetchone()
             if entry is None and root is None:
-                why = "there is no such file or folder" if _says_gone(error) else getattr(error, "strerror", None)
+                why = "there is no such file or folder" if says_gone(error) else getattr(error, "strerror", None)
                 raise InputError(f"{path}: {why or error}") from None
-            return Scope(path, root is not None or entry[0] != os.fsencode(path), exists=not _says_gone(error))
+            return Scope(path, root is not None or entry[0] != os.fsencode(path), exists=not says_gone(error))
         if stat.S_ISDIR(status.st_mode):
             return Scope(self._same_root(path), is_folder=True, exists=True, device=status.st_dev)
         return Scope(path, is_folder=False, exists=True, device=status.st_dev)
 
     def _all(self) -> Iterator[Scope]:
         for (path,) in self.connection.execute("SELECT path FROM roots").fetchall():
-            yield _scope_of(path, is_folder=True)
+            yield recorded(path, is_folder=True)
         singles = "SELECT path FROM entries WHERE root IS NULL AND is_file"
         for (path,) in self.connection.execute(singles).fetchall():
-            yield _scope_of(path, is_folder=False)
+            yield recorded(path, is_folder=False)
 
     def _same_root(self, path: Path) -> Path:
         """The name under which this folder was added before, if that was through a link."""
@@ -149,7 +133,7 @@ class Scan:
     def _add_root(self, scope: Scope, roots: dict[bytes, int]) -> None:
         """Record a folder, unless it lies in one that is recorded; take over the entries that lie in it."""
         name = os.fsencode(scope.path)
-        if _outermost(name, roots) is not None:
+        if outermost(name, roots) is not None:
             return
         root = self.connection.execute("INSERT INTO roots (path) VALUES (?)", (name,)).lastrowid
         roots[name] = int(root or 0)
@@ -167,7 +151,7 @@ class Scan:
 
     def root_of(self, path: Path) -> tuple[int | None, str]:
         """The outermost recorded folder that a file lies in, and the file's label."""
-        root = _outermost(os.fsencode(path), self._roots_now)
+        root = outermost(os.fsencode(path), self._roots_now)
         if root is None:
             return None, path.parent.name
         return self._roots_now[root], label_of(path, os.fsdecode(root))
@@ -199,7 +183,7 @@ class Scan:
                 continue
             for item in walk(scope.path, SUFFIXES):
                 name = os.fsencode(item.path)
-                if _contains(os.fsencode(self.folder), name):
+                if contains(os.fsencode(self.folder), name):
                     continue
                 met += 1
                 if isinstance(item, Found):
@@ -305,6 +289,36 @@ class Scan:
             " CROSS JOIN entries e ON e.feature BETWEEN d.first AND d.last WHERE e.is_file AND NOT e.missing"
         )
 
+    # --- what is to be taken in --------------------------------------------------------------------------------------
+
+    def count_files(self) -> int:
+        """Files that have to be looked into."""
+        return int(self.connection.execute("SELECT count(*) FROM todo").fetchone()[0])
+
+    def files(self) -> Iterator[bytes]:
+        """Those files, sorted; read in pages, so that the writer may commit meanwhile."""
+        last = b""
+        while page := self.connection.execute(
+            "SELECT path FROM todo WHERE path > ? ORDER BY path LIMIT ?", (last, PAGE)
+        ).fetchall():
+            yield from (path for (path,) in page)
+            last = page[-1][0]
+
+    def vanished(self, feature: int, root: int | None) -> int | None:
+        """An entry of the same contents whose file is gone from the same root: the file was moved.
+
+        Of the same root only: another one may be on a disk that is unplugged.
+        """
+        rows = self.connection.execute(
+            "SELECT entry, path FROM gone WHERE feature = ? AND root IS ? ORDER BY entry", (feature, root)
+        )
+        return next((entry for entry, path in rows if path not in self.lost), None)
+
+    def was_found(self, entry: int) -> None:
+        """The file of an entry that seemed to be gone was met at another place."""
+        for table in ("gone", "away"):
+            self.connection.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def settle(self, prune: bool) -> int:
@@ -351,7 +365,7 @@ class Scan:
 
     def scope_of(self, path: bytes) -> Scope | None:
         """The outermost folder asked for that a file lies in; None for a file asked for by name."""
-        folder = _outermost(path, self._folders)
+        folder = outermost(path, self._folders)
         return None if folder is None else self._folders[folder]
 
     def covers(self, path: bytes) -> bool:
@@ -380,38 +394,3 @@ class Scan:
             found |= {path: Skipped(Path(os.fsdecode(path)), reason, kind) for path, reason, kind in rows}
         minor = ("other", "hidden")  # there can be many of these: last
         return tuple(found[path] for path in sorted(found, key=lambda path: (found[path].kind in minor, path)))
-
-
-def _says_gone(error: Exception) -> bool:
-    return isinstance(error, FileNotFoundError | NotADirectoryError)
-
-
-def _scope_of(path: bytes, *, is_folder: bool) -> Scope:
-    """What was added before."""
-    name = Path(os.fsdecode(path))
-    try:
-        return Scope(name, is_folder, exists=True, device=name.stat().st_dev)
-    except (OSError, ValueError, OverflowError) as error:
-        return Scope(name, is_folder, exists=not _says_gone(error))
-
-
-def _contains(folder: bytes, path: bytes) -> bool:
-    separator = os.fsencode(os.sep)
-    return path == folder or path.startswith(folder.rstrip(separator) + separator)
-
-
-def _outermost(path: bytes, folders: Container[bytes]) -> bytes | None:
-    """The outermost of some folders that a path lies in, or is; asked of each folder above it, however many there are."""
-    separator = os.fsencode(os.sep)
-    end = path.find(separator)
-    while end >= 0:
-        for folder in (path[:end], path[: end + 1]):  # a root, as in "/", ends with its separator
-            if folder in folders:
-                return folder
-        end = path.find(separator, end + 1)
-    return path if path in folders else None
-
-
-def clean_text(reason: str) -> str:
-    """A reason that can be stored and printed, even when it quotes a name that is not UTF-8."""
-    return os.fsencode(reason).decode("utf-8", "backslashreplace")
