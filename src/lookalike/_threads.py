@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,6 +89,8 @@ def run_all(function: Callable[[T], R], items: Iterable[T], threads: int) -> lis
     work = list(items)
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
+    from concurrent.futures import ThreadPoolExecutor
+
     results: dict[int, R] = {}
     failed = False
     numbered = enumerate(work)  # taking from it is one step of the interpreter, so that threads can share it

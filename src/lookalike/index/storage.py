@@ -6,6 +6,7 @@ Each kind gives its parts (`Index._metadata`, `Index._tensors`) and is made of t
 
 from __future__ import annotations
 
+import importlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -138,9 +139,16 @@ def _load(source: Source | bytes | bytearray | memoryview, mmap: bool) -> Index:
     return index
 
 
+def _class_of(kind: str) -> type[Index]:
+    """The class of a kind; its module is loaded where nobody has asked for it yet."""
+    if kind not in KINDS:
+        importlib.import_module("lookalike.index.refine" if kind == "refined" else "lookalike.index.kinds")
+    return KINDS[kind]
+
+
 def index_of(metadata: dict[str, Any], tensors: Tensors, look: bool) -> Index:
     """An index that takes over these tensors; `look` reads all of them, so that none holds what no index could."""
-    index, next_id = KINDS[metadata["kind"]]._from_parts(metadata, tensors, look), int(metadata["next_id"])
+    index, next_id = _class_of(metadata["kind"])._from_parts(metadata, tensors, look), int(metadata["next_id"])
     index._next_id = next_id
     if look:
         ids = check_ids(index.ids)

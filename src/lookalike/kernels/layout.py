@@ -40,7 +40,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     """An uninitialised C-contiguous array whose first byte is 64-byte aligned."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + 64, np.uint8)
-    start = -memory.ctypes.data % 64
+    start = -memory.__array_interface__["data"][0] % 64  # quicker than `ctypes`
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
@@ -79,9 +79,12 @@ class Tiles(NamedTuple):
         centroids.flags.writeable = False  # as those of an index are: a type of its own to Numba
         width = max(width, -(-k // TILE) * TILE)
         columns, offsets = aligned_empty((m, width // TILE, d, TILE), np.float32), aligned_empty((m, width), np.float32)
-        for piece, rows in zip(columns, centroids, strict=True):
-            padded = np.concatenate([rows, np.broadcast_to(rows[:1], (width - k, d))])
-            piece[:] = row_tiles(-padded)
+        full, rest = divmod(k, TILE)
+        whole = centroids[:, : full * TILE].reshape(m, full, TILE, d)
+        np.negative(whole.transpose(0, 1, 3, 2), out=columns[:, :full])
+        if full * TILE < width:
+            columns[:, full:] = -centroids[:, :1, :, None]
+            columns[:, full : full + 1, :, :rest] = -centroids[:, full * TILE :].transpose(0, 2, 1)[:, None]
         norms = np.einsum("jce,jce->jc", centroids, centroids)
         offsets[:, :k], offsets[:, k:] = norms / 2 if is_l2 else 0, np.inf
         return cls(centroids, columns, offsets, norms.max(axis=1), is_l2)

@@ -10,7 +10,7 @@ import numpy as np
 from lookalike.kernels.layout import TILE
 from lookalike.kernels.scratch import aligned_floats
 from lookalike.kernels.simd import fma, load_f32x32, load_f32x64, splat_f32x32, splat_f32x64, store
-from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.target import WIDE, available, inlined, kernel
 
 DEPTH = 64  # elements of a tile that all rows of a group meet before the next: 16 kB
 GROUP = 64  # rows whose sums are held at a time,
@@ -32,14 +32,37 @@ def products_simd(x, start, tiles, offsets, out, column):
     """out[i, column + c] = offsets[c] + Σ_e x[i, start + e] · tiles[c // 64, e, c % 64].
 
     x (n, d or more), tiles (t, d, 64), offsets (64 t,), out (n, column + 64 t or more). Two rows and 32 columns at a time are as
-    many sums as 16 registers hold beside what is added; an odd last row goes alone, and is rounded as the others are.
+    many sums as 16 registers hold beside what is added; with AVX-512 they are four rows and 64 columns. An odd last row goes alone.
+    Each sum runs over its elements in one order, so it is rounded alike in all of these.
     """
     n, d = x.shape[0], tiles.shape[1]
     for t in range(tiles.shape[0]):
         for first in range(0, d, DEPTH):
             elements = range(start + first, start + min(first + DEPTH, d))
             tile, offset = np.int64(tiles[t, first].ctypes.data), np.int64(offsets.ctypes.data) + t * 256
-            for i in range(0, n - 1, 2):
+            together = 0
+            if WIDE:
+                together = n & ~3
+                for i in range(0, together, 4):
+                    out1, out2 = np.int64(out[i].ctypes.data), np.int64(out[i + 1].ctypes.data)
+                    out3, out4 = np.int64(out[i + 2].ctypes.data), np.int64(out[i + 3].ctypes.data)
+                    at, place = tile, column * 4 + t * 256
+                    sum1 = load_f32x64(out1 + place if first else offset)
+                    sum2 = load_f32x64(out2 + place if first else offset)
+                    sum3 = load_f32x64(out3 + place if first else offset)
+                    sum4 = load_f32x64(out4 + place if first else offset)
+                    for e in elements:
+                        columns = load_f32x64(at)
+                        sum1 = fma(splat_f32x64(x[i, e]), columns, sum1)
+                        sum2 = fma(splat_f32x64(x[i + 1, e]), columns, sum2)
+                        sum3 = fma(splat_f32x64(x[i + 2, e]), columns, sum3)
+                        sum4 = fma(splat_f32x64(x[i + 3, e]), columns, sum4)
+                        at += 256
+                    store(out1 + place, sum1)
+                    store(out2 + place, sum2)
+                    store(out3 + place, sum3)
+                    store(out4 + place, sum4)
+            for i in range(together, n - 1, 2):
                 for half in range(0, 256, 128):
                     at = tile + half
                     out1 = np.int64(out[i].ctypes.data) + column * 4 + t * 256 + half

@@ -25,8 +25,13 @@ def _middle(x: FloatArray) -> tuple[FloatArray, float]:
     """
     rows = np.asarray(x[:: max(1, len(x) // SAMPLE)][:SAMPLE], np.float32)
     half = (len(rows) - 1) // 2
-    middle: FloatArray = np.ascontiguousarray(np.partition(rows, half, axis=0)[half])
-    return middle, float(np.partition(np.square(rows - middle.astype(np.float64)).sum(axis=1), half)[half])
+    columns = np.array(
+        rows.T, order="C"
+    )  # a copy, as it is partitioned where it lies; three times as quick as by the first axis
+    columns.partition(half, axis=1)
+    middle: FloatArray = columns[:, half].copy()
+    moved = np.subtract(rows, middle, dtype=np.float64)
+    return middle, float(np.partition(np.einsum("nd,nd->n", moved, moved), half)[half])
 
 
 def far_origin(x: FloatArray) -> FloatArray | None:

@@ -59,8 +59,8 @@ class PQCodec(Codec):
         centroids, codebook = cells.centroids, pq.pq_centroids
         self._moved_pq = pq
         if metric == "l2":
-            rows = centroids if by_residual else codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
-            self.origin = far_origin(rows)
+            whole = codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
+            self.origin = cells.origin if by_residual else far_origin(whole)
         if self.origin is not None and by_residual:
             centroids = centroids - self.origin
             centroids.flags.writeable = False
