@@ -15,10 +15,10 @@ from safetensors.numpy import load_file, save_file
 from lookalike.data import read_labels, write_labels
 from lookalike.errors import FormatError, InputError, LookalikeError, ModelError, UnreadableNowError
 from lookalike.features import _source, reading
-from lookalike.features.bring import read_features
 from lookalike.features.embedder import Embedder
 from lookalike.features.extract import extract
-from lookalike.features.intake import Described, card_of_file, take_in
+from lookalike.features.imported import read_features
+from lookalike.features.onnx_import import Described, card_of_file, take_in
 from tests.conftest import copy_pictures
 from tests.features.tiny import D, tiny
 

@@ -18,8 +18,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from lookalike.errors import FetchError, InputError, MissingExtraError, ModelError
 from lookalike.features import fetching, store
 from lookalike.features.fetching import fetch_model
-from lookalike.features.intake import Described, card_of_file
 from lookalike.features.models import KNOWN, ModelCard, TextTower, find_model, get_model
+from lookalike.features.onnx_import import Described, card_of_file
 from lookalike.features.text import TextEmbedder
 from tests.features.tiny import D, tiny, tiny_text_tower
 from tests.filehost import Answer, FileHost, file_host

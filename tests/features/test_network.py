@@ -15,9 +15,9 @@ from lookalike.errors import InputError, ModelError
 from lookalike.features.calibration import calibrate
 from lookalike.features.embedder import Embedder
 from lookalike.features.images import decode
-from lookalike.features.intake import Described, card_of_file, normalisation, take_in
 from lookalike.features.models import ModelCard
 from lookalike.features.network import Network
+from lookalike.features.onnx_import import Described, card_of_file, normalisation, take_in
 from tests.features.tiny import SIDE, D, tiny
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)

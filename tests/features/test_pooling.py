@@ -15,9 +15,9 @@ from lookalike.features.classifier import load_classifier
 from lookalike.features.embedder import Embedder
 from lookalike.features.graph import before_pooling, exposing, fields
 from lookalike.features.images import decode
-from lookalike.features.intake import Described, card_of_file, take_in
 from lookalike.features.models import find_model, get_model, load_model
 from lookalike.features.network import Network
+from lookalike.features.onnx_import import Described, card_of_file, take_in
 from lookalike.features.pooling import CHOICES, with_pooling
 from tests.features.tiny import D, tiny
 

@@ -13,8 +13,8 @@ from lookalike.collection import Collection
 from lookalike.errors import CollectionError, InputError, ModelError
 from lookalike.features import store
 from lookalike.features.embedder import Embedder
-from lookalike.features.intake import Described, card_of_file, take_in
 from lookalike.features.models import MODELS, ModelCard, find_model, get_model, load_model
+from lookalike.features.onnx_import import Described, card_of_file, take_in
 from tests.features.tiny import D, tiny
 
 

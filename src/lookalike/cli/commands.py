@@ -19,8 +19,8 @@ from lookalike.cli import (
     fetching,
     models,
     searching,
-    seeing,
     training,
+    visualizing,
 )
 from lookalike.cli.console import Commands, count, emit, emit_json, grouped, say, table
 from lookalike.cli.opening import In, Json, find_collection, open_collection
@@ -40,7 +40,7 @@ app.add_typer(catalogues.datasets, name="datasets")
 app.add_typer(models.models, name="models")
 app.add_typer(features.features, name="features")
 app.add_typer(bench.bench, name="bench")
-app.add_typer(seeing.viz, name="viz")
+app.add_typer(visualizing.viz, name="viz")
 catalogues.datasets.command("fetch")(fetching.fetch_dataset)
 app.command("explain")(explaining.explain)
 app.command("eval")(evaluating.eval_collection)

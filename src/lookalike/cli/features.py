@@ -106,7 +106,7 @@ def import_(
     from lookalike.cli.progress import ProgressDisplay
     from lookalike.collection import Collection, home
     from lookalike.collection.take_in.vectors import import_features
-    from lookalike.features.bring import read_features
+    from lookalike.features.imported import read_features
 
     path = home.resolve(home.name_for_folder(file.with_suffix("")) if into is None else into)
     brought = read_features(file, paths, labels)

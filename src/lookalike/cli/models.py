@@ -141,7 +141,7 @@ def _fetch(name: str, words: bool, replace: bool) -> None:
 
 def _take_in(path: Path, name: str | None, said: dict[str, Any], replace: bool) -> None:
     from lookalike.features import store
-    from lookalike.features.intake import Described, card_of_file, take_in
+    from lookalike.features.onnx_import import Described, card_of_file, take_in
 
     described = Described(name=path.stem if name is None else name, **said)
     store.check_name(described.name, replace)

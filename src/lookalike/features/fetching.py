@@ -13,8 +13,8 @@ from lookalike._download import Downloaded, Progress, check_room, download
 from lookalike._files import Checksum
 from lookalike.errors import FetchError, InputError, ModelError
 from lookalike.features import store
-from lookalike.features.intake import take_in
 from lookalike.features.models import KNOWN, MODELS, ModelCard, unknown_model
+from lookalike.features.onnx_import import take_in
 
 __all__ = ["fetch_model"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from lookalike.errors import ModelError
 from lookalike.features import store
 from lookalike.features.cards import SAME, WORDS, Calibration, ModelCard, TextTower, least_cosine, word
-from lookalike.features.known import DEFAULT_MODEL, KNOWN, MODELS
+from lookalike.features.model_list import DEFAULT_MODEL, KNOWN, MODELS
 from lookalike.features.pooling import base_name, with_pooling
 
 __all__ = [

@@ -19,7 +19,7 @@ from lookalike._files import atomic_write
 from lookalike._home import home
 from lookalike.errors import InputError, ModelError
 from lookalike.features.cards import ModelCard, TextTower
-from lookalike.features.known import KNOWN, MODELS
+from lookalike.features.model_list import KNOWN, MODELS
 
 __all__ = ["CARD", "check_name", "folder", "install", "names", "read", "remove"]
 

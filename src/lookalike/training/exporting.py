@@ -14,8 +14,8 @@ from lookalike._typing import PathLike
 from lookalike.errors import InputError, ModelError
 from lookalike.features import store
 from lookalike.features.cards import Calibration, ModelCard
-from lookalike.features.intake import take_in
-from lookalike.features.known import DEFAULT_MODEL, SQUASHED
+from lookalike.features.model_list import DEFAULT_MODEL, SQUASHED
+from lookalike.features.onnx_import import take_in
 from lookalike.training.building import build, dimension, downloads, save_weights
 from lookalike.training.graph import check_agreement, to_onnx
 from lookalike.training.requirements import enough_memory, require

@@ -13,7 +13,7 @@ import numpy as np
 
 from lookalike._typing import Array, FloatArray
 from lookalike.errors import ModelError
-from lookalike.features.known import DEFAULT_MODEL, MODELS
+from lookalike.features.model_list import DEFAULT_MODEL, MODELS
 from lookalike.features.models import load_model
 
 __all__ = ["packaged_weights", "renamed"]

@@ -11,7 +11,7 @@ from typing import Any
 from lookalike.errors import InputError, ModelError
 from lookalike.features import store
 from lookalike.features.cards import ModelCard
-from lookalike.features.known import DEFAULT_MODEL, KNOWN, MODELS
+from lookalike.features.model_list import DEFAULT_MODEL, KNOWN, MODELS
 
 __all__ = ["LITE0", "OWN", "POOLINGS", "Source", "check_name", "find_source"]
 

@@ -9,7 +9,7 @@ from lookalike.collection.home import delete_collection
 from lookalike.collection.records import AddReport, Progress
 from lookalike.collection.stored import StoredCollection
 from lookalike.errors import CollectionNotFoundError, LookalikeError, ModelError
-from lookalike.features.bring import Brought
+from lookalike.features.imported import Brought
 from lookalike.features.models import find_model
 
 __all__ = ["import_features"]

@@ -16,7 +16,7 @@ from lookalike.features import store
 from lookalike.features.cards import LAYOUTS, Calibration, ModelCard
 from lookalike.features.embedder import Embedder
 from lookalike.features.graph import before_pooling
-from lookalike.features.known import NORMALISATIONS, SQUASHED
+from lookalike.features.model_list import NORMALISATIONS, SQUASHED
 from lookalike.features.network import describe, open_session
 from lookalike.features.pooling import CHOICES, POOLINGS
 
