@@ -12,12 +12,12 @@ const ROLES = { asked: "what you asked for", like: "more like this", unlike: "le
 const turns = new WeakMap();
 
 /**
- * Fill a container; `makeForm()` gives the form of the search. The report is there too, see `reportOf`.
+ * Fill a container; `makeForm()` gives the form of the search. With `searchWith` the report is there too, see `reportOf`.
  * @param {HTMLElement} container
- * @param {Asked} asked
+ * @param {Pick<Asked, "makeForm" | "hit" | "collection"> & Partial<Asked>} options
  * @returns {Promise<void>}
  */
-export async function showWhy(container, { makeForm, hit, collection, ...reporting }) {
+export async function showWhy(container, { makeForm, hit, collection, asked, closing, searchWith }) {
   const mine = (turns.get(container) ?? 0) + 1;
   turns.set(container, mine);
   container.classList.add("lk-why");
@@ -39,7 +39,8 @@ export async function showWhy(container, { makeForm, hit, collection, ...reporti
   }
   if (turns.get(container) !== mine) return;
   container.replaceChildren(headline(found), partTable(found, collection), metTable(found));
-  if (!reporting.closing.aborted) container.append(reportOf({ makeForm, hit, collection, ...reporting }));
+  if (!searchWith || !asked || !closing || closing.aborted) return;
+  container.append(reportOf({ makeForm, asked, closing, hit, collection, searchWith }));
 }
 
 /** @param {number} value */
