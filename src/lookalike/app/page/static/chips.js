@@ -1,18 +1,29 @@
 // The query as chips: each part with a thumbnail, the liked and the disliked, each removed by itself.
 
 import { sourceOf, thumbnailUrl } from "./api.js";
-import { el, icon } from "./dom.js";
+import { el, finder, icon } from "./dom.js";
 import { keepFocus } from "./focus.js";
+import { ROLES as ROLE_NAMES } from "./query.js";
+
+/** @import { Mark, Part, Region, Role, State } from "./types.d.ts" */
+/** @typedef {(key: string) => void} WithKey */
+/** @typedef {{ picked: string | null, pick: WithKey, remove: WithKey }} Picking */
 
 const SIDE = 52;
+/** @type {Record<Role, string>} */
 const ROLES = { like: "More like", dislike: "Less like" };
 
-/** Redraw the chips of a state; `handlers` has pick(key), remove(key) and toggleAdding(). */
+/**
+ * Redraw the chips of a state; `picked` is the key of the part that stands large.
+ * @param {HTMLElement} root
+ * @param {State} state
+ * @param {Picking & { isAdding: boolean, toggleAdding: () => void }} handlers
+ */
 export function showChips(root, state, { picked, isAdding, pick, remove, toggleAdding }) {
   const several = state.parts.filter((each) => !each.text).length > 1;
   const chips = [
     ...state.parts.map((each) => (each.text ? textChip(each, remove) : pictureChip(each, { several, picked, pick, remove }))),
-    ...Object.keys(ROLES).flatMap((role) => state[role].map((each) => markChip(role, each, state.collection, remove))),
+    ...ROLE_NAMES.flatMap((role) => state[role].map((each) => markChip(role, each, state.collection, remove))),
   ];
   const add = el(
     "button",
@@ -27,17 +38,22 @@ export function showChips(root, state, { picked, isAdding, pick, remove, toggleA
     },
     icon(isAdding ? "close" : "plus", 18),
   );
-  const refocus = keepFocus(root, document.querySelector("#lk-file"));
+  const refocus = keepFocus(root, finder(document)("#lk-file"));
   root.hidden = chips.length === 0;
   root.replaceChildren(...(chips.length ? [...chips, el("li", {}, add)] : []));
   refocus?.();
 }
 
+/** @type {(key: string, name: string, remove: WithKey) => HTMLElement} */
 function removal(key, name, remove) {
   const properties = { type: "button", class: "lk-chip-remove", title: "Remove", "aria-label": `Remove ${name}` };
   return el("button", { ...properties, onclick: () => remove(key) }, icon("close", 12));
 }
 
+/**
+ * @param {Part} part
+ * @param {Picking & { several: boolean }} handlers
+ */
 function pictureChip(part, { several, picked, pick, remove }) {
   const called = part.name ?? "a picture";
   const name = part.region ? `a part of ${called}` : called;
@@ -56,6 +72,7 @@ function pictureChip(part, { several, picked, pick, remove }) {
   return el("li", { class: "lk-chip", "data-role": "picture" }, button, removal(part.key, name, remove));
 }
 
+/** @type {(role: Role, mark: Mark, collection: string, remove: WithKey) => HTMLElement} */
 function markChip(role, mark, collection, remove) {
   const name = `${ROLES[role].toLowerCase()} ${mark.name ?? "this picture"}`;
   return el(
@@ -67,12 +84,17 @@ function markChip(role, mark, collection, remove) {
   );
 }
 
-function textChip(part, remove) {
-  const words = el("span", { class: "lk-chip-words", title: part.text }, `“${part.text}”`);
-  return el("li", { class: "lk-chip is-text", "data-role": "text" }, words, removal(part.key, part.text, remove));
+/** @type {(part: Part, remove: WithKey) => HTMLElement} */
+function textChip({ key, text = "" }, remove) {
+  const words = el("span", { class: "lk-chip-words", title: text }, `“${text}”`);
+  return el("li", { class: "lk-chip is-text", "data-role": "text" }, words, removal(key, text, remove));
 }
 
-/** A small square of a picture, or of a part of it, undistorted. */
+/**
+ * A small square of a picture, or of a part of it, undistorted.
+ * @param {string | null} src
+ * @param {Region | null} region
+ */
 function thumbnail(src, region) {
   if (!src) return icon("picture", 22);
   const image = el("img", { src, alt: "", draggable: false });

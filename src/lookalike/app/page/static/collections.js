@@ -6,6 +6,8 @@ import { followJob, showJob, runningJob } from "./jobs.js";
 import { newCollection } from "./folders.js";
 import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
 
+/** @import { Collection, Collections, CollectionsContext, Job, Jobs, Reason, SkippedFiles } from "./types.d.ts" */
+
 const NOT_HERE =
   "New collections are made, brought up to date and deleted on the server's own machine only, " +
   "because that needs to look into its folders. There the command is: lookalike index FOLDER";
@@ -13,10 +15,14 @@ const NO_TOKEN =
   "This page was opened without the server's secret, which making, updating and deleting collections needs. " +
   "Open the address that lookalike serve printed in its terminal: it ends in ?token= and the secret.";
 
-/** Open the dialog; `current` is the collection shown, `setCollection(name)` shows another, `refresh()` re-reads names. */
+/**
+ * Open the dialog; `current` is the collection shown, `setCollection(name)` shows another, `refresh()` re-reads names.
+ * @param {CollectionsContext["page"]} page
+ */
 export function openCollections({ current, setCollection, refresh }) {
   const page = { current, setCollection, refresh };
   const sheet = openSheet("collections");
+  /** @type {CollectionsContext} */
   const context = {
     sheet,
     page,
@@ -33,6 +39,7 @@ export function openCollections({ current, setCollection, refresh }) {
   begin(context);
 }
 
+/** @param {CollectionsContext} context */
 async function begin(context) {
   const isLast = context.sheet.begin();
   const job = await runningJob().catch(() => null);
@@ -41,13 +48,16 @@ async function begin(context) {
   else context.list();
 }
 
+/** @param {CollectionsContext} context */
 async function list(context) {
   const { sheet, page } = context;
   const isLast = sheet.begin();
+  /** @type {[Promise<Collections>, Promise<Jobs>]} */
+  const asked = [ask("collections?details=true"), ask("jobs")];
   let answer;
   let jobs;
   try {
-    [answer, jobs] = await Promise.all([ask("collections?details=true"), ask("jobs")]);
+    [answer, jobs] = await Promise.all(asked);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (isLast()) sheet.show("Collections", alertBox(error.message));
@@ -59,31 +69,33 @@ async function list(context) {
     ? el("div", { class: "lk-sheet-foot" }, button("New collection", () => newCollection(context, answer.collections), { class: "is-primary" }))
     : el("p", { class: "lk-remark" }, jobs.needs_token ? NO_TOKEN : NOT_HERE);
   sheet.show("Collections", el("ul", { class: "lk-collections" }, rows), foot);
-  focusOn(sheet.body.querySelector(`[data-name="${CSS.escape(page.current)}"] button`) ?? sheet.heading);
+  /** @type {HTMLElement | null} */
+  const current = sheet.body.querySelector(`[data-name="${CSS.escape(page.current)}"] button`);
+  (current ?? sheet.heading).focus({ preventScroll: false });
 }
 
-const focusOn = (node) => node.focus({ preventScroll: false });
-
+/** @type {(context: CollectionsContext, item: Collection, isLocal: boolean) => HTMLElement} */
 function row(context, item, isLocal) {
   const { page } = context;
   const isCurrent = item.name === page.current;
   const folders = item.folders ?? [];
   const facts = item.problem
-    ? [el("span", { class: "lk-problem" }, item.problem)]
+    ? el("span", { class: "lk-problem" }, item.problem)
     : [
-        many(item.pictures, "picture"),
+        many(item.pictures ?? 0, "picture"),
         item.missing ? `${many(item.missing, "picture")} missing` : null,
         item.skipped ? `${many(item.skipped, "file")} skipped` : null,
         item.bytes ? `index ${size(item.bytes)}` : null,
-      ].filter(Boolean);
+      ].filter(Boolean).join(" · ");
   const choose = el(
     "button",
     { type: "button", class: "lk-choose", "aria-current": isCurrent ? "true" : null, disabled: Boolean(item.problem), onclick: () => context.choose(item.name) },
     el("strong", {}, item.name),
     isCurrent ? el("span", { class: "lk-tag" }, "shown now") : null,
-    el("span", { class: "lk-facts" }, item.problem ? facts : facts.join(" · ")),
+    el("span", { class: "lk-facts" }, facts),
     folders.map((folder) => el("span", { class: "lk-path", title: folder.path }, folder.missing ? `${folder.path} (not there now)` : folder.path)),
   );
+  /** @param {string} text */
   const named = (text) => ({ "aria-label": `${text} ${item.name}`, class: "is-quiet" });
   const actions = [
     item.skipped ? button("Skipped", () => skipped(context, item), { ...named("Skipped files of") }) : null,
@@ -93,12 +105,14 @@ function row(context, item, isLocal) {
   return el("li", { class: `lk-collection${isCurrent ? " is-current" : ""}`, "data-name": item.name }, choose, actions.length ? el("div", { class: "lk-actions" }, actions) : null);
 }
 
+/** @type {(context: CollectionsContext, item: Collection) => Promise<void>} */
 async function skipped(context, item) {
   const { sheet } = context;
   const back = button("Back", context.list);
   sheet.show(`Skipped in ${item.name}`, el("p", { class: "lk-lead" }, "Loading…"));
   const isLast = sheet.begin();
   try {
+    /** @type {SkippedFiles} */
     const { total, reasons } = await ask(`skipped?in=${encodeURIComponent(item.name)}`);
     if (!isLast()) return;
     sheet.show(
@@ -114,7 +128,11 @@ async function skipped(context, item) {
   }
 }
 
-/** Skipped files under their reasons, each to be opened. */
+/**
+ * Skipped files under their reasons, each to be opened.
+ * @param {Reason[]} reasons
+ * @returns {HTMLElement}
+ */
 export function reasonList(reasons) {
   return el(
     "div",
@@ -130,6 +148,7 @@ export function reasonList(reasons) {
   );
 }
 
+/** @type {(context: CollectionsContext, item: Pick<Collection, "name">) => Promise<void>} */
 async function update(context, item) {
   try {
     context.watch(await ask(`collections/${encodeURIComponent(item.name)}/update`, { method: "POST" }));
@@ -138,6 +157,7 @@ async function update(context, item) {
   }
 }
 
+/** @type {(context: CollectionsContext, error: unknown) => void} */
 function failed(context, error) {
   if (!(error instanceof ApiError)) throw error;
   const { sheet } = context;
@@ -146,9 +166,12 @@ function failed(context, error) {
   sheet.body.scrollTo({ top: 0 });
 }
 
+/** @type {(context: CollectionsContext, item: Collection) => void} */
 function confirmDeletion(context, item) {
   const { sheet, page } = context;
   const cancel = button("Cancel", context.list);
+  const known = item.pictures ?? null;
+  const lost = known === null ? "Its index goes. " : `What lookalike knows about ${many(known, "picture")} goes. `;
   const go = async () => {
     try {
       await ask(`collections/${encodeURIComponent(item.name)}`, { method: "DELETE" });
@@ -157,6 +180,7 @@ function confirmDeletion(context, item) {
       return;
     }
     if (item.name === page.current) {
+      /** @type {Collections} */
       const { collections } = await ask("collections");
       page.current = collections[0].name;
       page.setCollection(page.current);
@@ -166,16 +190,18 @@ function confirmDeletion(context, item) {
   };
   sheet.show(
     `Delete ${item.name}?`,
-    el("p", { class: "lk-lead" }, item.pictures === null ? "Its index goes. " : `What lookalike knows about ${many(item.pictures, "picture")} goes. `, el("b", {}, "The pictures themselves stay where they are.")),
+    el("p", { class: "lk-lead" }, lost, el("b", {}, "The pictures themselves stay where they are.")),
     el("div", { class: "lk-sheet-foot" }, cancel, button("Delete the collection", go, { class: "is-danger" })),
   );
   cancel.focus();
 }
 
+/** @type {(context: CollectionsContext, job: Job) => void} */
 function watch(context, job) {
   const { sheet, page } = context;
   const view = el("div", { class: "lk-job" });
   sheet.show(job.collection, view);
+  /** @param {Job} latest */
   const draw = (latest) => {
     if (!view.isConnected) return;
     showJob(view, latest, {

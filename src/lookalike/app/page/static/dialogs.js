@@ -3,8 +3,14 @@
 import { openCollections } from "./collections.js";
 import { openDuplicates } from "./duplicates.js";
 
-/** `page` is `window.lookalike`: `collection()`, `setCollection(name)`, `refresh()` and `searchWith(id)`. */
+/** @import { Lookalike } from "./types.d.ts" */
+
+/**
+ * `page` is `window.lookalike`.
+ * @param {Lookalike} page
+ */
 export function wireDialogs(page) {
+  /** @type {(id: string, open: () => void) => void} */
   const on = (id, open) => document.querySelector(id)?.addEventListener("click", open);
   const { setCollection, refresh, searchWith } = page;
   on("#lk-collections", () => openCollections({ current: page.collection(), setCollection, refresh }));

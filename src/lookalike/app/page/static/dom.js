@@ -1,12 +1,21 @@
 // Elements are built, never parsed: a file name stays text, whatever it holds.
 
-/** An element with properties and children; `class`, `data-*`, `aria-*` and `role` become attributes. */
+/** @import { Children, Find, Properties } from "./types.d.ts" */
+
+/**
+ * An element with properties and children; `class`, `data-*`, `aria-*` and `role` become attributes.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Properties} [properties]
+ * @param {...Children} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function el(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(properties)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (key in node && !key.includes("-") && key !== "style") node[key] = value;
+    else if (key in node && !key.includes("-") && key !== "style") /** @type {any} */ (node)[key] = value;
     else if (key === "style") Object.entries(value).forEach(([name, set]) => node.style.setProperty(name, set));
     else node.setAttribute(key, value);
   }
@@ -14,7 +23,31 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** Put a text into a field; what was selected as a whole stays so, so that what is typed or pasted next replaces it. */
+/**
+ * Gives `find(selector, kind)` for a part of the page: the element of that kind, which has to be there.
+ * @param {ParentNode} root
+ * @returns {Find}
+ */
+export function finder(root) {
+  return (selector, kind = /** @type {any} */ (HTMLElement)) => {
+    const found = root.querySelector(selector);
+    if (!(found instanceof kind)) throw new Error(`The page has no ${selector}.`);
+    return found;
+  };
+}
+
+/**
+ * The element that an event happened to; null for the window and the document.
+ * @param {Event} event
+ * @returns {Element | null}
+ */
+export const targetOf = ({ target }) => (target instanceof Element ? target : null);
+
+/**
+ * Put a text into a field; what was selected as a whole stays so, so that what is typed or pasted next replaces it.
+ * @param {HTMLInputElement} field
+ * @param {string} text
+ */
 export function setText(field, text) {
   if (field.value === text) return;
   const isWhole = document.activeElement === field && field.selectionStart === 0 && field.selectionEnd === field.value.length;
@@ -24,19 +57,30 @@ export function setText(field, text) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A line drawing of 24 by 24 from its paths. */
+/**
+ * A line drawing of 24 by 24 from its paths.
+ * @param {keyof typeof ICONS} name
+ * @param {number} [size]
+ * @returns {Node}
+ */
 export function icon(name, size = 20) {
   const key = `${name} ${size}`;
-  if (!drawn.has(key)) drawn.set(key, drawIcon(name, size));
-  return drawn.get(key).cloneNode(true);
+  const known = drawn.get(key) ?? drawIcon(name, size);
+  drawn.set(key, known);
+  return known.cloneNode(true);
 }
 
+/** @type {Map<string, SVGElement>} */
 const drawn = new Map();
 
+/**
+ * @param {keyof typeof ICONS} name
+ * @param {number} size
+ */
 function drawIcon(name, size) {
   const svg = document.createElementNS(SVG, "svg");
   const attributes = { viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true", class: "lk-icon" };
-  for (const [key, value] of Object.entries(attributes)) svg.setAttribute(key, value);
+  for (const [key, value] of Object.entries(attributes)) svg.setAttribute(key, String(value));
   for (const d of ICONS[name]) {
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("d", d);

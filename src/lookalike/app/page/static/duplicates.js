@@ -1,8 +1,11 @@
 // Groups of the same picture: looked through page by page, with what was decided about each.
 
 import { ApiError, thumbnailUrl } from "./api.js";
-import { el } from "./dom.js";
+import { el, targetOf } from "./dom.js";
 import { alertBox, ask, button, duration, many, openSheet, size } from "./sheet.js";
+
+/** @import { Comparing, CopyOf, DuplicateGroup, Duplicates } from "./types.d.ts" */
+/** @typedef {"keep" | "ignore" | "reset"} Decision */
 
 const PAGE = 10;
 const SHOWN = 12; // copies of a group, until more are asked for
@@ -10,7 +13,10 @@ const LEAST = 70;
 const SAME = 90; // from here on the word is "same picture"
 const PAUSE = 250; // ms that the slider rests before it counts
 
-/** Open the view; `searchWith(id)` searches with a picture and is called after the dialog was closed. */
+/**
+ * Open the view; `searchWith(id)` searches with a picture and is called after the dialog was closed.
+ * @param {{ collection: string, searchWith: (id: number) => void }} options
+ */
 export function openDuplicates({ collection, searchWith }) {
   const sheet = openSheet("duplicates", { wide: true });
   const state = { similarity: SAME, offset: 0, ignored: false, turn: 0 };
@@ -20,10 +26,12 @@ export function openDuplicates({ collection, searchWith }) {
   const pace = el("p", { class: "lk-pace" });
   const work = el("div", { class: "lk-job lk-comparing", hidden: true }, bar, pace, button("Cancel", cancel));
   const pages = el("nav", { class: "lk-pager", "aria-label": "Pages of groups" });
+  /** @type {HTMLInputElement} */
   const ignored = el("input", { type: "checkbox", id: "lk-ignored", onchange: () => load({ ignored: ignored.checked, offset: 0 }) });
   const ignoredText = el("label", { htmlFor: "lk-ignored" }, "Show ignored");
   const output = el("span", { class: "lk-tools-value", "aria-hidden": "true" });
   let timer = 0;
+  /** @type {HTMLInputElement} */
   const slider = el("input", {
     type: "range",
     id: "lk-alike",
@@ -56,28 +64,32 @@ export function openDuplicates({ collection, searchWith }) {
 
   const inside = `in=${encodeURIComponent(collection)}`;
 
+  /** @param {Partial<typeof state>} [change] */
   async function load(change = {}) {
     Object.assign(state, change);
     const mine = (state.turn += 1);
     groups.setAttribute("aria-busy", "true");
     const waiting = setTimeout(() => (summary.textContent = "Comparing every picture with every other…"), 300);
+    const wanted = `similarity=${state.similarity}&offset=${state.offset}&limit=${PAGE}&ignored=${state.ignored}`;
+    /** @type {() => Promise<Duplicates | Comparing>} */
+    const question = () => ask(`duplicates?${inside}&${wanted}`);
+    const isStale = () => mine !== state.turn || !groups.isConnected;
     try {
-      const wanted = `similarity=${state.similarity}&offset=${state.offset}&limit=${PAGE}&ignored=${state.ignored}`;
-      let answer = null;
-      do {
+      let answer = await question();
+      while (!answer.groups) {
         // What takes long is answered with how far it is; the next question waits for the rest.
-        if (answer) drawWork(answer);
-        answer = await ask(`duplicates?${inside}&${wanted}`);
-        if (mine !== state.turn || !groups.isConnected) return;
-      } while (!answer.groups);
-      clearTimeout(waiting);
+        if (isStale()) return;
+        drawWork(answer);
+        answer = await question();
+      }
+      if (isStale()) return;
       if (!answer.groups.length && state.offset) return void load({ offset: Math.max(0, state.offset - PAGE) });
       draw(answer);
     } catch (error) {
-      clearTimeout(waiting);
       if (!(error instanceof ApiError)) throw error;
       if (mine === state.turn) tell(error);
     } finally {
+      clearTimeout(waiting);
       if (mine === state.turn) {
         groups.removeAttribute("aria-busy");
         work.hidden = true;
@@ -85,6 +97,7 @@ export function openDuplicates({ collection, searchWith }) {
     }
   }
 
+  /** @param {Comparing} comparing */
   function drawWork({ state: stage, progress }) {
     const { done = 0, total = 0, seconds_left: left = null } = progress ?? {};
     if (total) Object.assign(bar, { max: total, value: done });
@@ -113,12 +126,14 @@ export function openDuplicates({ collection, searchWith }) {
     }
   }
 
+  /** @param {ApiError} error */
   function tell(error) {
     summary.textContent = "";
     groups.replaceChildren(el("li", { class: "lk-plain" }, alertBox(error.message)));
     pages.replaceChildren();
   }
 
+  /** @param {Duplicates} answer */
   function draw(answer) {
     const open = answer.total - (state.ignored ? answer.ignored : 0);
     summary.textContent = open
@@ -133,10 +148,12 @@ export function openDuplicates({ collection, searchWith }) {
     drawPages(answer.total);
   }
 
+  /** @param {number} total */
   function drawPages(total) {
     const last = Math.max(1, Math.ceil(total / PAGE));
     const at = state.offset / PAGE + 1;
     pages.hidden = last === 1;
+    /** @param {number} by */
     const turn = (by) => async () => {
       await load({ offset: state.offset + by * PAGE });
       sheet.body.scrollTo({ top: 0 });
@@ -149,19 +166,24 @@ export function openDuplicates({ collection, searchWith }) {
     );
   }
 
+  /**
+   * @param {DuplicateGroup} group
+   * @param {number} index
+   */
   function groupItem(group, index) {
     const ids = group.pictures.map((picture) => picture.id);
     const links = group.links ? `${many(group.links, "link")} · ` : "";
     const title = `${many(group.count - group.links, "picture")} · ${links}${size(group.spare_bytes)} in the copies`;
     const ends = `${Math.floor(group.least_similarity)}%`;
     const chain = el("span", { class: "lk-tag", title: `Each is like another one, but the two that are least alike are ${ends} alike` }, `chain · ends ${ends}`);
+    /** @type {(picture: CopyOf, at: number) => HTMLElement} */
     const item = (picture, at) => copyItem(picture, at === 0 || group.pictures[at - 1].part !== picture.part);
     const isMarked = group.ignored || group.pictures.some((picture) => picture.kept);
     const row = el("ul", { class: "lk-copies" }, group.pictures.slice(0, SHOWN).map(item));
     if (group.pictures.length > SHOWN) {
       const more = button(`Show ${group.pictures.length - SHOWN} more`, () => {
         row.append(...group.pictures.slice(SHOWN).map((picture, at) => item(picture, at + SHOWN)));
-        row.children[SHOWN].querySelector("button").focus();
+        row.children[SHOWN].querySelector("button")?.focus();
         holder.remove();
       });
       const holder = el("li", { class: "lk-copies-more" }, more);
@@ -182,6 +204,10 @@ export function openDuplicates({ collection, searchWith }) {
     );
   }
 
+  /**
+   * @param {CopyOf} picture
+   * @param {boolean} isFirst
+   */
   function copyItem(picture, isFirst) {
     const pixels = picture.width ? `${picture.width} × ${picture.height}` : "";
     const alike = !isFirst ? `${Math.floor(picture.similarity)}%` : picture.part ? `part ${picture.part + 1}` : "largest";
@@ -199,7 +225,7 @@ export function openDuplicates({ collection, searchWith }) {
       el(
         "button",
         { type: "button", class: "lk-copy", title: picture.path, "aria-label": `Search with ${picture.path}`, onclick: () => choose(picture.id) },
-        el("img", { src: thumbnailUrl(picture.id, collection, 320), alt: "", loading: "lazy", draggable: false, onerror: ({ target }) => target.classList.add("is-gone") }),
+        el("img", { src: thumbnailUrl(picture.id, collection, 320), alt: "", loading: "lazy", draggable: false, onerror: (event) => targetOf(event)?.classList.add("is-gone") }),
         el("span", { class: "lk-alike" }, alike),
       ),
       el("span", { class: "lk-copy-name", title: picture.path }, picture.name),
@@ -209,11 +235,13 @@ export function openDuplicates({ collection, searchWith }) {
     );
   }
 
+  /** @param {number} id */
   function choose(id) {
     sheet.close();
     searchWith(id);
   }
 
+  /** @type {(ids: number[], decision: Decision, index: number | null, keptId?: number | null) => Promise<void>} */
   async function decide(ids, decision, index, keptId = null) {
     try {
       await ask(`duplicates?${inside}`, { method: "POST", json: { ids, decision } });
@@ -224,9 +252,12 @@ export function openDuplicates({ collection, searchWith }) {
       return;
     }
     await load();
+    /** @type {HTMLElement | null} */
     const same = keptId === null ? null : groups.querySelector(`[data-keep="${keptId}"]`);
     const next = groups.children[Math.min(index ?? 0, groups.children.length - 1)];
-    (same ?? next?.querySelector("header button") ?? sheet.heading).focus();
+    /** @type {HTMLElement | null | undefined} */
+    const beside = next?.querySelector(".lk-group-head button");
+    (same ?? beside ?? sheet.heading).focus();
   }
 
   load();

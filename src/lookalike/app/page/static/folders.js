@@ -5,9 +5,16 @@ import { el, setText } from "./dom.js";
 import { alertBox, ask, button, many } from "./sheet.js";
 import { createTurns } from "./turns.js";
 
-/** The view in which a new collection is made; `collections` are those that there are. */
+/** @import { Collection, CollectionsContext, Folders, Job } from "./types.d.ts" */
+
+/**
+ * The view in which a new collection is made; `collections` are those that there are.
+ * @param {CollectionsContext} context
+ * @param {Collection[]} collections
+ */
 export function newCollection(context, collections) {
   const { sheet } = context;
+  /** @type {{ folder: string | null, isNamed: boolean }} */
   const state = { folder: null, isNamed: false };
   const beginLook = createTurns();
   const path = el("input", { id: "lk-folder", type: "text", class: "lk-input", autocomplete: "off", spellcheck: false, maxLength: 4096, "aria-describedby": "lk-folder-facts" });
@@ -38,11 +45,17 @@ export function newCollection(context, collections) {
     look(path.value.trim());
   });
 
-  /** Show a folder; false where it cannot be, or where another was asked for meanwhile. */
+  /**
+   * Show a folder; false where it cannot be, or where another was asked for meanwhile.
+   * @param {string} folder
+   * @param {boolean} [focus]
+   * @returns {Promise<boolean>}
+   */
   async function look(folder, focus = false) {
     const isLast = beginLook();
     const typed = path.value;
     try {
+      /** @type {Folders} */
       const found = await ask(`folders?path=${encodeURIComponent(folder)}`);
       if (!isLast()) return false;
       state.folder = found.path;
@@ -64,13 +77,15 @@ export function newCollection(context, collections) {
     }
   }
 
+  /** @param {Folders} found */
   function draw(found) {
     path.removeAttribute("aria-invalid");
     const above = found.crumbs.slice(0, -1);
     crumbs.replaceChildren(
       ...above.flatMap((crumb) => [el("button", { type: "button", onclick: () => look(crumb.path, true) }, crumb.name), el("span", { "aria-hidden": "true" }, "›")]),
-      el("b", { "aria-current": "page" }, found.crumbs.at(-1).name),
+      el("b", { "aria-current": "page" }, found.crumbs.at(-1)?.name),
     );
+    /** @param {string} each */
     const inside = (each) => `${found.path.replace(/[\\/]$/, "")}${found.path.includes("\\") ? "\\" : "/"}${each}`;
     folders.replaceChildren(...found.folders.map((each) => el("li", {}, el("button", { type: "button", onclick: () => look(inside(each), true) }, each))));
     folders.hidden = !found.folders.length;
@@ -86,6 +101,7 @@ export function newCollection(context, collections) {
     go.textContent = taken && isOwn ? "Update it" : "Index this folder";
   }
 
+  /** @param {Event} event */
   async function submit(event) {
     event.preventDefault();
     // What stands in the field counts, looked at or not.
@@ -93,6 +109,7 @@ export function newCollection(context, collections) {
     await start(false);
   }
 
+  /** @param {boolean} join */
   async function start(join) {
     const chosen = name.value.trim();
     const taken = collections.find((item) => item.name === chosen);
@@ -105,7 +122,9 @@ export function newCollection(context, collections) {
     }
     try {
       const json = { folder: state.folder, name: chosen || null, join };
-      context.watch(await ask("collections", { method: "POST", json }));
+      /** @type {Job} */
+      const job = await ask("collections", { method: "POST", json });
+      context.watch(job);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       trouble.replaceChildren(alertBox(error.message));

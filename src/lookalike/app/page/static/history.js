@@ -3,18 +3,29 @@
 
 import { fromParams, toParams } from "./query.js";
 
+/** @import { Part, State, Visits } from "./types.d.ts" */
+
 const RECENT = 6;
 
+/**
+ * `show(state)` is called when the browser goes to another search.
+ * @param {string} collection
+ * @param {(state: State) => void} show
+ * @returns {Visits}
+ */
 export function createHistory(collection, show) {
+  /** @type {Map<number, State>} */
   const states = new Map();
   let at = history.state?.lookalike ?? 0;
   const isNew = history.state?.lookalike === undefined; // an address that was typed or followed: nothing lies ahead of it
   let last = isNew ? at : Math.max(at, Number(sessionStorage.getItem("lookalike-last") ?? 0) || 0);
 
+  /** @param {State} state */
   const addressOf = (state) => `?${toParams(state)}`.replaceAll("%2C", ",").replaceAll("%2F", "/");
+  /** @type {(how: "pushState" | "replaceState", state: State) => void} */
   const write = (how, state) => {
     states.set(at, state);
-    sessionStorage.setItem("lookalike-last", last);
+    sessionStorage.setItem("lookalike-last", String(last));
     history[how]({ ...history.state, lookalike: at, names: namesOf(state) }, "", addressOf(state));
   };
 
@@ -23,10 +34,13 @@ export function createHistory(collection, show) {
     show(states.get(at) ?? parsed());
   });
 
+  /** @returns {State} */
   function parsed() {
     const state = fromParams(new URLSearchParams(location.search), collection);
+    /** @type {Record<string, string>} */
     const names = history.state?.names ?? {};
-    const named = (each) => (each.tag in names ? { ...each, name: names[each.tag] } : each);
+    /** @param {Part} each */
+    const named = (each) => (each.tag && each.tag in names ? { ...each, name: names[each.tag] } : each);
     return { ...state, parts: state.parts.map(named) };
   }
 
@@ -45,7 +59,7 @@ export function createHistory(collection, show) {
     forward: () => history.forward(),
     canBack: () => at > 0,
     canForward: () => at < last,
-    /** States before the present one, latest first, with how far back each is; one for each thing asked. */
+    /** States before the present one, latest first; one for each thing asked. */
     recent(isAsked) {
       const seen = new Set();
       const found = [];
@@ -60,5 +74,8 @@ export function createHistory(collection, show) {
   };
 }
 
-/** What no address says: what uploads are called. */
+/**
+ * What no address says: what uploads are called.
+ * @param {State} state
+ */
 const namesOf = (state) => Object.fromEntries(state.parts.filter((each) => each.tag).map((each) => [each.tag, each.name]));

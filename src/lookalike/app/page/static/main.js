@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { createAsk } from "./ask.js";
 import { showDetails } from "./details.js";
-import { el } from "./dom.js";
+import { el, finder } from "./dom.js";
 import { createFilters } from "./filters.js";
 import { keepFocus } from "./focus.js";
 import { createHistory } from "./history.js";
@@ -15,6 +15,19 @@ import { listenForKeys, milliseconds } from "./tiles.js";
 import { createTurns } from "./turns.js";
 import * as view from "./view.js";
 
+/** @import { Entry, Found, Hit, Label, Mark, Picture, Role, State, Status, Thumb, Way } from "./types.d.ts" */
+/** @typedef {Promise<Found | null>} Searching */
+/** @typedef {ReturnType<typeof keepFocus>} Refocus */
+/**
+ * What is known of the collection `of`; `opened` is the one that was asked about last.
+ * @typedef {object} Known
+ * @property {Picture[]} examples
+ * @property {Label[]} labels
+ * @property {Status | null} status
+ * @property {string | null} of
+ * @property {string | null} opened
+ */
+
 const EXAMPLES = 12;
 const STRIP = 10;
 const PAGE = 48;
@@ -22,17 +35,26 @@ const PAUSE = 180; // ms that a slider rests before it counts
 const AGAIN = 2000; // ms between questions whether the server is back
 
 const narrow = () => matchMedia("(max-width: 860px)").matches;
-const find = (selector) => document.querySelector(selector);
+const find = finder(document);
 
+/**
+ * Bring the page to life; `shell` is told when it is ready.
+ * @param {HTMLElement} shell
+ */
 export function start(shell) {
-  const settings = JSON.parse(find("#lk-settings").dataset.settings);
+  /** @type {{ collection: string, max_bytes: number }} */
+  const settings = JSON.parse(find("#lk-settings").dataset.settings ?? "");
   const results = find("#lk-results");
+  const select = find("#lk-collection-select", HTMLSelectElement);
+  const words = find("#lk-url", HTMLInputElement);
   const visits = createHistory(settings.collection, restored);
   const searcher = createSearcher();
   const keys = listenForKeys(results);
-  const context = { examples: [], status: null, opened: null };
+  /** @type {Known} */
+  const context = { examples: [], labels: [], status: null, of: null, opened: null };
   const [beginList, beginPicture] = [createTurns(), createTurns()];
   let state = visits.start();
+  /** @type {{ state: State, hits: Hit[] } | null} */
   let shown = null; // the last state that was answered, and its hits
   let timer = 0;
   let waiting = 0;
@@ -46,10 +68,14 @@ export function start(shell) {
     cut: (key, region) => go(query.changing(state, key, { region })),
     maxBytes: settings.max_bytes,
   });
-  const filters = createFilters(find("#lk-tools"), { change: (next) => go(next) });
+  const filters = createFilters(find("#lk-tools"), state, { change: (next) => go(next) });
   const handlers = { search, details, mark };
 
-  /** Everything that changes what is asked or shown. */
+  /**
+   * Everything that changes what is asked or shown.
+   * @param {State} next
+   * @param {{ begun?: number, how?: "push" | "replace" }} [options]
+   */
   function go(next, { begun = clicked(), how = "push" } = {}) {
     const before = state;
     state = next;
@@ -60,6 +86,7 @@ export function start(shell) {
     return run(begun, before, asked);
   }
 
+  /** @param {State} next */
   function restored(next) {
     const before = state;
     state = next;
@@ -68,16 +95,19 @@ export function start(shell) {
     run(clicked(), before, asked);
   }
 
-  /** The question is on its way before anything is drawn. */
+  /**
+   * The question is on its way before anything is drawn.
+   * @type {() => Searching | null}
+   */
   const asking = () => (query.isAsked(state) && state.browse === null ? searcher.ask(state) : searcher.stop());
 
   function drawTools() {
     ask.show(state);
     filters.show(state);
-    find("#lk-collection-select").value = state.collection;
-    for (const input of find("#lk-count").querySelectorAll("input")) input.value = state.k;
-    find("#lk-back").disabled = !visits.canBack();
-    find("#lk-forward").disabled = !visits.canForward();
+    select.value = state.collection;
+    for (const input of find("#lk-count").querySelectorAll("input")) input.value = String(state.k);
+    find("#lk-back", HTMLButtonElement).disabled = !visits.canBack();
+    find("#lk-forward", HTMLButtonElement).disabled = !visits.canForward();
     find("#lk-browse").setAttribute("aria-pressed", String(state.browse !== null));
     document.body.classList.toggle("lk-asked", query.isAsked(state) && state.browse === null);
     const isQuiet = !query.isAsked(state);
@@ -86,21 +116,24 @@ export function start(shell) {
     view.showStrip(find("#lk-recent"), "Last searched", visits.recent(query.isAsked).map(recentThumb));
   }
 
+  /** @type {(begun: number, before: State, asked?: Searching | null) => void} */
   function run(begun, before, asked = asking()) {
     clearTimeout(waiting);
     drawTools();
     document.body.classList.remove("lk-searching");
-    if (state.browse !== null) return browse();
-    if (asked) return searchNow(begun, before, asked);
+    if (state.browse !== null) return void browse(state.browse);
+    if (asked) return void searchNow(begun, before, asked);
     shown = null;
     // Those of another collection are no examples of this one; `open` brings its own.
     if (context.of === state.collection) view.showExamples(results, context.examples, state.collection, { search });
     return keys.reset();
   }
 
+  /** @type {(begun: number, before: State, asked: Searching) => Promise<void>} */
   async function searchNow(begun, before, asked) {
     const place = keepFocus(results);
     view.showLoading(results, state.k, context.examples[0]?.credit);
+    /** @param {State} state */
     const keysOf = ({ parts }) => parts.map((each) => each.key).join();
     if (narrow() && keysOf(state) !== keysOf(before)) results.scrollIntoView({ block: "start" }); // there they are below everything
     document.body.classList.add("lk-searching");
@@ -113,6 +146,7 @@ export function start(shell) {
     }
   }
 
+  /** @type {(found: Found, begun: number, place: Refocus) => void} */
   function show({ state: known, answer }, begun, place) {
     document.body.classList.remove("lk-searching");
     state = known;
@@ -136,41 +170,49 @@ export function start(shell) {
     const { name, more } = query.titleOf(state);
     find("#lk-announce").textContent = `${answer.results.length} results for ${name}${more ? ` and ${more} more` : ""}`;
     measure(begun, answer.timing_ms, (total) => {
-      const place = find("#lk-total b");
+      const place = document.querySelector("#lk-total b");
       if (place) place.textContent = milliseconds(total);
     });
   }
 
-  /** Say what is wrong; what was refused is taken out of the question, so that it is not asked again. */
+  /**
+   * Say what is wrong; what was refused is taken out of the question, so that it is not asked again.
+   * @type {(error: api.ApiError, before: State) => void}
+   */
   function failed(error, before) {
     document.body.classList.remove("lk-searching");
     if (error.type === "Unreachable") return waitForServer(error);
     if (["Forgotten", "CollectionNotFoundError"].includes(error.type)) return refuse(error);
-    const words = state.parts.findLast((each) => each.text);
-    if (words) find("#lk-url").value = words.text;
-    const isWords = words && error.type === "InputError";
+    const said = state.parts.findLast((each) => each.text)?.text;
+    if (said) words.value = said;
+    const isWords = said && error.type === "InputError";
     state = query.isAsked(before) && before !== state && shown ? before : query.unfiltered(query.emptied(state)); // a filter of a bad address too
     visits.replace(state);
     drawTools();
     return refuse(isWords ? new api.ApiError("WordsError", error.message) : error);
   }
 
+  /** @param {api.ApiError} error */
   function refuse(error) {
     searcher.stop();
     document.body.classList.remove("lk-searching");
     const isBack = query.isAsked(state) && error.type !== "Forgotten";
+    /** @type {Way[]} */
     const ways = [[isBack ? "Back to the results" : "Back to the examples", () => (isBack ? run(clicked(), state) : go(query.emptied(state)))]];
     if (error.type === "CollectionNotFoundError") ways.splice(0, 1, wayOut());
     const kept = { ...state, parts: state.parts.filter((each) => !each.tag || each.file || each.url) };
     if (error.type === "Forgotten" && query.isAsked(kept)) ways.unshift(["Search without it", () => go(kept)]);
-    if (error.type === "WordsError") ways.unshift(...foldersCalled(find("#lk-url").value));
+    if (error.type === "WordsError") ways.unshift(...foldersCalled(words.value));
     shown = null;
     view.showError(results, error, ways);
   }
 
-  /** To a collection that is there, with what is left of the question. */
+  /**
+   * To a collection that is there, with what is left of the question.
+   * @returns {Way}
+   */
   function wayOut() {
-    const known = () => [...find("#lk-collection-select").options].map(({ value }) => value);
+    const known = () => [...select.options].map(({ value }) => value);
     const to = known().includes(state.collection) ? state.collection : (known()[0] ?? settings.collection);
     const parts = () => state.parts.filter(({ source }) => source === undefined || known().includes(source));
     const leave = () => {
@@ -180,14 +222,20 @@ export function start(shell) {
     return [`Go to ${to}`, leave];
   }
 
-  /** Words that the model has no label for may be what a folder is called. */
-  function foldersCalled(words) {
-    const wanted = words.trim().toLowerCase();
-    const called = (context.of === state.collection ? context.labels : []).filter(({ name }) => name.split("/").pop().toLowerCase() === wanted);
+  /**
+   * Words that the model has no label for may be what a folder is called.
+   * @param {string} said
+   * @returns {Way[]}
+   */
+  function foldersCalled(said) {
+    const wanted = said.trim().toLowerCase();
+    const called = (context.of === state.collection ? context.labels : []).filter(({ name }) => name.split("/").pop()?.toLowerCase() === wanted);
+    /** @type {(label: string) => () => void} */
     const open = (label) => () => go({ ...query.filtering(query.emptied(state), { labels: [label] }), browse: 0 });
     return called.slice(0, 2).map(({ label, name }) => [`Show the folder ${name}`, open(label)]);
   }
 
+  /** @param {api.ApiError} error */
   function waitForServer(error) {
     view.showError(results, error, [["Ask now", look]], true);
     async function look() {
@@ -205,6 +253,7 @@ export function start(shell) {
     waiting = setTimeout(look, AGAIN);
   }
 
+  /** @param {Entry} entry */
   function search(entry) {
     const asked = query.part({ id: entry.id, source: state.collection, name: entry.name, credit: entry.credit });
     isLeap = !ask.isAdding();
@@ -212,10 +261,12 @@ export function start(shell) {
     go(ask.isAdding() ? query.adding(state, asked) : query.asking(state, asked));
   }
 
+  /** @type {(role: Role, picture: Mark) => void} */
   function mark(role, { id, name }) {
     go(query.marking(state, role, { id, name }));
   }
 
+  /** @param {Entry} entry */
   function details(entry) {
     const answered = shown?.state ?? state;
     const picture = shown?.state.parts.find((each) => !each.text);
@@ -235,11 +286,16 @@ export function start(shell) {
     });
   }
 
+  /** @param {unknown} error */
   function unlessRefused(error) {
     if (!(error instanceof api.ApiError)) throw error;
     refuse(error);
   }
 
+  /**
+   * @param {State} past
+   * @returns {Thumb}
+   */
   function recentThumb(past) {
     const picture = past.parts.find((each) => !each.text);
     const { name } = query.titleOf(past);
@@ -251,8 +307,9 @@ export function start(shell) {
     return [src, name, `Search again with ${name}`, again];
   }
 
-  async function browse() {
-    const { collection, browse: at, filters: wanted } = state;
+  /** @param {number} at */
+  async function browse(at) {
+    const { collection, filters: wanted } = state;
     const mine = state;
     results.setAttribute("aria-busy", "true");
     try {
@@ -261,6 +318,7 @@ export function start(shell) {
       const last = Math.max(0, Math.ceil(page.total / PAGE) - 1);
       if (at > last) return go({ ...state, browse: last }, { how: "replace" }); // pictures went, or the address is made up
       shown = null;
+      /** @param {number} to */
       const turn = (to) => {
         find("#lk-top").scrollIntoView({ block: "start" });
         go({ ...state, browse: to });
@@ -300,11 +358,11 @@ export function start(shell) {
     const isLast = beginList();
     const { collections } = await api.collections();
     if (!isLast()) return;
-    const select = find("#lk-collection-select");
     select.replaceChildren(...collections.map(({ name }) => el("option", { value: name }, name)));
     select.value = state.collection;
   }
 
+  /** @param {number} k */
   function setCount(k) {
     clearTimeout(timer);
     const begun = clicked();
@@ -312,11 +370,12 @@ export function start(shell) {
     timer = setTimeout(() => go({ ...state, k }, { begun: begun + PAUSE, how: "replace" }), PAUSE);
   }
 
+  /** @param {string} name */
   function setCollection(name) {
     if (name && name !== state.collection) go(query.moving(state, name));
   }
 
-  find("#lk-collection-select").addEventListener("change", (event) => setCollection(event.target.value));
+  select.addEventListener("change", () => setCollection(select.value));
   for (const input of find("#lk-count").querySelectorAll("input")) {
     input.addEventListener("input", () => {
       for (const other of find("#lk-count").querySelectorAll("input")) if (other !== input) other.value = input.value;
@@ -324,7 +383,7 @@ export function start(shell) {
     });
     input.addEventListener("change", () => {
       const k = Math.min(200, Math.max(1, Math.round(Number(input.value)) || state.k));
-      for (const each of find("#lk-count").querySelectorAll("input")) each.value = k;
+      for (const each of find("#lk-count").querySelectorAll("input")) each.value = String(k);
       setCount(k);
     });
   }

@@ -1,29 +1,45 @@
 // A dialog over the page, and a few words that the dialogs of this folder share.
 
-import { ApiError, call } from "./api.js";
-import { el, icon } from "./dom.js";
+import { call } from "./api.js";
+import { el, finder, icon } from "./dom.js";
 import { createTurns } from "./turns.js";
 
-/** Ask the API; what it has against a request comes as an answer, so that the browser does not report it, and is thrown here. */
+/** @import { Properties, Sheet } from "./types.d.ts" */
+
+/**
+ * Ask the API; what it has against a request is thrown.
+ * @template [T=unknown]
+ * @param {string} path
+ * @param {{ method?: string, json?: object, body?: FormData }} [options]
+ * @returns {Promise<T>}
+ */
 export async function ask(path, { method = "GET", json, body } = {}) {
   const headers = { "X-Lookalike-Page": "1", ...(json ? { "Content-Type": "application/json" } : {}) };
-  const answer = await call(path, { method, headers, body: json ? JSON.stringify(json) : body });
-  if (answer.error) throw new ApiError(answer.error.type, answer.error.message);
-  return answer;
+  return call(path, { method, headers, body: json ? JSON.stringify(json) : body });
 }
 
 const number = new Intl.NumberFormat("en");
+/** @type {(n: number, one: string, others?: string) => string} */
 export const many = (n, one, others = `${one}s`) => `${number.format(n)} ${n === 1 ? one : others}`;
+/** @type {(text: string) => string} */
 export const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".") : "");
 
-/** Bytes as somebody would say them. */
+/**
+ * Bytes as somebody would say them.
+ * @param {number} bytes
+ * @returns {string}
+ */
 export function size(bytes) {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
   if (bytes >= 1e5) return `${(bytes / 1e6).toFixed(1)} MB`;
   return `${number.format(Math.round(bytes / 1e3))} kB`;
 }
 
-/** Seconds as somebody would say them. */
+/**
+ * Seconds as somebody would say them.
+ * @param {number} seconds
+ * @returns {string}
+ */
 export function duration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
@@ -31,9 +47,11 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
 }
 
+/** @type {(text: string, onclick: Properties["onclick"], properties?: Properties) => HTMLButtonElement} */
 export const button = (text, onclick, properties = {}) =>
   el("button", { type: "button", ...properties, class: `lk-button ${properties.class ?? ""}`, onclick }, text);
 
+/** @type {(message: string) => HTMLElement} */
 export const alertBox = (message) => el("p", { class: "lk-alert", role: "alert" }, icon("alert", 20), el("span", {}, sentence(message)));
 
 let count = 0;
@@ -41,6 +59,9 @@ let count = 0;
 /**
  * Open a dialog; returns it with `show(title, ...children)`, which replaces what it holds, and `begin()`, for what is asked
  * before something is shown: it gives a function that says whether nothing else was begun or shown meanwhile.
+ * @param {string} name
+ * @param {{ wide?: boolean, closed?: () => void }} [options]
+ * @returns {Sheet}
  */
 export function openSheet(name, { wide = false, closed = () => {} } = {}) {
   const id = `lk-sheet-${(count += 1)}`;
@@ -48,6 +69,7 @@ export function openSheet(name, { wide = false, closed = () => {} } = {}) {
   const body = el("div", { class: "lk-sheet-body" });
   const begin = createTurns();
   const before = document.activeElement;
+  /** @type {HTMLDialogElement} */
   const dialog = el(
     "dialog",
     {
@@ -57,7 +79,7 @@ export function openSheet(name, { wide = false, closed = () => {} } = {}) {
       onclose: () => {
         dialog.remove();
         closed();
-        if (before?.isConnected) before.focus();
+        if (before instanceof HTMLElement && before.isConnected) before.focus();
       },
       onclick: (event) => event.target === dialog && dialog.close(), // beside it
     },
@@ -69,12 +91,13 @@ export function openSheet(name, { wide = false, closed = () => {} } = {}) {
     ),
     body,
   );
-  document.querySelector("#lk-head").append(dialog);
+  finder(document)("#lk-head").append(dialog);
   dialog.showModal();
+  /** @type {Sheet["show"]} */
   const show = (title, ...children) => {
     begin();
     heading.replaceChildren(title);
-    body.replaceChildren(...children.flat().filter(Boolean));
+    body.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
   };
   return { dialog, body, heading, begin, show, close: () => dialog.close() };
 }

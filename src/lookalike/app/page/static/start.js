@@ -1,3 +1,4 @@
+import { finder } from "./dom.js";
 import { start } from "./main.js";
 
-start(document.querySelector("#lk-shell"));
+start(finder(document)("#lk-shell"));

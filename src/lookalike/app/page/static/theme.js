@@ -2,6 +2,7 @@
 
 const KEY = "lookalike-theme"; // early.js reads it
 
+/** @param {Element} button */
 export function followTheme(button) {
   button.addEventListener("click", () => {
     const dark = document.documentElement.classList.toggle("dark");
@@ -9,6 +10,7 @@ export function followTheme(button) {
   });
 }
 
+/** @param {"dark" | "light"} theme */
 function remember(theme) {
   try {
     localStorage.setItem(KEY, theme);

@@ -1,6 +1,11 @@
 // Answers come in any order: what was asked last counts.
 
-/** Gives `begin()`, which gives a function that says whether nothing was begun since. */
+/** @import { IsLast } from "./types.d.ts" */
+
+/**
+ * Gives `begin()`, which gives a function that says whether nothing was begun since.
+ * @returns {() => IsLast}
+ */
 export function createTurns() {
   let turn = 0;
   return () => {

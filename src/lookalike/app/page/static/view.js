@@ -3,8 +3,27 @@
 import { thumbnailUrl } from "./api.js";
 import { el, icon } from "./dom.js";
 import { activeFilters, markOf, titleOf } from "./query.js";
-import { grouped, milliseconds, plural, tile } from "./tiles.js";
+import { buttonsOf, grouped, milliseconds, plural, tile } from "./tiles.js";
 
+/** @import { Answer, Child, Credit, Handlers, Hit, Page, Picture, Refused } from "./types.d.ts" */
+/** @import { State, Status, Thumb, Way } from "./types.d.ts" */
+
+/**
+ * What results are drawn with: `isExact` says whether a search like this one always compares with all pictures, `size`
+ * how many there are; `all` draws all results now.
+ * @typedef {object} Context
+ * @property {State} state
+ * @property {Handlers} handlers
+ * @property {number} size
+ * @property {boolean} all
+ * @property {boolean} isExact
+ * @property {() => void} searchExactly
+ * @property {() => void} unfilter
+ */
+
+/** @typedef {{ collection: string, offset: number, size: number, go: (to: number) => void, isFiltered: boolean }} Paging */
+
+/** @type {Record<string, string>} */
 const TITLES = {
   ImageError: "This picture cannot be read",
   FetchError: "This address cannot be searched with",
@@ -23,11 +42,19 @@ const AT_ONCE = 40; // tiles drawn in one frame
 
 const NONE = "This collection holds no pictures yet. Collections, above, makes one from a folder; so does lookalike index FOLDER.";
 
+/** @param {string} text */
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+/** @type {(className: string, label: string, tiles: Child[]) => HTMLElement} */
 const grid = (className, label, tiles) => el("ul", { class: `lk-grid ${className}`, "aria-label": label }, tiles);
 
-/** Pictures to start with, before anything was searched. */
+/**
+ * Pictures to start with, before anything was searched.
+ * @param {HTMLElement} root
+ * @param {Picture[]} examples
+ * @param {string} collection
+ * @param {Handlers} handlers
+ */
 export function showExamples(root, examples, collection, handlers) {
   root.removeAttribute("aria-busy");
   const tiles = examples.map((entry, index) => tile(entry, collection, handlers, { index }));
@@ -42,12 +69,18 @@ export function showExamples(root, examples, collection, handlers) {
   );
 }
 
-/** A page of the collection. */
+/**
+ * A page of the collection; `go(page)` shows another.
+ * @param {HTMLElement} root
+ * @param {Page} page
+ * @param {Handlers & Paging} context
+ */
 export function showPage(root, page, { collection, offset, size, go, isFiltered, ...handlers }) {
   root.removeAttribute("aria-busy");
   const tiles = page.pictures.map((entry, index) => tile(entry, collection, handlers, { index }));
   const last = Math.max(0, Math.ceil(page.total / size) - 1);
   const at = Math.floor(offset / size);
+  /** @type {(label: string, to: number, on: boolean) => HTMLElement} */
   const turn = (label, to, on) =>
     el("button", { type: "button", class: "lk-button", disabled: !on, onclick: () => go(to) }, label);
   root.replaceChildren(
@@ -57,7 +90,12 @@ export function showPage(root, page, { collection, offset, size, go, isFiltered,
   );
 }
 
-/** Grey tiles where results will be, or the old results dimmed: the page keeps its shape. */
+/**
+ * Grey tiles where results will be, or the old results dimmed: the page keeps its shape.
+ * @param {HTMLElement} root
+ * @param {number} k
+ * @param {Credit | null | undefined} credited
+ */
 export function showLoading(root, k, credited) {
   root.setAttribute("aria-busy", "true");
   if (root.querySelector(".lk-grid.is-results")) return;
@@ -69,19 +107,28 @@ export function showLoading(root, k, credited) {
   );
 }
 
-/** `context` has state, isExact (whether a search like this one always compares with all), size, all (draw them all now) and the handlers of tiles. */
+/**
+ * The results of a search.
+ * @param {HTMLElement} root
+ * @param {Answer} answer
+ * @param {Context} context
+ */
 export function showResults(root, answer, context) {
   const { state, handlers } = context;
   root.removeAttribute("aria-busy");
   const missed = new Set(answer.missed ?? []);
+  /** @type {(entry: Hit, index: number) => Parameters<typeof tile>[3]} */
   const optionsOf = (entry, index) => ({ hit: entry, index, mark: markOf(state, entry.id), missed: missed.has(entry.id) });
+  /** @type {(entry: Hit, index: number) => HTMLElement} */
   const tileOf = (entry, index) => tile(entry, state.collection, handlers, optionsOf(entry, index));
+  /** @type {(entry: Hit, index: number) => HTMLElement} */
   const draw = (entry, index) => foldable(entry, tileOf(entry, index), (other) => tileOf(other, 0));
   const first = context.all ? answer.results.length : onScreen();
   const tiles = answer.results.slice(0, first).map(draw);
+  const note = noteOf(answer, context);
   root.replaceChildren(
     el("header", { class: "lk-summary" }, el("h2", {}, headingOf(answer, state)), timingOf(answer, context)),
-    ...[noteOf(answer, context)].filter(Boolean),
+    ...(note ? [note] : []),
     answer.results.length ? grid("is-results", "Results", tiles) : nothing(context),
   );
   drawMore(root.querySelector(".lk-grid"), answer.results, first, draw);
@@ -90,19 +137,29 @@ export function showResults(root, answer, context) {
 /** As many tiles as a window of this size can show, and a row or two. */
 const onScreen = () => Math.ceil(window.innerWidth / 150) * Math.ceil(window.innerHeight / 240);
 
-/** The tiles below the window, some in each frame after the one that shows the first. */
+/**
+ * The tiles below the window, some in each frame after the one that shows the first.
+ * @param {Element | null} list
+ * @param {Hit[]} results
+ * @param {number} from
+ * @param {(entry: Hit, index: number) => HTMLElement} draw
+ */
 function drawMore(list, results, from, draw) {
-  if (from >= results.length) return;
+  if (!list || from >= results.length) return;
   const next = () => {
     if (!list.isConnected) return;
     const more = results.slice(from, from + AT_ONCE).map((entry, at) => draw(entry, from + at));
-    for (const each of more) for (const button of each.querySelectorAll("button, a")) button.tabIndex = -1;
+    for (const each of more) for (const button of buttonsOf(each)) button.tabIndex = -1;
     list.append(...more);
     drawMore(list, results, from + AT_ONCE, draw);
   };
   requestAnimationFrame(() => requestAnimationFrame(next));
 }
 
+/**
+ * @param {Answer} answer
+ * @param {State} state
+ */
 function headingOf({ results }, state) {
   const { name, isText, more } = titleOf(state);
   const what = el("em", { title: name }, isText ? `“${name}”` : name);
@@ -110,7 +167,12 @@ function headingOf({ results }, state) {
   return [start, isText ? "of " : "like ", what, ...(more ? [` and ${more} more`] : [])];
 }
 
-function timingOf({ timing_ms: timing, total }, { state, isExact, size, searchExactly }) {
+/**
+ * @param {Answer} answer
+ * @param {Context} context
+ */
+function timingOf({ timing_ms: timing }, { state, isExact, size, searchExactly }) {
+  /** @type {(label: string, ms: number, title: string) => HTMLElement} */
   const time = (label, ms, title) => el("span", { title }, `${label} `, el("b", {}, milliseconds(ms)));
   const button = { type: "button", class: "lk-link", id: "lk-exact", "aria-pressed": String(state.exact), onclick: searchExactly };
   return el(
@@ -118,14 +180,18 @@ function timingOf({ timing_ms: timing, total }, { state, isExact, size, searchEx
     { class: "lk-timing" },
     time("embedding", timing.embed, "From the picture to a vector"),
     time("search", timing.search, "From the vector to these results"),
-    el("span", { title: "From the click until the results stood here", id: "lk-total" }, "total ", el("b", {}, total === undefined ? "…" : milliseconds(total))),
+    el("span", { title: "From the click until the results stood here", id: "lk-total" }, "total ", el("b", {}, "…")),
     isExact
       ? el("span", { title: `Compared with all ${grouped(size)} pictures` }, "exact")
       : el("button", button, icon("target", 15), state.exact ? "Back to the index" : "Search exactly"),
   );
 }
 
-/** What has to be said about how the search was done. */
+/**
+ * What has to be said about how the search was done.
+ * @param {Answer} answer
+ * @param {Context} context
+ */
 function noteOf(answer, { size }) {
   if (answer.words) return el("p", { class: "lk-note" }, icon("text", 16), capital(answer.words));
   if (!answer.missed) return null;
@@ -134,6 +200,7 @@ function noteOf(answer, { size }) {
   return el("p", { class: "lk-note", id: "lk-missed" }, icon("target", 16), `Compared with all ${grouped(size)} pictures. ${found}`);
 }
 
+/** @param {Context} context */
 function nothing({ state, unfilter }) {
   if (!state.threshold && !activeFilters(state).length) return el("div", { class: "lk-empty" }, icon("picture", 28), el("p", {}, `There is nothing else in ${state.collection}.`));
   const passed = [...(state.threshold ? [`${state.threshold}%`] : []), ...(activeFilters(state).length ? ["these filters"] : [])];
@@ -147,10 +214,16 @@ function nothing({ state, unfilter }) {
   );
 }
 
-/** A tile with "+3 same", which shows those beside it. */
+/**
+ * A tile with "+3 same", which shows those beside it.
+ * @param {Hit} entry
+ * @param {HTMLElement} one
+ * @param {(other: Hit) => HTMLElement} tileOf
+ */
 function foldable(entry, one, tileOf) {
   const same = entry.same ?? [];
   if (!same.length) return one;
+  /** @type {HTMLElement[]} */
   let shown = [];
   const toggle = () => {
     if (shown.length) shown.forEach((each) => each.remove());
@@ -171,7 +244,13 @@ function foldable(entry, one, tileOf) {
   return one;
 }
 
-/** An error, what can be done about it as [label, handler], and whether the page waits for the server. */
+/**
+ * An error, what can be done about it, and whether the page waits for the server.
+ * @param {HTMLElement} root
+ * @param {Refused} error
+ * @param {Way[]} ways
+ * @param {boolean} [isWaiting]
+ */
 export function showError(root, error, ways, isWaiting = false) {
   root.removeAttribute("aria-busy");
   const message = capital(error.message);
@@ -193,9 +272,14 @@ export function showError(root, error, ways, isWaiting = false) {
   );
 }
 
-/** What is searched, and how well. */
+/**
+ * What is searched, and how well.
+ * @param {HTMLElement} root
+ * @param {Status} status
+ */
 export function showStatus(root, status) {
   const recall = status.recall_at_10;
+  /** @type {[string, Child][]} */
   const rows = [
     ["Pictures", grouped(status.pictures)],
     ["Index", status.index === "flat" ? "exact search" : status.spec],
@@ -211,9 +295,15 @@ export function showStatus(root, status) {
   root.replaceChildren(...rows.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }
 
-/** Small pictures in a row: [src, title, label, handler] each. */
+/**
+ * Small pictures in a row.
+ * @param {HTMLElement} root
+ * @param {string} title
+ * @param {Thumb[]} thumbs
+ */
 export function showStrip(root, title, thumbs) {
   root.hidden = thumbs.length === 0;
+  /** @param {Thumb} thumb */
   const button = ([src, hint, label, onclick]) =>
     el(
       "li",
@@ -227,6 +317,7 @@ export function showStrip(root, title, thumbs) {
   root.replaceChildren(el("h2", {}, title), el("ul", {}, thumbs.map(button)));
 }
 
+/** @type {(entry: Picture, collection: string, search: Handlers["search"]) => Thumb} */
 export const exampleThumb = (entry, collection, search) => [
   thumbnailUrl(entry.id, collection, 96),
   entry.credit ? `${entry.name} · ${entry.credit.author}, ${entry.credit.licence}` : entry.path,

@@ -5,19 +5,28 @@ import { el } from "./dom.js";
 import { reportOf } from "./report.js";
 import { alertBox, ask, many } from "./sheet.js";
 
+/** @import { Asked, Child, Why, WhyPart } from "./types.d.ts" */
+
 const ROLES = { asked: "what you asked for", like: "more like this", unlike: "less like this" };
+/** @type {WeakMap<Element, number>} */
 const turns = new WeakMap();
 
-/** Fill a container; `makeForm()` gives the form of the search, `hit` is {id, name, …}; with `searchWith` the report is there too, see `reportOf`. */
-export async function showWhy(container, { makeForm, hit, collection, ...reporting }) {
+/**
+ * Fill a container; `makeForm()` gives the form of the search. With `searchWith` the report is there too, see `reportOf`.
+ * @param {HTMLElement} container
+ * @param {Pick<Asked, "makeForm" | "hit" | "collection"> & Partial<Asked>} options
+ * @returns {Promise<void>}
+ */
+export async function showWhy(container, { makeForm, hit, collection, asked, closing, searchWith }) {
   const mine = (turns.get(container) ?? 0) + 1;
   turns.set(container, mine);
   container.classList.add("lk-why");
   container.setAttribute("aria-busy", "true");
   container.replaceChildren(el("p", { class: "lk-facts" }, "Looking into it…"));
   const body = makeForm();
-  body.set("result", hit.id);
+  body.set("result", String(hit.id));
   body.set("in", collection);
+  /** @type {Why} */
   let found;
   try {
     found = await ask("why", { method: "POST", body });
@@ -30,11 +39,14 @@ export async function showWhy(container, { makeForm, hit, collection, ...reporti
   }
   if (turns.get(container) !== mine) return;
   container.replaceChildren(headline(found), partTable(found, collection), metTable(found));
-  if (reporting.searchWith && !reporting.closing.aborted) container.append(reportOf({ makeForm, hit, collection, ...reporting }));
+  if (!searchWith || !asked || !closing || closing.aborted) return;
+  container.append(reportOf({ makeForm, asked, closing, hit, collection, searchWith }));
 }
 
+/** @param {number} value */
 const percent = (value) => `${Math.round(value)}%`;
 
+/** @param {Why} found */
 function headline({ rank, compared, passes, similarity, word, parts }) {
   const of = many(compared, "picture");
   const to = parts.length > 1 ? "to all of it together" : "to what you asked for";
@@ -48,6 +60,10 @@ function headline({ rank, compared, passes, similarity, word, parts }) {
   return el("p", { class: "lk-why-lead" }, el("b", {}, percent(similarity)), ` alike ${to}: ${word}. `, place);
 }
 
+/**
+ * @param {Why} found
+ * @param {string} collection
+ */
 function partTable({ parts, cosine, similarity, word }, collection) {
   const rows = parts.map((part) => row(picture(part, collection), label(part), part));
   if (parts.length > 1) rows.push(row(null, el("b", {}, "All together"), { cosine, similarity, word }));
@@ -60,6 +76,11 @@ function partTable({ parts, cosine, similarity, word }, collection) {
   );
 }
 
+/**
+ * @param {Child} image
+ * @param {Child} name
+ * @param {Pick<WhyPart, "similarity" | "word" | "cosine">} measures
+ */
 function row(image, name, { similarity, word, cosine }) {
   return el(
     "tr",
@@ -75,25 +96,37 @@ function row(image, name, { similarity, word, cosine }) {
   );
 }
 
+/** @param {WhyPart} part */
 function label(part) {
   const name = part.name ?? part.text ?? "your picture";
   const notes = [ROLES[part.role], part.region ? "the marked part" : null].filter(Boolean).join(", ");
   return el("span", {}, el("span", { class: "lk-why-name", title: name }, name), el("span", { class: "lk-facts" }, notes));
 }
 
+/**
+ * @param {WhyPart} part
+ * @param {string} collection
+ */
 function picture(part, collection) {
   const src = part.id !== null && part.id !== undefined ? thumbnailUrl(part.id, part.source ?? collection, 96) : part.query ? queryUrl(part.query) : null;
   return src ? el("img", { src, alt: "", loading: "lazy", draggable: false }) : null;
 }
 
-/** What the index did, for people who want to know; one sentence where it did nothing. */
+/**
+ * What the index did, for people who want to know; one sentence where it did nothing.
+ * @param {Why} found
+ */
 function metTable({ index, distance }) {
+  /** @type {[string, string][]} */
   const rows = [];
-  if (index.list_rank) {
-    const visited = index.list_rank <= index.nprobe ? "visited" : "not visited";
-    rows.push(["Its list", `${ordinal(index.list_rank)} nearest of ${index.nlist.toLocaleString("en")}; the nearest ${index.nprobe.toLocaleString("en")} are looked into, so ${visited}`]);
+  const { list_rank: rank, nlist, nprobe, candidates } = index;
+  if (rank && nlist !== null && nprobe !== null) {
+    const visited = rank <= nprobe ? "visited" : "not visited";
+    rows.push(["Its list", `${ordinal(rank)} nearest of ${nlist.toLocaleString("en")}; the nearest ${nprobe.toLocaleString("en")} are looked into, so ${visited}`]);
   }
-  if (index.code_rank) rows.push(["By its short code", `${ordinal(index.code_rank)}; the first ${index.candidates.toLocaleString("en")} are compared exactly`]);
+  if (index.code_rank && candidates !== null) {
+    rows.push(["By its short code", `${ordinal(index.code_rank)}; the first ${candidates.toLocaleString("en")} are compared exactly`]);
+  }
   if (index.code_distance !== null) rows.push(["Distance by the code", `${index.code_distance.toFixed(4)} (an estimate)`]);
   rows.push(["Distance", `${distance.toFixed(4)} = 1 − cosine`]);
   return el(
@@ -105,7 +138,11 @@ function metTable({ index, distance }) {
   );
 }
 
+/** @type {Partial<Record<Intl.LDMLPluralRule, string>>} */
+const ENDINGS = { one: "st", two: "nd", few: "rd", other: "th" };
+
+/** @param {number} n */
 function ordinal(n) {
-  const ending = { one: "st", two: "nd", few: "rd", other: "th" }[new Intl.PluralRules("en", { type: "ordinal" }).select(n)];
+  const ending = ENDINGS[new Intl.PluralRules("en", { type: "ordinal" }).select(n)];
   return `${n.toLocaleString("en")}${ending}`;
 }
