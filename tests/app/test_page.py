@@ -15,11 +15,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from lookalike.app import AppServer
+from lookalike.app.api import schemas
 from lookalike.app.gradio.blocks import mirrored_part, region_of
 from lookalike.app.gradio.later import Later
+from lookalike.app.page.document import STATIC
 from lookalike.errors import InputError
 from lookalike.features import images
 from lookalike.search import Region
@@ -207,3 +210,19 @@ def test_a_server_that_is_stopped_while_gradio_is_loaded_ends_soon() -> None:
 
     assert asyncio.run(stopped()) < 5
     let_go.set()
+
+
+def test_the_types_of_the_scripts_are_those_of_the_answers() -> None:
+    """What `types.d.ts` says of a model of `schemas.py` with the same name has the same fields."""
+    text = (STATIC / "types.d.ts").read_text("utf-8")
+    told = {
+        name: set(re.findall(r"^  (\w+)\??:", body, re.M))
+        for name, body in re.findall(r"interface (\w+)[^{]*\{(.*?)^\}", text, re.M | re.S)
+    }
+    models = {
+        name: model for name, model in vars(schemas).items() if isinstance(model, type) and issubclass(model, BaseModel)
+    }
+    shared = told.keys() & models.keys()
+    assert len(shared) > 8, shared
+    for name in shared:
+        assert told[name] <= set(models[name].model_fields), name

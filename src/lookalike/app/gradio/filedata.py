@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from lookalike.app.capacity import busy_body
 from lookalike.app.gradio.uploads import NOT_UPLOADED, Uploads
 from lookalike.app.guard.answers import error_body
+from lookalike.app.guard.connections import check_parts
 from lookalike.app.guard.guard import MAX_TEXT
 from lookalike.app.limits import MAX_PARTS
 from lookalike.errors import InputError
@@ -185,6 +186,7 @@ def guard_components(page: Any, uploads: Uploads) -> None:
             raise gradio.Error(str(error), print_exception=False) from None
 
     for component in page.blocks.values():
+        check_parts(component, ["async_move_resource_to_block_cache"], "gradio")  # else it would open any path
         component.async_move_resource_to_block_cache = move
         if isinstance(component, (gradio.File, gradio.Image)):
             component.preprocess = contents

@@ -6,20 +6,26 @@ import asyncio
 import contextlib
 import json
 import socket
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lookalike.app.capacity import busy_body
 from lookalike.app.guard.answers import HEADERS, error_body
+from lookalike.errors import MissingExtraError
 
-__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "patient_protocol"]
+__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "check_parts", "patient_protocol"]
 
 HEAD_SECONDS = 15.0
 """So long may the head of a request take to arrive, from the first byte or from the connection on."""
 
 MAX_CONNECTIONS = 400
 """More are answered with 503; a page keeps about two open, and systems allow a process 1,024 files or fewer."""
+
+PARTS = ("app", "connections", "cycle", "loop", "transport", "on_response_complete", "send_400_response")
+"""Of uvicorn's protocol, which is not for others to use: this file is the only one that does."""
 
 SPARE_CONNECTIONS = 100
 """So many more are answered at all; what comes then is closed."""
@@ -49,6 +55,22 @@ def _send_at_once(transport: asyncio.BaseTransport) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def check_parts(owner: object, names: Iterable[str], package: str) -> None:
+    """Refuse to go on with a version of a package that lacks what is used of it: a limit that never applies is worse.
+
+    Raises
+    ------
+    MissingExtraError
+        Names what is missing, and the version.
+    """
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise MissingExtraError(
+            f"the app cannot use {package} {version(package)}, where {type(owner).__name__} has no {missing[0]}; "
+            "pip install --upgrade 'lookalike[app]'"
+        )
+
+
 def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
     """uvicorn's HTTP/1.1 over h11, which takes heads of 64 KiB at most, with an end to waiting for them."""
 
@@ -59,6 +81,7 @@ def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            check_parts(self, PARTS, "uvicorn")
             _send_at_once(transport)
             if len(self.connections) > most:
                 self.app = _busy

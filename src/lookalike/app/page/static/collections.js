@@ -175,15 +175,15 @@ function confirmDeletion(context, item) {
   const go = async () => {
     try {
       await ask(`collections/${encodeURIComponent(item.name)}`, { method: "DELETE" });
+      if (item.name === page.current) {
+        /** @type {Collections} */
+        const { collections } = await ask("collections");
+        page.current = collections[0].name;
+        page.setCollection(page.current);
+      }
     } catch (error) {
       failed(context, error);
       return;
-    }
-    if (item.name === page.current) {
-      /** @type {Collections} */
-      const { collections } = await ask("collections");
-      page.current = collections[0].name;
-      page.setCollection(page.current);
     }
     page.refresh();
     context.list();

@@ -79,6 +79,8 @@ export function createStage(root, { changed, undrawable }) {
     /** @param {PointerEvent} e */
     const end = (e) => {
       stage.removeEventListener("pointermove", move);
+      stage.removeEventListener("pointerup", end);
+      stage.removeEventListener("pointercancel", end);
       const kept = e.type === "pointerup" && moved && region[2] >= LEAST && region[3] >= LEAST;
       if (!kept) region = before;
       draw();
@@ -86,8 +88,8 @@ export function createStage(root, { changed, undrawable }) {
       if (kept) finish();
     };
     stage.addEventListener("pointermove", move);
-    stage.addEventListener("pointerup", end, { once: true });
-    stage.addEventListener("pointercancel", end, { once: true });
+    stage.addEventListener("pointerup", end);
+    stage.addEventListener("pointercancel", end);
   });
 
   box.addEventListener("keydown", (event) => {
