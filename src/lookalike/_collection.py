@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike._typing import ArrayLike, FloatArray
 from lookalike._validate import check_count, check_ids, check_vectors
-from lookalike.collection.models import check_embeds, read_card
-from lookalike.collection.records import Hit, Pace, Progress, TextAnswer
+from lookalike.collection.records import Hit, Progress, TextAnswer
 from lookalike.collection.stored import StoredCollection
 from lookalike.curate.groups import Group, find_groups
 from lookalike.curate.marks import Decision, marked, read_marks, set_marks
 from lookalike.features.models import SAME
-from lookalike.quality.labelled import Labels, labelled_pictures
+from lookalike.quality.labelled import Labels
 from lookalike.search.find import Found, Wanted, folded, results
 from lookalike.search.lookup import vectors_of
 from lookalike.search.query import Query
@@ -354,18 +353,9 @@ class Collection(StoredCollection):
         ModelError
             If `duplicates` are wanted of vectors that were made elsewhere.
         """
-        from lookalike.quality.evaluate import evaluate_snapshot, near_duplicates
+        from lookalike.quality.evaluate import evaluate
 
-        at_least, queries = check_count(at_least, "at_least", 2), check_count(queries, "queries")
-        duplicates, pace = check_count(duplicates, "duplicates", 0), Pace(progress)
-        with self.view() as (connection, snapshot):
-            pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
-        if duplicates:
-            check_embeds(snapshot.card)
-        measured = evaluate_snapshot(snapshot, pictures, queries, pace)
-        if duplicates:
-            measured = replace(measured, duplicates=near_duplicates(snapshot, pictures, duplicates, pace))
-        return measured
+        return evaluate(self, labels, at_least, queries, duplicates, progress)
 
     def adapt(
         self,
@@ -393,13 +383,9 @@ class Collection(StoredCollection):
         InputError
             If there are too few labelled pictures to learn from, or to check on.
         """
-        from lookalike.quality.adaptation import adapt_snapshot
+        from lookalike.quality.adaptation import adapt
 
-        at_least, pace = check_count(at_least, "at_least", 2), Pace(progress)
-        with self.view() as (connection, snapshot):
-            card = read_card(connection)
-            pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
-        return adapt_snapshot(card, snapshot, pictures, pace)
+        return adapt(self, labels, at_least, progress)
 
     def fit_transform(self, d: int, *, whiten: bool = False) -> Transform:
         """Principal components of the vectors, to `d` dimensions; needs no labels. Nothing is changed yet.
@@ -411,6 +397,4 @@ class Collection(StoredCollection):
         """
         from lookalike.quality.adaptation import principal_components
 
-        with self.view() as (connection, snapshot):
-            card = read_card(connection)
-        return principal_components(card, snapshot, check_count(d, "d", 1, card.d), whiten)
+        return principal_components(self, d, whiten)

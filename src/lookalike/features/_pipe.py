@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
-from lookalike.errors import UnreadableNowError
+from lookalike.errors import ImageError, UnreadableNowError
 from lookalike.features._messages import Answer, receive, receive_writable, send_head
 
-__all__ = ["Ended", "Worker"]
+__all__ = ["CannotStartError", "DefectError", "Ended", "Worker", "checked", "ending", "has_interpreter"]
 
 _CHUNK: Final = 1 << 20
 _START_SECONDS: Final = 60.0
@@ -24,6 +25,14 @@ _BOOT: Final = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given['path']; "
     "import importlib; importlib.import_module(given['module']).main(given)"
 )
+
+
+class CannotStartError(Exception):
+    """No worker has ever started here, for instance as this system allows no further process."""
+
+
+class DefectError(Exception):
+    """A worker raised what it should not have; the message is its traceback."""
 
 
 class Ended(Exception):
@@ -175,3 +184,21 @@ def _environment() -> dict[str, str]:
     """One thread for each library: others would only take address space. And a Python that ends when it is done."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONINSPECT", "PYTHONSTARTUP")}
     return environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def has_interpreter() -> bool:
+    """Whether `sys.executable` is a Python: a program that embeds one, or is frozen, would be started in its place."""
+    name = Path(sys.executable or "").name.lower()
+    return not getattr(sys, "frozen", False) and name.startswith(("python", "pypy"))
+
+
+def ending() -> UnreadableNowError:
+    return UnreadableNowError("the processes that decode are being ended")
+
+
+def checked(answer: Answer) -> Answer:
+    """The answer, unless it is a reason why there is none."""
+    for kind, error in (("image", ImageError), ("now", UnreadableNowError), ("defect", DefectError)):
+        if kind in answer.head:
+            raise error(str(answer.head[kind]))
+    return answer

@@ -15,19 +15,17 @@ import atexit
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, Any, BinaryIO, Final
 
 from lookalike._threads import cores
 from lookalike.errors import ImageError, LookalikeWarning, UnreadableNowError
 from lookalike.features._messages import Answer
-from lookalike.features._pipe import Ended, Worker
+from lookalike.features._pipe import CannotStartError, DefectError, Ended, Worker, checked, ending, has_interpreter
 
 __all__ = ["MEMORY", "PATIENCE", "SECONDS", "CannotStartError", "DefectError", "Workers", "give_up", "held", "running"]
 
@@ -50,14 +48,6 @@ _TIMES: Final = frozenset({-int(getattr(signal, name, 0)) for name in ("SIGPROF"
 _CRASHES: Final = frozenset(
     {-int(getattr(signal, name, 0)) for name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGSYS")} - {0}
 )
-
-
-class CannotStartError(Exception):
-    """No worker has ever started here, for instance as this system allows no further process."""
-
-
-class DefectError(Exception):
-    """A worker raised what it should not have; the message is its traceback."""
 
 
 class Workers:
@@ -141,7 +131,7 @@ class Workers:
                 raise
             else:
                 self._give_back(worker)
-                return _checked(answer)
+                return checked(answer)
         raise AssertionError("unreachable")
 
     def start(self) -> None:
@@ -181,7 +171,7 @@ class Workers:
         with self._changed:
             while True:
                 if self._closed:
-                    raise _ending()
+                    raise ending()
                 while self._idle:
                     worker = self._idle.pop()
                     if worker.is_alive():
@@ -219,7 +209,7 @@ class Workers:
                 self._changed.notify()
                 return worker
         worker.kill()
-        raise _ending()
+        raise ending()
 
     def _start_idle(self) -> None:
         # Whoever needs a worker and gets none is told why.
@@ -329,18 +319,6 @@ class Workers:
                 time.sleep(0.01)  # until the thread that waits for it has noticed
 
 
-def _ending() -> UnreadableNowError:
-    return UnreadableNowError("the processes that decode are being ended")
-
-
-def _checked(answer: Answer) -> Answer:
-    """The answer, unless it is a reason why there is none."""
-    for kind, error in (("image", ImageError), ("now", UnreadableNowError), ("defect", DefectError)):
-        if kind in answer.head:
-            raise error(str(answer.head[kind]))
-    return answer
-
-
 class _Shared:
     """The pool of this process, and how many parts of the program want it now."""
 
@@ -348,7 +326,7 @@ class _Shared:
         self.guard = threading.Lock()
         self.pool: Workers | None = None
         self.holders = 0
-        self.is_possible = _has_interpreter()
+        self.is_possible = has_interpreter()
 
     def get(self) -> Workers | None:
         with self.guard:
@@ -381,12 +359,6 @@ class _Shared:
         self.holders = holders
         if pool is not None:
             pool.forget()
-
-
-def _has_interpreter() -> bool:
-    """Whether `sys.executable` is a Python: a program that embeds one, or is frozen, would be started in its place."""
-    name = Path(sys.executable or "").name.lower()
-    return not getattr(sys, "frozen", False) and name.startswith(("python", "pypy"))
 
 
 _shared = _Shared()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray, PathLike
-from lookalike._validate import unit_rows
-from lookalike.collection.records import Pace
+from lookalike._validate import check_count, unit_rows
+from lookalike.collection.models import read_card
+from lookalike.collection.records import Pace, Progress
 from lookalike.collection.snapshot import Snapshot
+from lookalike.collection.stored import StoredCollection
 from lookalike.errors import InputError
 from lookalike.features.adapt import BASIS, DIRECTIONS, all_together, within_scatter
 from lookalike.features.metrics import BLOCK_ROWS, CUTS, Groups, Rows, group, score_queries
 from lookalike.features.models import Calibration, ModelCard
 from lookalike.features.transforms import Transform, refit, rooted
-from lookalike.quality.labelled import Labelled, StoredRows
+from lookalike.quality.labelled import Labelled, Labels, StoredRows, labelled_pictures
 
-__all__ = ["Adaptation", "Gain", "adapt_snapshot", "principal_components", "read_groups", "recalibrated"]
+__all__ = ["Adaptation", "Gain", "adapt", "adapt_snapshot", "principal_components", "read_groups", "recalibrated"]
 
 FOLDS = 2
 MAX_PICTURES = 20_000  # that are learnt from, chosen at random; more hardly change d² numbers
@@ -79,6 +81,17 @@ class Adaptation:
         return self.pictures.difference > SURE * self.pictures.error
 
 
+def adapt(
+    collection: StoredCollection, labels: Labels, at_least: int, progress: Callable[[Progress], None] | None
+) -> Adaptation:
+    """See `lookalike.Collection.adapt`."""
+    at_least, pace = check_count(at_least, "at_least", 2), Pace(progress)
+    with collection.view() as (connection, snapshot):
+        card = read_card(connection)
+        pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
+    return adapt_snapshot(card, snapshot, pictures, pace)
+
+
 def adapt_snapshot(card: ModelCard, snapshot: Snapshot, pictures: Labelled, pace: Pace) -> Adaptation:
     """Fit a within-class whitening to the pictures' features as the model made them, cross-validated.
 
@@ -112,8 +125,11 @@ def adapt_snapshot(card: ModelCard, snapshot: Snapshot, pictures: Labelled, pace
     return Adaptation(made, held_pictures, held_labels)
 
 
-def principal_components(card: ModelCard, snapshot: Snapshot, d: int, whiten: bool) -> Transform:
+def principal_components(collection: StoredCollection, d: int, whiten: bool) -> Transform:
     """PCA of all features, to `d` dimensions; with `whiten`, every direction made as long as the others."""
+    with collection.view() as (connection, snapshot):
+        card = read_card(connection)
+    check_count(d, "d", 1, card.d)
     features = snapshot.features
     if len(features) > MAX_PICTURES:
         features = np.sort(np.random.default_rng(0).choice(features, MAX_PICTURES, replace=False))

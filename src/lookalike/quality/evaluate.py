@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lookalike._typing import Array, FloatArray, IdArray
+from lookalike._validate import check_count
 from lookalike.collection.models import check_embeds, embedder_for
-from lookalike.collection.records import Pace
+from lookalike.collection.records import Pace, Progress
 from lookalike.collection.snapshot import Snapshot
+from lookalike.collection.stored import StoredCollection
 from lookalike.errors import ImageError, InputError
 from lookalike.features.metrics import DISTANCES, Scores, macro, pair_order, score_queries, separation
 from lookalike.features.models import ModelCard
-from lookalike.quality.labelled import Labelled, StoredRows
+from lookalike.quality.labelled import Labelled, Labels, StoredRows, labelled_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Evaluation", "NearDuplicates", "evaluate_snapshot", "near_duplicates", "spoilt_vectors"]
+__all__ = ["Evaluation", "NearDuplicates", "evaluate", "evaluate_snapshot", "near_duplicates", "spoilt_vectors"]
 
 MAX_QUERIES = 10_000
 WORST = 10
@@ -131,6 +134,27 @@ class Evaluation:
 
 def _is_nearer(distance: str, within: float, between: float) -> bool:
     return within < between if distance == "euclidean" else within > between
+
+
+def evaluate(
+    collection: StoredCollection,
+    labels: Labels,
+    at_least: int,
+    queries: int,
+    duplicates: int,
+    progress: Callable[[Progress], None] | None,
+) -> Evaluation:
+    """See `lookalike.Collection.evaluate`."""
+    at_least, queries = check_count(at_least, "at_least", 2), check_count(queries, "queries")
+    duplicates, pace = check_count(duplicates, "duplicates", 0), Pace(progress)
+    with collection.view() as (connection, snapshot):
+        pictures = labelled_pictures(connection, snapshot.store, labels, at_least)
+    if duplicates:
+        check_embeds(snapshot.card)
+    measured = evaluate_snapshot(snapshot, pictures, queries, pace)
+    if duplicates:
+        measured = replace(measured, duplicates=near_duplicates(snapshot, pictures, duplicates, pace))
+    return measured
 
 
 def evaluate_snapshot(snapshot: Snapshot, pictures: Labelled, queries: int, pace: Pace) -> Evaluation:

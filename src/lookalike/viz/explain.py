@@ -20,7 +20,10 @@ from lookalike.errors import InputError, LookalikeError
 from lookalike.search import Part, Query, Reader, search
 from lookalike.search.resolve import cut, left_out
 from lookalike.viz import figures
+from lookalike.viz.cell_views import balance_view, cells_view
 from lookalike.viz.cells import coded_part, look_at_cells
+from lookalike.viz.code_views import detail_document
+from lookalike.viz.drawn import numbers
 from lookalike.viz.layout import balance
 from lookalike.viz.pictures import picture_table, thumbnail_uri
 from lookalike.viz.report import Page, View, assemble
@@ -100,14 +103,14 @@ def explanation_page(
     search = {
         "steps": figures.search_steps(told),
         "order": [cell.list_no for cell in trace.probed],
-        "coarse": figures.numbers(trace.coarse_distances[cells.list_no]),
+        "coarse": numbers(trace.coarse_distances[cells.list_no]),
         "descending": trace.metric == "ip",
     }
     nearest = [names(ids) for ids in cells.nearest]
     pictures, left_out = picture_table(told.paths, figures.important(told, nearest))
     views = [
         _story(told, query, name),
-        figures.cells_view(cells, search, names),
+        cells_view(cells, search, names),
         *figures.search_views(told, projection),
     ]
     said = list(notes)
@@ -125,7 +128,7 @@ def explanation_page(
         views,
         lead=_lead(told),
         notes=said,
-        documents={"trace": told.to_json(), "detail": figures.detail_document(told)},
+        documents={"trace": told.to_json(), "detail": detail_document(told)},
         pictures=pictures,
         ask=ask,
     )
@@ -268,7 +271,7 @@ def _story(told: Explanation, query: Any, name: str | None) -> View:
         ],
         "results": [
             {"id": number, "distance": distance, "by": "codes" if number in codes else "re-ranking"}
-            for number, distance in zip(told.final_ids.tolist(), figures.numbers(told.final_distances), strict=True)
+            for number, distance in zip(told.final_ids.tolist(), numbers(told.final_distances), strict=True)
         ],
         "first": int(told.final_ids[0]) if len(told.final_ids) else None,
     }
@@ -317,7 +320,7 @@ def index_page(index: Any, name: str, collection: Collection | None = None, note
         kind += f", m = {inner.m}, {inner.nbits} bits a piece"
     return assemble(
         f"Inside {name}",
-        [figures.cells_view(cells, names=names), figures.balance_view(cells)],
+        [cells_view(cells, names=names), balance_view(cells)],
         lead=f"{kind}: {facts['vectors']:,} vectors in {facts['lists']:,} cells.",
         notes=said,
         documents={"index": {"name": name, "kind": inner.kind, "metric": inner.metric, "d": inner.d, **facts}},

@@ -7,18 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike._typing import Array, IdArray
-from lookalike.viz.cells import Cells, map_of_cells
+from lookalike._typing import IdArray
 from lookalike.viz.layout import (
-    OVERFULL,
-    WIDTH,
-    balance,
-    cell_map,
-    codebook_maps,
-    error_bars,
     principal_plane,
     rings,
-    stress_layout,
 )
 from lookalike.viz.report import View
 from lookalike.viz.umap import Method, umap_places
@@ -26,82 +18,10 @@ from lookalike.viz.umap import Method, umap_places
 if TYPE_CHECKING:
     from lookalike.explain.explanation import Explanation
 
-__all__ = ["balance_view", "cells_view", "detail_document", "search_steps", "search_views"]
+from lookalike.viz.code_views import codebooks_view, errors_view, pieces_view, table_view
+from lookalike.viz.drawn import drawn, marks, numbers, worst
 
-POINTS = 1_600  # vectors drawn one by one
-DETAILED = 24
-
-
-def numbers(x: Array, digits: int = 9) -> list[Any]:
-    """Floats with so many digits (nine tell one float32 from another), in the shape of the array."""
-    array = np.asarray(x)
-    flat = [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in array.ravel().tolist()]
-    for side in reversed(array.shape[1:]):
-        flat = [flat[first : first + side] for first in range(0, len(flat), side)] if side else []  # type: ignore[misc]
-    return flat
-
-
-def cells_view(cells: Cells, search: dict[str, Any] | None = None, names: Any = None) -> View:
-    """The map of an inverted file's cells, with a search lit on it if one is given."""
-    places = stress_layout(cells.centroids, 30 if len(cells.sizes) <= 600 else 12)
-    by_size, by_spread = map_of_cells(cells, places)
-    even = cell_map(places, np.ones(len(places)))
-    facts = balance(cells.all_sizes)
-    data: dict[str, Any] = {
-        "width": WIDTH,
-        "list_no": cells.list_no.tolist(),
-        "sizes": cells.sizes.tolist(),
-        "spread": numbers(cells.spread, 6),
-        "nearest": [(ids if names is None else names(ids)).tolist() for ids in cells.nearest],
-        "overfull": OVERFULL * facts["mean"],
-        "facts": facts,
-        "search": search,
-        "maps": {
-            name: {"x": numbers(m.sites[:, 0], 5), "y": numbers(m.sites[:, 1], 5), "power": numbers(m.powers, 6)}
-            for name, m in (("even", even), ("size", by_size), ("spread", by_spread))
-        },
-    }
-    total = len(cells.all_sizes)
-    part = "" if len(cells.sizes) == total else f" Of {total:,} cells {len(cells.sizes):,} are drawn: a sample by size."
-    about = (
-        f"Each field is one of the {len(cells.sizes):,} cells, laid out so that cells with alike centroids lie "
-        "near each other; "
-        f"its area grows with what is chosen under Area.{part} Distances on the map are only about those in "
-        f"{cells.centroids.shape[1]} dimensions."
-    )
-    if search is None:
-        sentence = f"{about} {_evenness(facts)}"
-        return View("cells", "cells", "The cells of the index", sentence, data)
-    lead = "Coarse search: the query is compared with every centroid, and the nearest cells are visited in that order."
-    probed = len(search["order"])
-    sentence = f"{about} {probed} of {total:,} cells are visited; the numbers on orange say in which order."
-    return View("cells", "cells", "Coarse search: which cells to visit", sentence, data, lead)
-
-
-def _evenness(facts: dict[str, float]) -> str:
-    return (
-        f"{facts['vectors']:,} vectors lie in {facts['lists']:,} lists, {facts['mean']:.4g} on average; "
-        f"{facts['empty']:,} lists are empty, "
-        f"{facts['overfull']:,} hold more than twice the mean. Imbalance {facts['imbalance']:.2f}: a search scans "
-        "so many times as many "
-        "vectors as it would if all lists were equal."
-    )
-
-
-def balance_view(cells: Cells) -> View:
-    """The sizes of the lists, largest first."""
-    order = np.argsort(-cells.all_sizes, kind="stable")
-    kept = order if len(order) <= 2_000 else order[np.linspace(0, len(order) - 1, 2_000).astype(np.int64)]
-    facts = balance(cells.all_sizes)
-    data = {
-        "list_no": kept.tolist(),
-        "sizes": cells.all_sizes[kept].tolist(),
-        "mean": facts["mean"],
-        "overfull": OVERFULL * facts["mean"],
-        "facts": facts,
-    }
-    part = "" if len(kept) == len(order) else f" {len(kept):,} of {len(order):,} lists are drawn, evenly by rank."
-    return View("balance", "balance", "Balance of the lists", _evenness(facts) + part, data)
+__all__ = ["important", "search_steps", "search_views"]
 
 
 def search_steps(told: Explanation) -> list[str]:
@@ -129,40 +49,13 @@ def search_views(told: Explanation, method: Method = "pca") -> list[View]:
     return [
         _rings_view(told),
         _projection_view(told, method),
-        _pieces_view(told),
-        _codebooks_view(told),
-        _table_view(told),
-        _errors_view(told),
+        pieces_view(told),
+        codebooks_view(told),
+        table_view(told),
+        errors_view(told),
         _missed_view(told),
         _whatif_view(told),
     ]
-
-
-def drawn(told: Explanation) -> tuple[Array, str]:
-    """Which of the scanned vectors are drawn, as a mask, and what to say of it."""
-    distances = np.concatenate([cell.distances for cell in told.trace.probed])
-    if len(distances) <= POINTS:
-        return np.ones(len(distances), np.bool_), f"All {len(distances):,} vectors of the visited cells are drawn."
-    ids = np.concatenate([cell.ids for cell in told.trace.probed])
-    order = np.argsort(distances, kind="stable")
-    chosen = np.isin(ids, np.concatenate([told.trace.ids, told.exact_ids, told.final_ids]))
-    chosen[order[: POINTS // 2]] = True
-    rest = order[POINTS // 2 :]
-    chosen[rest[np.linspace(0, len(rest) - 1, POINTS // 2).astype(np.int64)]] = True
-    text = (
-        f"Of {len(distances):,} vectors in the visited cells {int(chosen.sum()):,} are drawn: the nearest, and "
-        "a sample of the others."
-    )
-    return chosen, text
-
-
-def _marks(told: Explanation) -> dict[str, Any]:
-    missed = [miss.id for miss in told.trace.missed]
-    return {"kept": told.trace.ids.tolist(), "missed": missed, "final": told.final_ids.tolist(), "reranked": True}
-
-
-def _worst(told: Explanation) -> float | None:
-    return float(told.trace.distances[-1]) if len(told.trace.distances) else None
 
 
 def _rings_view(told: Explanation) -> View:
@@ -183,10 +76,10 @@ def _rings_view(told: Explanation) -> View:
         "radius": numbers(laid.radii, 5),
         "low": laid.low,
         "high": laid.high,
-        "worst": _worst(told),
+        "worst": worst(told),
         "steps": search_steps(told),
         "descending": False,
-        **_marks(told),
+        **marks(told),
     }
     sentence = (
         "The query is in the middle; each visited cell is a sector, in the order of the visit clockwise from the "
@@ -205,7 +98,7 @@ def _projection_view(told: Explanation, method: Method = "pca") -> View:
     cell_of = np.concatenate([np.full(len(cell.ids), at) for at, cell in enumerate(probed)])[chosen]
     ids = np.concatenate([cell.ids for cell in probed])[chosen]
     distances = np.concatenate([cell.distances for cell in probed])[chosen]
-    outside = np.flatnonzero(~np.isin(told.detailed, ids) & np.isin(told.detailed, _marks(told)["missed"]))
+    outside = np.flatnonzero(~np.isin(told.detailed, ids) & np.isin(told.detailed, marks(told)["missed"]))
     if len(outside):
         far = {miss.id: miss for miss in told.trace.missed}
         more = told.detailed[outside].tolist()
@@ -239,117 +132,10 @@ def _projection_view(told: Explanation, method: Method = "pca") -> View:
         "high": float(distances.max()) if len(distances) else 1.0,
         "steps": search_steps(told),
         "descending": False,
-        **_marks(told),
+        **marks(told),
     }
     sentence = f"The same vectors, as their codes say them, {how}. Orange lines lead to those kept. {said}"
     return View("projection", "projection", "Fine search, projected", sentence, data)
-
-
-def detail_document(told: Explanation) -> dict[str, Any]:
-    """The vectors that the views of codes can show in full: kept, final and missed ones."""
-    first = dict.fromkeys([*told.final_ids.tolist(), *told.exact_ids.tolist(), *told.trace.ids.tolist()])
-    at = {number: place for place, number in enumerate(told.detailed.tolist())}
-    ids = [number for number in first if number in at][:DETAILED]
-    rows = np.array([at[number] for number in ids], np.int64)
-    place = {number: i for i, number in enumerate(told.scope.ids.tolist())}
-    where = np.array([place[number] for number in ids], np.int64)
-    missed = set(_marks(told)["missed"])
-    return {
-        "ids": ids,
-        "missed": [number in missed for number in ids],
-        "codes": told.codes[rows].tolist(),
-        "residuals": numbers(told.residuals[rows], 4),
-        "decoded": numbers(told.index.pq.decode(told.codes[rows]), 4) if len(rows) else [],
-        "list_terms": numbers(told.list_terms[rows]),
-        "biases": numbers(told.biases[rows]),
-        "exact": numbers(told.scope.exact[where]),
-        "estimated": numbers(told.scope.estimated[where]),
-    }
-
-
-def _pieces_view(told: Explanation) -> View:
-    index = told.index
-    each = index.m * np.dtype(told.codes.dtype).itemsize
-    data = {"m": index.m, "dsub": index.dsub, "ksub": index.ksub, "bytes": each}
-    d = index.m * index.dsub
-    sentence = (
-        f"A stored vector less the centroid of its cell, {d:,} numbers, is cut into {index.m} pieces, one a row. "
-        "Each piece is replaced by the nearest "
-        f"of {index.ksub} centroids that were learnt for its place, so that {4 * d:,} bytes become {each}. On the "
-        "right is what that loses."
-    )
-    return View("pieces", "pieces", "A vector, cut into pieces", sentence, data)
-
-
-def _codebooks_view(told: Explanation) -> View:
-    index, detail = told.index, detail_document(told)
-    at = {number: place for place, number in enumerate(told.detailed.tolist())}
-    rows = np.array([at[number] for number in detail["ids"]], np.int64)
-    pieces = told.residuals[rows].reshape(len(rows), index.m, index.dsub)
-    codebooks, placed, shares = codebook_maps(index.pq_centroids, pieces)
-    data = {
-        "m": index.m,
-        "codebooks": numbers(codebooks, 3),
-        "pieces": numbers(placed, 3),
-        "shares": numbers(shares, 3),
-    }
-    sentence = (
-        f"Each square is one piece's codebook: its {index.ksub} centroids on their plane of largest variance "
-        f"({100 * float(np.mean(shares)):.0f} % of it on "
-        "average). Orange marks the centroid that stands for the chosen picture's piece; the large map colours "
-        "each centroid by what it adds to the "
-        "distance from the query. The nearest centroid can look far, because the plane leaves dimensions out."
-    )
-    return View("codebooks", "codebooks", "The codebooks", sentence, data)
-
-
-def _table_view(told: Explanation) -> View:
-    index = told.index
-    how = {
-        "l2": "the distance is that of the cell's centroid, plus the stored bias, plus the values on the path",
-        "ip": "the product is that with the cell's centroid, plus the values on the path",
-        "cosine": "the distance is 1, less the product with the cell's centroid, less the values on the path",
-    }[told.trace.metric]
-    sentence = (
-        f"One table serves the whole search: row j holds what each of the {index.ksub} centroids of piece j would "
-        "contribute. A code picks one value a "
-        f"row; below, {how}. So a distance costs {index.m} look-ups and additions instead of "
-        f"{index.m * index.dsub:,} multiplications."
-    )
-    return View("table", "table", "The look-up table, and the sum", sentence)
-
-
-def _errors_view(told: Explanation) -> View:
-    chosen, said = drawn(told)
-    ids = np.concatenate([cell.ids for cell in told.trace.probed])
-    place = {number: i for i, number in enumerate(told.scope.ids.tolist())}
-    rows = np.array([place[number] for number in ids.tolist()], np.int64)
-    exact, estimated = told.scope.exact[rows], told.scope.estimated[rows]
-    off = estimated.astype(np.float64) - exact
-    data = {
-        "ids": ids[chosen].tolist(),
-        "exact": numbers(exact[chosen]),
-        "estimated": numbers(estimated[chosen]),
-        "bars": error_bars(exact, estimated),
-        "worst": _worst(told),
-        "kth": float(told.exact_distances[-1]),
-        **_marks(told),
-    }
-    error = (
-        f" Over all, estimates are off by {_signed(off.mean())} ± {off.std():.4f} (mean and standard deviation)."
-        if len(off)
-        else ""
-    )
-    sentence = (
-        "Right of the dashed diagonal an estimate is too small, left of it too large. What lies below the orange "
-        "line was kept by its code; what lies left of the "
-        f"dark line is a true neighbour. The two disagree where codes are too coarse.{error} {said}"
-    )
-    return View("errors", "errors", "Estimated against true distances", sentence, data)
-
-
-def _signed(x: float) -> str:
-    return f"{x:+.4f}".replace("-", "−")
 
 
 def miss_sentence(miss: Any, told: Explanation) -> str:

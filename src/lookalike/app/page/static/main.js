@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { createAsk } from "./ask.js";
+import { createCount } from "./count.js";
 import { showDetails } from "./details.js";
 import { el, finder } from "./dom.js";
 import { createFilters } from "./filters.js";
@@ -31,7 +32,6 @@ import * as view from "./view.js";
 const EXAMPLES = 12;
 const STRIP = 10;
 const PAGE = 48;
-const PAUSE = 180; // ms that a slider rests before it counts
 const AGAIN = 2000; // ms between questions whether the server is back
 
 const narrow = () => matchMedia("(max-width: 860px)").matches;
@@ -56,7 +56,6 @@ export function start(shell) {
   let state = visits.start();
   /** @type {{ state: State, hits: Hit[] } | null} */
   let shown = null; // the last state that was answered, and its hits
-  let timer = 0;
   let waiting = 0;
   let isLeap = false; // the question is another picture: its answer is read from the first result on
 
@@ -69,6 +68,7 @@ export function start(shell) {
     maxBytes: settings.max_bytes,
   });
   const filters = createFilters(find("#lk-tools"), state, { change: (next) => go(next) });
+  const count = createCount(find("#lk-count"), (k, begun) => go({ ...state, k }, { begun, how: "replace" }));
   const handlers = { search, details, mark };
 
   /**
@@ -105,7 +105,7 @@ export function start(shell) {
     ask.show(state);
     filters.show(state);
     select.value = state.collection;
-    for (const input of find("#lk-count").querySelectorAll("input")) input.value = String(state.k);
+    count.show(state.k);
     find("#lk-back", HTMLButtonElement).disabled = !visits.canBack();
     find("#lk-forward", HTMLButtonElement).disabled = !visits.canForward();
     find("#lk-browse").setAttribute("aria-pressed", String(state.browse !== null));
@@ -362,31 +362,12 @@ export function start(shell) {
     select.value = state.collection;
   }
 
-  /** @param {number} k */
-  function setCount(k) {
-    clearTimeout(timer);
-    const begun = clicked();
-    if (!(k >= 1 && k <= 200) || k === state.k) return;
-    timer = setTimeout(() => go({ ...state, k }, { begun: begun + PAUSE, how: "replace" }), PAUSE);
-  }
-
   /** @param {string} name */
   function setCollection(name) {
     if (name && name !== state.collection) go(query.moving(state, name));
   }
 
   select.addEventListener("change", () => setCollection(select.value));
-  for (const input of find("#lk-count").querySelectorAll("input")) {
-    input.addEventListener("input", () => {
-      for (const other of find("#lk-count").querySelectorAll("input")) if (other !== input) other.value = input.value;
-      setCount(Math.round(Number(input.value)));
-    });
-    input.addEventListener("change", () => {
-      const k = Math.min(200, Math.max(1, Math.round(Number(input.value)) || state.k));
-      for (const each of find("#lk-count").querySelectorAll("input")) each.value = String(k);
-      setCount(k);
-    });
-  }
   find("#lk-back").addEventListener("click", visits.back);
   find("#lk-forward").addEventListener("click", visits.forward);
   find("#lk-browse").addEventListener("click", () => go({ ...state, browse: state.browse === null ? 0 : null }));
@@ -403,7 +384,6 @@ export function start(shell) {
     },
     /** The form of the search that is shown; null where there is none. */
     queryForm: () => (query.isAsked(state) ? query.toForm(state) : null),
-    /** Collections came, went or changed. */
     async refresh() {
       await listCollections();
       open();
