@@ -211,3 +211,34 @@ def test_the_bound_of_numba_is_the_version_that_is_tested() -> None:
     installed = importlib.metadata.version("numba").split(".")
     assert installed[0] == "0"
     assert int(installed[1]) == int(bound[1]) - 1, "install the newest numba below the bound, or lower the bound"
+
+
+def test_old_places_warn_and_give_what_they_gave() -> None:
+    import importlib
+
+    import lookalike
+    import lookalike.collection
+    from lookalike.collection.catalog import filters
+    from lookalike.features import imported
+
+    for module, name, thing, said in (
+        ("lookalike.collection.filters", "Filter", lookalike.Filter, r"use lookalike\.Filter"),
+        (
+            "lookalike.collection.filters",
+            "matching_ids",
+            filters.matching_ids,
+            r"use lookalike\.collection\.catalog\.filters",
+        ),
+        (
+            "lookalike.features.bring",
+            "read_features",
+            imported.read_features,
+            r"use lookalike\.features\.imported\.read",
+        ),
+    ):
+        with pytest.warns(DeprecationWarning, match=said):
+            assert getattr(importlib.import_module(module), name) is thing
+    with pytest.warns(DeprecationWarning, match="has moved"):  # without an import of its own, as documented once
+        assert lookalike.collection.filters.Filter is lookalike.Filter
+    with pytest.raises(AttributeError, match="has no attribute 'no_such_thing'"):
+        lookalike.collection.no_such_thing  # noqa: B018

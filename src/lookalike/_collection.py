@@ -12,22 +12,21 @@ from lookalike._typing import ArrayLike, FloatArray
 from lookalike._validate import check_count, check_ids, check_vectors
 from lookalike.collection.records import Hit, Progress, TextAnswer
 from lookalike.collection.stored import StoredCollection
-from lookalike.curate.groups import Group, find_groups
-from lookalike.curate.marks import Decision, marked, read_marks, set_marks
 from lookalike.features.models import SAME
-from lookalike.quality.labelled import Labels
 from lookalike.search.find import Found, Wanted, folded, results
 from lookalike.search.lookup import vectors_of
 from lookalike.search.query import Query
-from lookalike.search.run import search, search_like
 
 if TYPE_CHECKING:
+    from lookalike.curate.groups import Group
+    from lookalike.curate.marks import Decision
     from lookalike.explain.contents import Inside
     from lookalike.explain.explanation import Explanation
     from lookalike.explain.reasons import Met
     from lookalike.features.transforms import Transform
     from lookalike.quality.adaptation import Adaptation
     from lookalike.quality.evaluate import Evaluation
+    from lookalike.quality.labelled import Labels
 
 __all__ = ["Collection"]
 
@@ -86,6 +85,8 @@ class Collection(StoredCollection):
         self, query: Any, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
     ) -> tuple[list[Hit], dict[str, float]]:
         """`search`, and what it took: ``{"embed": milliseconds, "search": milliseconds}``."""
+        from lookalike.search.run import search, search_like
+
         if isinstance(query, Query):
             asked = replace(query, k=query.k if k is None else k, exact=query.exact or exact)
             answer = search(asked, self, allow=allow)
@@ -211,13 +212,7 @@ class Collection(StoredCollection):
             return how_met(snapshot, xq, wanted)
 
     def measured(self, vectors: ArrayLike, id: int) -> list[tuple[float, float]]:
-        """Cosine, and similarity in percent, of a picture to each of some vectors, as `results` measures them.
-
-        Raises
-        ------
-        IdError
-            If the id is not here, or missing.
-        """
+        """Cosine, and similarity in percent, of a picture to each of some vectors; an IdError if it is not here."""
         from lookalike.explain.reasons import measured
 
         with self.view() as (_, snapshot):
@@ -302,6 +297,8 @@ class Collection(StoredCollection):
         cancelled : callable, optional
             Asked a few times per second; once it says True, the work ends with KeyboardInterrupt.
         """
+        from lookalike.curate.groups import find_groups
+
         with self.view() as (connection, snapshot):
             return find_groups(connection, snapshot, similarity, progress, cancelled)
 
@@ -315,6 +312,8 @@ class Collection(StoredCollection):
         CollectionLockedError, ReadOnlyError
             If somebody else is writing, or nothing can be written.
         """
+        from lookalike.curate.marks import marked, read_marks, set_marks
+
         chosen = [self.entry(id).id for id in ids]
         with self._lock.held(), self._catalog.write() as connection:
             set_marks(connection, marked(read_marks(connection), chosen, decision))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from lookalike.app import AppServer, jobs
 from lookalike.app.pictures import Thumbnails
+from lookalike.app.service import Service
 from lookalike.collection import AddReport, Collection, Progress
 from lookalike.collection.lock import LOCK, WriterLock
 from lookalike.data.datasets import starter_folder
@@ -278,3 +280,17 @@ def test_work_that_fails_says_so() -> None:
     work.close()
     assert (job.state, job.error) == ("failed", "No space left on device")
     assert job.to_json()["progress"]["done"] == 1
+
+
+def test_decisions_open_a_collection_beside_the_event_loop(own: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    real = Service.collection
+
+    def noted(self: Service, name: str | None = None) -> Collection:
+        threads.append(threading.current_thread().name)
+        return real(self, name)
+
+    monkeypatch.setattr(Service, "collection", noted)
+    assert own.post("api/duplicates", json={"ids": [1], "decision": "reset"}).status_code == 200
+    assert threads
+    assert all("AnyIO" in name for name in threads), threads

@@ -13,8 +13,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 import lookalike
 from lookalike.app.gradio.filedata import guard_components
 from lookalike.app.gradio.uploads import Uploads
+from lookalike.app.guard import connections
 from lookalike.app.guard.connections import PARTS, check_parts
 from lookalike.errors import MissingExtraError
+from tests.app.serving import serving
 
 APP = Path(lookalike.__file__).parent / "app"
 
@@ -45,3 +47,9 @@ def test_a_version_that_lacks_it_is_refused(tmp_path: Path) -> None:
     page = SimpleNamespace(blocks={1: gradio.Textbox(), 2: object()})
     with pytest.raises(MissingExtraError, match=r"cannot use gradio \S+, where object has no async_move"):
         guard_components(page, Uploads(tmp_path))
+
+
+def test_a_server_does_not_start_with_a_version_that_lacks_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PARTS", (*PARTS, "moved_away"))
+    with pytest.raises(MissingExtraError, match="cannot use uvicorn"), serving(home):
+        pass

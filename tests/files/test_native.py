@@ -192,3 +192,14 @@ def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path) -> None:
         assert la.load_index(path).ntotal in (100, N)
         for left in Path(tmp_path).glob(".a.lka.*.part"):
             left.unlink()
+
+
+def test_a_class_of_somebody_else_takes_no_kind_of_ours(tmp_path: Path) -> None:
+    la.FlatIndex().add(np.eye(3)).save(tmp_path / "flat.lka")
+    code = (
+        "from lookalike.index.index import Index\n"
+        "class Mine(Index):\n    kind = 'flat'\n"
+        f"import lookalike; print(type(lookalike.load_index({str(tmp_path / 'flat.lka')!r})).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "FlatIndex", done.stderr

@@ -203,3 +203,20 @@ def test_what_is_far() -> None:
     assert np.abs(origin - 1000).max() < 1
     out[:50] = x[:50]  # some are near: moving would harm them
     assert far_origin(out) is None
+
+
+def test_lists_by_product_and_distances_far_out() -> None:
+    """Centroids that were learnt by distance, and lists chosen by inner product, as FAISS files can have them."""
+    x = (np.random.default_rng(0).normal(size=(4000, 32)) + 30_000).astype(np.float32)
+    by_distance = la.IVFPQIndex(16, 8, 6).train(x)
+    index = la.IVFPQIndex(16, 8, 6, coarse_metric="ip").set_centroids(
+        by_distance.coarse_centroids, by_distance.pq_centroids
+    )
+    index.add(x)
+    centroids, codebook = index.coarse_centroids.astype(np.float64), index.pq_centroids.astype(np.float64)
+    list_no = np.repeat(np.arange(16), index.list_sizes)
+    decoded = centroids[list_no] + codebook[np.arange(8), index.codes].reshape(len(x), -1)
+    decoded[index.ids] = decoded.copy()  # in the order of their ids
+    distances, ids = index.search(x[:20], 10, nprobe=16)
+    exact = np.square(decoded[ids] - x[:20, None]).sum(axis=2)
+    np.testing.assert_allclose(distances, exact, atol=1e-4)

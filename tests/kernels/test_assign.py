@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -17,6 +19,17 @@ from tests.kernels.conftest import examples
 SETTLE = [assign.settle_plain] + ([assign.settle_simd] if available() else [])
 
 
+@functools.cache  # compiled once, not for each example
+def runner(settle):
+    @njit
+    def run(x, scores, centroids, largest, assigned, distances):
+        for i in range(x.shape[0]):
+            assigned[i] = settle(x[i], scores, i, assign.rounding_of(x[i], largest), centroids, True)
+            distances[i] = assign.distance_to(x[i], centroids[assigned[i]], True)
+
+    return run
+
+
 def run_settle(settle, x: np.ndarray, centroids: np.ndarray, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Settle scores that are exact, plus `noise` of a rounding error."""
     exact, d = centroids.astype(np.float64), centroids.shape[1]
@@ -25,15 +38,8 @@ def run_settle(settle, x: np.ndarray, centroids: np.ndarray, noise: float = 0.0)
     if noise:
         scores += np.random.default_rng(0).uniform(-noise, noise, scores.shape).astype(np.float32)
     largest = np.float32(np.square(centroids).sum(axis=1).max())
-
-    @njit
-    def run(x, scores, centroids, largest, assigned, distances):
-        for i in range(x.shape[0]):
-            assigned[i] = settle(x[i], scores, i, assign.rounding_of(x[i], largest), centroids, True)
-            distances[i] = assign.distance_to(x[i], centroids[assigned[i]], True)
-
     assigned, distances = np.full(len(x), -5, np.int64), np.full(len(x), np.nan, np.float32)
-    run(x, scores, centroids.reshape(-1, d), largest, assigned, distances)
+    runner(settle)(x, scores, centroids.reshape(-1, d), largest, assigned, distances)
     return assigned, distances
 
 

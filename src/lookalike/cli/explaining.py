@@ -24,7 +24,7 @@ viz = typer.Typer(help="See inside an index or a collection, as a page for the b
 def explain(
     queries: Queries = None,
     number: Annotated[
-        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection, as id:N is.")
+        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection; the same as id:N.")
     ] = None,
     region: RegionFlag = None,
     words: WordsFlag = None,
@@ -60,7 +60,7 @@ def explain(
         meant = words_in(collection, given)
         query = read(given, region=region, words=words, like=like, less=less, k=k, is_words=meant.__contains__)
         with named_words(meant):
-            told, shown = take_apart(query, collection, nprobe=nprobe, candidates=candidates)
+            told, shown, _ = take_apart(query, collection, nprobe=nprobe, candidates=candidates)
         if json:
             emit_json(told.to_json())
         if not json or out is not None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from lookalike._lazy import moved
 
-from lookalike.collection.catalog import filters
+_CATALOG = "lookalike.collection.catalog.filters"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in filters.__all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"lookalike.collection.filters has moved: use lookalike.{name}", DeprecationWarning, stacklevel=2)
-    return getattr(filters, name)
+__getattr__ = moved(
+    __name__,
+    {"Filter": "lookalike.Filter", **{name: f"{_CATALOG}.{name}" for name in ("SHAPES", "Shape", "matching_ids")}},
+)

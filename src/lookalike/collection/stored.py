@@ -135,7 +135,6 @@ class StoredCollection:
     def close(self) -> None:
         """Let go of files; further use raises CollectionError. Closing twice is fine."""
         self._views.close()
-        self._catalog.close()
 
     def __enter__(self) -> Self:
         return self

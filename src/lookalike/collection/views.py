@@ -27,8 +27,9 @@ class Views:
         self.checks = Checks(catalog, path, self._look_again)
 
     def close(self) -> None:
-        """End the checks in the background, and let go of mapped files."""
+        """End the checks in the background, let nobody in any more, and let go of mapped files."""
         self.checks.close()
+        self._catalog.close()
         self._snapshot = None
 
     def _look_again(self) -> None:

@@ -1,6 +1,6 @@
 """One search of a collection, taken apart: what the index did, what re-ranking made of it, what other settings would find.
 
-Plain numbers, for `lookalike.viz` to draw and for other tools to read; nothing here draws. `explaining` makes them.
+Plain numbers, for `lookalike.viz` to draw and for other tools to read; nothing here draws. `lookalike.explain.search` makes them.
 """
 
 from __future__ import annotations

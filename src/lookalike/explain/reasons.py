@@ -13,6 +13,7 @@ from lookalike.collection.records import printable
 from lookalike.errors import InputError
 from lookalike.features.models import word
 from lookalike.search import Part, Query, Reader, search
+from lookalike.search.find import Wanted, find
 from lookalike.search.resolve import left_out
 
 if TYPE_CHECKING:
@@ -142,22 +143,21 @@ def reasons(reader: Reader, query: Query, id: int, collection: StoredCollection)
     parts = list(_parts(reader, query, collection))
     asked = np.stack([answer.vector, *(vector for _, vector in parts)])
     passing = collection.matching(query.filter)
-    with collection.view() as (_, snapshot):
+    others = np.setdiff1d(passing, left_out(query, collection))
+    with collection.view() as (connection, snapshot):
         one = np.array([id], np.int64)
         snapshot.check_here(one)
         whole, *of_parts = measured(snapshot, asked, id)
-        others = np.setdiff1d(passing, left_out(query, collection))
-        closer, _ = snapshot.rank(
-            snapshot.stored(asked[:1], "vector")[0], RANKED, mask=snapshot.select(others), exact=True
-        )
-        met = how_met(snapshot, snapshot.stored(asked[:1], "vector")[0], one)[0]
+        xq = snapshot.stored(asked[:1], "vector")[0]
+        closer, *_ = find(connection, snapshot, xq, snapshot.select(others), Wanted(RANKED, exact=True))
+        met = how_met(snapshot, xq, one)[0]
     return {
         **_told(*whole),
         "distance": 1 - whole[0],
-        "rank": next((at for at, other in enumerate(closer.tolist(), 1) if other == id), None),
+        "rank": next((at for at, found in enumerate(closer, 1) if found.hit.id == id), None),
         "compared": len(others),
         "passes": bool(np.isin(id, others)),
-        "parts": [{**named, **_told(*measured)} for (named, _), measured in zip(parts, of_parts, strict=True)],
+        "parts": [{**named, **_told(*numbers)} for (named, _), numbers in zip(parts, of_parts, strict=True)],
         "index": asdict(met),
     }
 

@@ -35,7 +35,7 @@ CHOICES: Mapping[str, str] = MappingProxyType(
 )
 """What people say, and what cards say; ``model`` is whatever the model does."""
 
-# Measured like those in `known`; of other variants nobody knows what their cosines mean.
+# Measured like those in `model_list`; of other variants nobody knows what their cosines mean.
 _SIMILARITIES = (0.0, 50.0, 75.0, 90.0, 100.0)
 _MEASURED: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {

@@ -80,8 +80,8 @@ class Index:
     _is_fresh = False  # just loaded: the first search may do without the kernels (`index.plain`)
 
     def __init_subclass__(cls) -> None:
-        if "kind" in vars(cls):
-            storage.KINDS.setdefault(cls.kind, cls)
+        if "kind" in vars(cls) and (cls.__module__.startswith("lookalike.") or cls.kind not in storage.KINDS):
+            storage.KINDS[cls.kind] = cls
 
     def __init__(
         self, codec: Codec, nlist: int = 1, kmeans: KMeansChoice = "native", rotation: str | None = None, seed: int = 0

@@ -140,9 +140,8 @@ def _load(source: Source | bytes | bytearray | memoryview, mmap: bool) -> Index:
 
 
 def _class_of(kind: str) -> type[Index]:
-    """The class of a kind; its module is loaded where nobody has asked for it yet."""
-    if kind not in KINDS:
-        importlib.import_module("lookalike.index.refine" if kind == "refined" else "lookalike.index.kinds")
+    """The class of a kind, which its module makes known."""
+    importlib.import_module("lookalike.index.refine" if kind == "refined" else "lookalike.index.kinds")
     return KINDS[kind]
 
 

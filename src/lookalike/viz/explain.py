@@ -136,9 +136,10 @@ def explanation_page(
 
 def query_page(query: Query, collection: Collection, reader: Reader = _READER) -> Page:
     """A whole query, step by step, for the app: of at most `MOST` results."""
-    told, shown = take_apart(replace(query, k=min(query.k, MOST)), collection, reader)
-    if query.k > MOST:
-        shown["notes"].append(f"Of {query.k} results the first {MOST} are shown.")
+    told, shown, is_exact = take_apart(query, collection, reader, most=MOST)
+    if is_exact and not told.temporary:  # the page itself says what a temporary index is
+        by_all = "The results beside this were found by comparing with everything; these are the steps of a search of the index."
+        shown["notes"].insert(0, by_all)
     return explanation_page(told, **shown)
 
 
@@ -147,10 +148,11 @@ def take_apart(
     collection: Collection,
     reader: Reader = _READER,
     *,
+    most: int | None = None,
     nprobe: int | None = None,
     candidates: int | None = None,
-) -> tuple[Explanation, dict[str, Any]]:
-    """A whole query, and what `explanation_page` needs to show it: its picture, its name, and notes on what is left aside.
+) -> tuple[Explanation, dict[str, Any], bool]:
+    """A whole query; what `explanation_page` needs to show it; and whether a search of it compares with every picture.
 
     Parameters
     ----------
@@ -158,30 +160,43 @@ def take_apart(
     collection : Collection
     reader : Reader
         Turns the query's pictures into vectors.
+    most : int, optional
+        Results that are explained at the most.
     nprobe, candidates
         As in `Collection.explain`.
 
     Raises
     ------
     InputError
-        If words were matched to labels: nothing was compared then.
+        If there is nothing to search, or words are matched to labels: nothing is compared then.
     """
-    answer = search(replace(query, fold=False), collection, reader)
-    if answer.vector is None:
+    if not len(collection):
+        raise InputError(f"{collection.name} holds no pictures, so there is no search to explain; index a folder first")
+    if query.words and not collection.model.text:
         raise InputError("words were matched to labels, not compared; there are no steps to show")
-    told = collection.explain(answer.vector, query.k, nprobe=nprobe, candidates=candidates)
+    query = _with_contents(query, reader)
+    answer = search(replace(query, fold=False), collection, reader)
+    k = query.k if most is None else min(query.k, most)
+    told = collection.explain(answer.vector, k, nprobe=nprobe, candidates=candidates)
     name, picture = _asked(reader, query, collection)
     notes = _notes(query, collection)
-    if (query.exact or answer.always_exact) and not told.temporary:  # the page itself says what a temporary index is
-        notes.insert(
-            0,
-            "The results beside this were found by comparing with everything; these are the steps of a search of the index.",
-        )
-    return told, {"query": picture, "name": name, "notes": notes}
+    if k < query.k:
+        notes.append(f"Of {query.k} results the first {k} are shown.")
+    return told, {"query": picture, "name": name, "notes": notes}, query.exact or answer.always_exact
+
+
+def _with_contents(query: Query, reader: Reader) -> Query:
+    """The query with pictures in place of addresses: each is fetched once, and the page shows what was searched with."""
+
+    def held(part: Part) -> Part:
+        return part if part.url is None else replace(part, url=None, image=reader.contents(part))
+
+    parts, like, dislike = (tuple(map(held, role)) for role in (query.parts, query.like, query.dislike))
+    return replace(query, parts=parts, like=like, dislike=dislike)
 
 
 def _notes(query: Query, collection: Collection) -> list[str]:
-    """What this page leaves aside that the results beside it heed."""
+    """What is left aside here that a search heeds."""
     notes = []
     if query.filter or query.at_least:
         notes.append("The filter is left out here: these are the steps of a search of the whole collection.")
@@ -197,25 +212,23 @@ def _asked(reader: Reader, query: Query, collection: Collection) -> tuple[str, A
     more = f" and {others} more" if others else ""
     if not parts:
         return printable(query.words or "") + more, None
-    part, name, picture = parts[0], "the picture", None
+    part, name = parts[0], "the picture"
+    picture: Any = None
     try:
-        name, picture = _picture_of(reader, part, collection)
+        if part.id is not None:
+            entry = (reader.named(part.source) if part.source else collection).entry(part.id)
+            name = printable(entry.path.name)
+            picture = read_original(entry)[0]
+        elif part.path is not None:
+            name = printable(Path(part.path).name)
+            picture = picture_at(part.path)
+        else:
+            picture = reader.contents(part)
         if part.region is not None:
-            return f"a part of {name}{more}", cut(picture, part.region)
+            picture = cut(picture, part.region)
     except (LookalikeError, OSError):
         picture = None
-    return name + more, picture
-
-
-def _picture_of(reader: Reader, part: Part, collection: Collection) -> tuple[str, bytes | Path]:
-    """What one picture of a query is called, and its file or contents."""
-    if part.id is not None:
-        entry = (reader.named(part.source) if part.source else collection).entry(part.id)
-        return printable(entry.path.name), read_original(entry)[0]
-    if part.path is not None:
-        path = picture_at(part.path)
-        return printable(path.name), path
-    return "the picture", reader.contents(part)
+    return ("a part of " if part.region else "") + name + more, picture
 
 
 def ask_command(path: Path) -> tuple[str, str] | None:

@@ -63,7 +63,11 @@ def add_duplicates(api: FastAPI, service: Service, capacity: Capacity) -> None:
     @api.post("/duplicates", tags=["collections"], response_model=Marked, dependencies=[Depends(may_change(service))])
     async def decide(decided: Decided, name: In = None) -> dict[str, Any]:
         """Remember what was decided about pictures of a group."""
-        await capacity.lookups.run(service.collection(name).mark_duplicates, decided.ids, decided.decision)
+        await capacity.lookups.run(
+            lambda: service.collection(name).mark_duplicates(
+                decided.ids, decided.decision
+            )  # which may have to be opened
+        )
         comparisons.forget_done(name or service.default)
         return {"marked": len(decided.ids)}
 

@@ -11,7 +11,7 @@ from lookalike.app.guard.secret import Secret
 
 __all__ = ["DRAIN_BYTES", "HEADERS", "error_body", "head_only", "respond", "take_token", "with_headers"]
 
-DRAIN_BYTES, DRAIN_SECONDS = 100_000_000, 10.0
+DRAIN_BYTES, DRAIN_SECONDS = 100_000_000, 10.0  # four times what a request may hold (`guard.MAX_UPLOAD`)
 
 HEADERS = {
     b"x-content-type-options": b"nosniff",

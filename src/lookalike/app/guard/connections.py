@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from lookalike.app.capacity import busy_body
 from lookalike.app.guard.answers import HEADERS, error_body
@@ -25,7 +27,7 @@ MAX_CONNECTIONS = 400
 """More are answered with 503; a page keeps about two open, and systems allow a process 1,024 files or fewer."""
 
 PARTS = ("app", "connections", "cycle", "loop", "transport", "on_response_complete", "send_400_response")
-"""Of uvicorn's protocol, which is not for others to use: this file is the only one that does."""
+"""Private parts of uvicorn's protocol; no other file uses them."""
 
 SPARE_CONNECTIONS = 100
 """So many more are answered at all; what comes then is closed."""
@@ -74,6 +76,9 @@ def check_parts(owner: object, names: Iterable[str], package: str) -> None:
 def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
     """uvicorn's HTTP/1.1 over h11, which takes heads of 64 KiB at most, with an end to waiting for them."""
 
+    loop: Any = object()  # this one has no connection
+    made = H11Protocol(Config(_busy), ServerState(), {}, loop)
+    check_parts(made, PARTS, "uvicorn")
     most = MAX_CONNECTIONS
 
     class Patient(H11Protocol):
@@ -81,7 +86,6 @@ def patient_protocol(head_seconds: float) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            check_parts(self, PARTS, "uvicorn")
             _send_at_once(transport)
             if len(self.connections) > most:
                 self.app = _busy

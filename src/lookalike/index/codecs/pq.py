@@ -59,8 +59,10 @@ class PQCodec(Codec):
         centroids, codebook = cells.centroids, pq.pq_centroids
         self._moved_pq = pq
         if metric == "l2":
-            whole = codebook.transpose(1, 0, 2).reshape(pq.ksub, -1)
-            self.origin = cells.origin if by_residual else far_origin(whole)
+            if by_residual:  # the cells have looked, if they compare by distance too
+                self.origin = cells.origin if cells.metric == "l2" else far_origin(centroids)
+            else:
+                self.origin = far_origin(codebook.transpose(1, 0, 2).reshape(pq.ksub, -1))
         if self.origin is not None and by_residual:
             centroids = centroids - self.origin
             centroids.flags.writeable = False

@@ -175,6 +175,11 @@ function confirmDeletion(context, item) {
   const go = async () => {
     try {
       await ask(`collections/${encodeURIComponent(item.name)}`, { method: "DELETE" });
+    } catch (error) {
+      failed(context, error);
+      return;
+    }
+    try {
       if (item.name === page.current) {
         /** @type {Collections} */
         const { collections } = await ask("collections");
@@ -182,8 +187,7 @@ function confirmDeletion(context, item) {
         page.setCollection(page.current);
       }
     } catch (error) {
-      failed(context, error);
-      return;
+      failed(context, error); // it is gone all the same: the list says so
     }
     page.refresh();
     context.list();
