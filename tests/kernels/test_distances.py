@@ -52,7 +52,7 @@ DIRECT = [distances.direct_distance_plain] + ([distances.direct_distance_simd] i
 
 @njit
 def _table_sum(table, address):
-    return distances.table_sum(table, address)
+    return distances.table_sum(np.int64(table.ctypes.data), table.shape[0], address)
 
 
 @pytest.mark.parametrize("kernel", DIRECT)

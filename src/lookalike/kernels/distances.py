@@ -13,7 +13,7 @@ are returned are summed directly, (q − c − r̂)² element by element (`direc
 import numpy as np
 
 from lookalike.kernels.layout import COSINE, L2
-from lookalike.kernels.simd import fma, load_f32x8, load_u8, load_u16, sum_lanes, zero_f32x8
+from lookalike.kernels.simd import fma, load_f32, load_f32x8, load_u8, load_u16, sum_lanes, zero_f32x8
 from lookalike.kernels.target import available, inlined, kernel
 
 
@@ -64,11 +64,14 @@ def code_product(query, codebook, codes):
 
 
 @inlined
-def table_sum(table, codes):
-    """Σ_j table[j, code_j] of a vector with codes of a byte each: scale · ⟨q, r̂⟩ from the float table (`tables.py`)."""
+def table_sum(table, m, codes):
+    """Σ_j table[j, code_j] of a vector with codes of a byte each: scale · ⟨q, r̂⟩ from the float table (`tables.py`).
+
+    table, codes: addresses of float32 (m, 256), and of the first code.
+    """
     total = np.float32(0)
-    for j in range(table.shape[0]):
-        total += table[j, load_u8(codes + j * 64)]
+    for j in range(m):
+        total += load_f32(table + 1024 * j + 4 * np.int64(load_u8(codes + 64 * j)))
     return total
 
 

@@ -219,12 +219,14 @@ def search_group(xq, probes, terms, space, lists, allow, work):
     nq, nprobe = probes.shape
     m, ksub, _ = space.codebook.shape
     prepare(xq, terms, space, work)
-    # parts of a tuple cost two atomic operations wherever they are named, so that is done here, once
+    # parts of a tuple, and rows of an array, cost two atomic operations wherever they are named: parts are named here, once, and
+    # rows are found by address or by two indices
     table, wide_ids, codebook, metric = lists.table, lists.wide_ids, space.codebook, space.metric
     k, tables, exact, steps, floors, masks = work.k, work.tables, work.exact, work.steps, work.floors, work.masks
     counts, limits, rounding, order = work.counts, work.limits, work.rounding, work.order
-    all_distances, all_ids, all_places = work.distances, work.ids, work.places
+    distances, ids, places = work.distances, work.ids, work.places
     has_tables, filtered, row, scale = ksub <= 256, is_filter(allow), row_bytes(ksub), table_scale(metric)
+    all_tables, all_floats = np.int64(tables.ctypes.data), np.int64(exact.ctypes.data)
     if not has_tables:
         masks[:] = ALL
     for phase in range(2):
@@ -232,7 +234,7 @@ def search_group(xq, probes, terms, space, lists, allow, work):
         pairs = visiting_order(probes, first, last, work.starts, order) if nq > 1 else last - first
         for pair in range(pairs):
             i, p = (order[pair] // nprobe, order[pair] % nprobe) if nq > 1 else (0, first + pair)
-            list_no, term, query = probes[i, p], terms[i, p], xq[i]
+            list_no, term = probes[i, p], terms[i, p]
             codes, biases, names, size = (
                 table[list_no, CODES],
                 table[list_no, BIASES],
@@ -251,17 +253,17 @@ def search_group(xq, probes, terms, space, lists, allow, work):
                     first_masks(lists, list_no, work, i, slack + rounding[i], least)
                 else:
                     threshold = tied_with(limits[i], rounding[i]) - term - floors[i] + slack
-                    scan_masks(codes, blocks_of(size), m, tables[i].ctypes.data, biases, steps[i], threshold, masks)
+                    at = all_tables + i * m * 256
+                    scan_masks(codes, blocks_of(size), m, at, biases, steps[i], threshold, masks)
             # what the masks left is scored by the float table, and kept if it may be among the k nearest
-            floats, distances, ids, places = exact[i], all_distances[i], all_ids[i], all_places[i]
-            count, bound = counts[i], tied_with(limits[i], rounding[i])
+            floats, count, bound = all_floats + i * m * 1024, counts[i], tied_with(limits[i], rounding[i])
             for block in range(blocks_of(size)):
                 left = mask_of(masks, block, size)
                 if left == np.uint64(0):
                     continue
                 if count > 2 * k:  # there has to be room for a block
                     counts[i] = count
-                    cut(query, space, lists, work, i)
+                    cut(xq[i], space, lists, work, i)
                     count, bound = counts[i], tied_with(limits[i], rounding[i])
                 while left != np.uint64(0):
                     lane = lowest_bit(left)
@@ -271,16 +273,17 @@ def search_group(xq, probes, terms, space, lists, allow, work):
                     if filtered and not is_allowed(number, allow):
                         continue
                     code = codes + block * m * row + lane_byte(lane) * (row // BLOCK)
-                    product = table_sum(floats, code) if has_tables else scale * code_product(query, codebook, code)
+                    product = table_sum(floats, m, code) if has_tables else scale * code_product(xq[i], codebook, code)
                     distance = load_f32(biases + 4 * position) + term + product
                     if metric == COSINE:
                         distance = max(distance, np.float32(0))
                     if distance <= bound:
-                        distances[count], ids[count], places[count] = distance, number, (list_no << 32) | position
+                        distances[i, count], ids[i, count] = distance, number
+                        places[i, count] = (list_no << 32) | position
                         count += 1
             counts[i] = count
             if count >= k and (limits[i] == INFINITY or count >= k + (k >> 2)):
-                cut(query, space, lists, work, i)
+                cut(xq[i], space, lists, work, i)
 
 
 @kernel
