@@ -23,7 +23,7 @@ __all__ = ["Explanation", "Scope"]
 
 @dataclass(frozen=True)
 class Scope:
-    """Vectors that a search met or could have met, in the order in which it would visit their lists.
+    """Vectors that a search scanned or could have scanned, in the order in which it would visit their lists.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ class Met:
     nprobe, nlist : int or None
         Lists visited, and all there are.
     code_rank : int or None
-        Its place by the distance of its code among all vectors met, from 1.
+        Its place by the distance of its code among all vectors scanned, from 1.
     candidates : int or None
         So many were compared again by their stored features.
     code_distance : float or None
@@ -60,7 +60,7 @@ class Met:
 
 
 def how_met(snapshot: Snapshot, xq: FloatArray, ids: IdArray) -> list[Met]:
-    """How a search for 10 results, without a filter, would meet these entries.
+    """How a search for 10 results, without a filter, would treat these entries.
 
     Parameters
     ----------

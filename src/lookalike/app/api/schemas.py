@@ -315,7 +315,7 @@ class WhyPart(BaseModel):
 
 
 class WhyIndex(BaseModel):
-    """How the index met it; the numbers are null where every picture was compared."""
+    """Where the index placed it; the numbers are null where every picture was compared."""
 
     verdict: str
     found: bool

@@ -1,4 +1,4 @@
-// Why a picture is among the results: how like it is to each part of the query, and how the index met it, in plain words.
+// Why a picture is among the results: how like it is to each part of the query, and where the search looked, in plain words.
 
 import { ApiError, queryUrl, thumbnailUrl } from "./api.js";
 import { el } from "./dom.js";
@@ -132,7 +132,7 @@ function metTable({ index, distance }) {
   return el(
     "section",
     { class: "lk-why-met" },
-    el("h3", {}, "How the search met it"),
+    el("h3", {}, "Where the search looked"),
     el("p", {}, index.verdict),
     el("dl", {}, rows.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)])),
   );
