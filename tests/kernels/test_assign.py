@@ -24,7 +24,8 @@ def runner(settle):
     @njit
     def run(x, scores, centroids, largest, assigned, distances):
         for i in range(x.shape[0]):
-            assigned[i] = settle(x[i], scores, i, assign.rounding_of(x[i], largest), centroids, True)
+            rounding = assign.rounding_of_piece(x, i, 0, x.shape[1], largest)
+            assigned[i] = settle(x, i, 0, scores, i, rounding, centroids, True)
             distances[i] = assign.distance_to(x[i], centroids[assigned[i]], True)
 
     return run

@@ -14,6 +14,8 @@ from lookalike.kernels.simd import load_f32x64, lowest_bit, mask_le, minimum, sm
 from lookalike.kernels.target import available, inlined, kernel
 from lookalike.kernels.tiles import products, rows_together
 
+SHORT = 32  # elements of a piece whose length is summed one by one
+
 
 @inlined
 def rounding_of(x, largest):
@@ -39,10 +41,19 @@ def nearest_of_all(x, centroids, is_l2):
 
 
 @inlined
+def rounding_of_piece(x, i, start, d, largest):
+    """`rounding_of` elements `start` to `start` + d of row i."""
+    if d > SHORT:
+        return rounding_of(x[i, start : start + d], largest)
+    length = np.float32(0)
+    for e in range(start, start + d):
+        length += x[i, e] * x[i, e]
+    return np.float32(PRODUCT_ROUNDING) * (length + largest)
+
+
+@inlined
 def nearer(x, centroids, is_l2, c, winner, least):
-    """The nearer of centroid c and the one that won so far; distances are summed from the second on. Returns it, and `least`."""
-    if winner < 0:
-        return c, least
+    """The nearer of centroid c and the one that won so far; distances are summed now. Returns it, and `least`."""
     if np.isnan(least):  # the winner had no rival yet
         least = distance_to(x, centroids[winner], is_l2)
     distance = distance_to(x, centroids[c], is_l2)
@@ -50,35 +61,46 @@ def nearer(x, centroids, is_l2, c, winner, least):
 
 
 @inlined
-def settle_plain(x, scores, i, rounding, centroids, is_l2):
-    """The nearest of the centroids whose score is within rounding of the best, of those in row i of scores (n, 64 t)."""
+def settle_plain(x, i, start, scores, row, rounding, centroids, is_l2):
+    """The nearest to a piece of row i of x of the centroids whose score is within rounding of the best; row of scores (n, 64 t).
+
+    The piece begins at `start`, and is as long as the centroids. Most often one centroid is left, and nothing is summed up: so
+    it is cut out of x, which costs two atomic operations, only where a second one is.
+    """
+    d = centroids.shape[1]
     best, winner, least = np.float32(np.inf), -1, np.float32(np.nan)
     for c in range(centroids.shape[0]):
-        best = min(best, scores[i, c])
+        best = min(best, scores[row, c])
     if best + rounding < np.inf:
         for c in range(centroids.shape[0]):
-            if scores[i, c] <= best + rounding:
-                winner, least = nearer(x, centroids, is_l2, c, winner, least)
-    return winner if winner >= 0 else nearest_of_all(x, centroids, is_l2)
+            if scores[row, c] <= best + rounding:
+                if winner < 0:
+                    winner = c
+                else:
+                    winner, least = nearer(x[i, start : start + d], centroids, is_l2, c, winner, least)
+    return winner if winner >= 0 else nearest_of_all(x[i, start : start + d], centroids, is_l2)
 
 
 @inlined
-def settle_simd(x, scores, i, rounding, centroids, is_l2):
+def settle_simd(x, i, start, scores, row, rounding, centroids, is_l2):
     """The same, sixty-four scores at a time; those of what pads the tiles are +inf."""
-    start = np.int64(scores.ctypes.data) + i * scores.shape[1] * 4
-    end, low = start + 4 * centroids.shape[0], load_f32x64(start)
-    for at in range(start + 256, end, 256):
+    begin, d = np.int64(scores.ctypes.data) + row * scores.shape[1] * 4, centroids.shape[1]
+    end, low = begin + 4 * centroids.shape[0], load_f32x64(begin)
+    for at in range(begin + 256, end, 256):
         low = minimum(low, load_f32x64(at))
     bound, winner, least = smallest_lane(low) + rounding, -1, np.float32(np.nan)
     if bound < np.inf:  # else what is padded would be within it
         bounds = splat_f32x64(bound)
-        for at in range(start, end, 256):
+        for at in range(begin, end, 256):
             left = mask_le(load_f32x64(at), bounds)
             while left != np.uint64(0):
-                c = ((at - start) >> 2) + lowest_bit(left)
+                c = ((at - begin) >> 2) + lowest_bit(left)
                 left &= left - np.uint64(1)
-                winner, least = nearer(x, centroids, is_l2, c, winner, least)
-    return winner if winner >= 0 else nearest_of_all(x, centroids, is_l2)
+                if winner < 0:
+                    winner = c
+                else:
+                    winner, least = nearer(x[i, start : start + d], centroids, is_l2, c, winner, least)
+    return winner if winner >= 0 else nearest_of_all(x[i, start : start + d], centroids, is_l2)
 
 
 settle = settle_simd if available() else settle_plain
@@ -102,11 +124,11 @@ def nearest(x, tiles, numbers, distances):
             last = min(first + group, n)
             products(x[first:last], j * d, columns[j, :used], offsets[j], scores, 0)
             for i in range(first, last):
-                piece = x[i, j * d : (j + 1) * d]
-                number = settle(piece, scores, i - first, rounding_of(piece, longest), book, is_l2)
+                rounding = rounding_of_piece(x, i, j * d, d, longest)
+                number = settle(x, i, j * d, scores, i - first, rounding, book, is_l2)
                 numbers[i, j] = number
                 if distances.shape[0]:
-                    distances[i, j] = distance_to(piece, book[number], is_l2)
+                    distances[i, j] = distance_to(x[i, j * d : (j + 1) * d], book[number], is_l2)
 
 
 @kernel
