@@ -35,8 +35,22 @@ def products_simd(x, start, tiles, offsets, out, column):
     many sums as 16 registers hold beside what is added; with AVX-512 they are four rows and 64 columns. An odd last row goes alone.
     Each sum runs over its elements in one order, so it is rounded alike in all of these.
     """
-    n, d = x.shape[0], tiles.shape[1]
-    for t in range(tiles.shape[0]):
+    n, d, beside = x.shape[0], tiles.shape[1], 0
+    if WIDE and n == 1:  # a single row of one tile waits for each sum before the next: so two tiles
+        beside = tiles.shape[0] & ~1
+        for t in range(0, beside, 2):
+            tile, other = np.int64(tiles[t].ctypes.data), np.int64(tiles[t + 1].ctypes.data)
+            at = np.int64(offsets.ctypes.data) + t * 256
+            sum1, sum2 = load_f32x64(at), load_f32x64(at + 256)
+            for e in range(start, start + d):
+                value = splat_f32x64(x[0, e])
+                sum1, sum2 = fma(value, load_f32x64(tile), sum1), fma(value, load_f32x64(other), sum2)
+                tile += 256
+                other += 256
+            place = np.int64(out[0].ctypes.data) + column * 4 + t * 256
+            store(place, sum1)
+            store(place + 256, sum2)
+    for t in range(beside, tiles.shape[0]):
         for first in range(0, d, DEPTH):
             elements = range(start + first, start + min(first + DEPTH, d))
             tile, offset = np.int64(tiles[t, first].ctypes.data), np.int64(offsets.ctypes.data) + t * 256
