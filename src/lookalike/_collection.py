@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from lookalike._validate import check_count, check_ids, check_vectors
 from lookalike.collection.records import Hit, Progress, TextAnswer
 from lookalike.collection.stored import StoredCollection
 from lookalike.features.models import SAME
-from lookalike.search.find import Found, Wanted, folded, results
+from lookalike.search.find import Found, Wanted, folded_ids, results
 from lookalike.search.lookup import vectors_of
 from lookalike.search.query import Query
 
@@ -85,11 +84,10 @@ class Collection(StoredCollection):
         self, query: Any, k: int | None = None, *, exact: bool = False, allow: ArrayLike | None = None
     ) -> tuple[list[Hit], dict[str, float]]:
         """`search`, and what it took: ``{"embed": milliseconds, "search": milliseconds}``."""
-        from lookalike.search.run import search, search_like
+        from lookalike.search.run import search_like
 
         if isinstance(query, Query):
-            asked = replace(query, k=query.k if k is None else k, exact=query.exact or exact)
-            answer = search(asked, self, allow=allow)
+            answer = query.ask(self, k, exact=exact, allow=allow)
             return answer.hits, answer.timing_ms
         return search_like(self, query, check_count(10 if k is None else k, "k"), exact=exact, allow=allow)
 
@@ -132,10 +130,7 @@ class Collection(StoredCollection):
         IdError
             If one of the ids is not here, or missing.
         """
-        wanted = check_ids(ids, name="ids")
-        with self.view() as (_, snapshot):
-            snapshot.check_here(wanted)
-            return folded(snapshot, wanted, k)
+        return folded_ids(self, check_ids(ids, name="ids"), k)
 
     def search_text(self, text: str, k: int = 10, *, exact: bool = False, allow: ArrayLike | None = None) -> TextAnswer:
         """The pictures that show what a text says, best first.

@@ -11,6 +11,7 @@ from lookalike.collection import Collection
 from lookalike.errors import InputError
 from lookalike.explain.reasons import reasons
 from lookalike.search import Query, Reader, resolve
+from lookalike.search.run import compares_with_all
 from lookalike.viz.explain import query_page, take_apart
 from tests.collection.fake import FakeEmbedder, picture, pictures
 
@@ -31,7 +32,7 @@ def test_a_picture_at_an_address_is_fetched_once(
     collection.add(folder)
     asked: list[str] = []
     monkeypatch.setattr(resolve, "fetch", lambda url: asked.append(url) or data)
-    _, shown, _ = take_apart(Query("https://a.example/b.jpg"), collection)
+    _, shown = take_apart(Query("https://a.example/b.jpg"), collection)
     assert (len(asked), shown["query"]) == (1, data)
 
 
@@ -39,8 +40,8 @@ def test_the_page_says_when_the_results_beside_it_were_compared_with_everything(
     said = "The results beside this were found by comparing with everything"
     assert said in query_page(Query(3, k=2000), indexed).html
     assert said not in query_page(Query(3, k=5), indexed).html
-    told, shown, is_exact = take_apart(Query(3, k=2000), indexed, most=50)
-    assert is_exact
+    told, shown = take_apart(Query(3, k=2000), indexed, most=50)
+    assert compares_with_all(Query(3, k=2000), indexed)
     assert len(told.final_ids) <= 50
     assert shown["notes"][-1] == "Of 2000 results the first 50 are shown."
     assert not any("beside" in note for note in shown["notes"])  # nothing stands beside the file that a command writes
@@ -53,7 +54,7 @@ def test_a_picture_whose_file_is_gone_keeps_its_name(
     collection.add(folder)
     number = collection.find(first)
     first.unlink()
-    _, shown, _ = take_apart(Query(number), collection)
+    _, shown = take_apart(Query(number), collection)
     assert (shown["name"], shown["query"]) == (first.name, None)
 
 

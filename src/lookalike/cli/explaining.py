@@ -60,7 +60,7 @@ def explain(
         meant = words_in(collection, given)
         query = read(given, region=region, words=words, like=like, less=less, k=k, is_words=meant.__contains__)
         with named_words(meant):
-            told, shown, _ = take_apart(query, collection, nprobe=nprobe, candidates=candidates)
+            told, shown = take_apart(query, collection, nprobe=nprobe, candidates=candidates)
         if json:
             emit_json(told.to_json())
         if not json or out is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.collection.snapshot import Snapshot
     from lookalike.collection.stored import StoredCollection
 
-__all__ = ["FOLD_FACTOR", "SHOWN", "Found", "Wanted", "find", "folded", "optional_allow", "results"]
+__all__ = ["FOLD_FACTOR", "SHOWN", "Found", "Wanted", "find", "folded", "folded_ids", "optional_allow", "results"]
 
 FOLD_FACTOR: Final = (
     4  # so many times k are searched where copies are to be folded, and so many times more where that is too few
@@ -129,6 +129,13 @@ def results(
             raise CollectionError(f"{collection.path}: the collection was made again meanwhile; search again")
         xq = snapshot.stored(vector, "vector")[0]
         return find(connection, snapshot, xq, snapshot.select(allowed), wanted)
+
+
+def folded_ids(collection: StoredCollection, ids: IdArray, k: int) -> list[list[int]]:
+    """`folded` of entries by their ids; see `lookalike.Collection.folded`."""
+    with collection.view() as (_, snapshot):
+        snapshot.check_here(ids)
+        return folded(snapshot, ids, k)
 
 
 def optional_allow(allow: ArrayLike | None) -> Array | None:

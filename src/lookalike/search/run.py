@@ -21,7 +21,7 @@ from lookalike.search.words import search_labels
 if TYPE_CHECKING:
     from lookalike._typing import ArrayLike
 
-__all__ = ["Answer", "search", "search_like"]
+__all__ = ["Answer", "compares_with_all", "search", "search_like"]
 
 _READER: Final = Reader()
 
@@ -133,6 +133,14 @@ def search_like(
         found, *_ = find(connection, snapshot, xq, mask, Wanted(k, exact=exact, left_out=resolver.exclude))
     done = time.perf_counter()
     return [each.hit for each in found], {"embed": (embedded - start) * 1e3, "search": (done - embedded) * 1e3}
+
+
+def compares_with_all(query: Query, collection: StoredCollection) -> bool:
+    """Whether a search, without folding, compares with every picture that passes the filter, told to or not."""
+    allowed = _allowed(query, collection, None)
+    with collection.view() as (_, snapshot):
+        among = len(snapshot.allowed(snapshot.select(allowed)))
+        return query.exact or not snapshot.uses_index(query.k + len(left_out(query, collection)), among)
 
 
 def _allowed(query: Query, collection: StoredCollection, allow: ArrayLike | None) -> IdArray | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sqlite3
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,13 @@ from lookalike._typing import ArrayLike, FloatArray, IdArray
 from lookalike._validate import unit_rows
 from lookalike.collection.catalog import entries as listing
 from lookalike.collection.models import check_embeds
-from lookalike.collection.records import Hit, TextAnswer
+from lookalike.collection.records import TextAnswer
 from lookalike.collection.snapshot import Snapshot
 from lookalike.errors import InputError, ModelError
 from lookalike.features.classifier import Classifier, load_classifier
 from lookalike.features.models import ModelCard
 from lookalike.features.words import Understood, load_vocabulary
-from lookalike.search.find import FOLD_FACTOR, SHOWN, Found, folded, optional_allow
+from lookalike.search.find import FOLD_FACTOR, SHOWN, Found, folded_ids, optional_allow
 from lookalike.search.query import Query
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def search_labels(query: Query, collection: StoredCollection, allow: IdArray | N
         hits = [hit for hit in answer.hits if hit.similarity >= query.at_least]
         groups = [[at] for at in range(len(hits))]
         if query.fold:
-            groups = _folded(collection, hits, query.k)
+            groups = folded_ids(collection, np.array([hit.id for hit in hits], np.int64), query.k)
         if len(groups) >= query.k or len(hits) < count:
             break
         count *= FOLD_FACTOR**2  # each time all pictures are ranked anew: in few steps
@@ -85,13 +84,6 @@ def search_labels(query: Query, collection: StoredCollection, allow: IdArray | N
     each = [Found(hit, entry) for hit, entry in zip(hits, known, strict=True)]
     found = [replace(each[first], same=tuple(each[at] for at in same)) for first, *same in groups[: query.k]]
     return found, answer
-
-
-def _folded(collection: StoredCollection, hits: Sequence[Hit], k: int) -> list[list[int]]:
-    with collection.view() as (_, snapshot):
-        ids = np.array([hit.id for hit in hits], np.int64)
-        snapshot.check_here(ids)
-        return folded(snapshot, ids, k)
 
 
 def pictures_of(collection: StoredCollection, text: str, k: int, allow: ArrayLike | None) -> TextAnswer:

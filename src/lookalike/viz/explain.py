@@ -17,8 +17,9 @@ from lookalike.collection.catalog.entries import read_original
 from lookalike.collection.records import printable
 from lookalike.data.paths import picture_at
 from lookalike.errors import InputError, LookalikeError
-from lookalike.search import Part, Query, Reader, search
+from lookalike.search import Part, Query, Reader
 from lookalike.search.resolve import cut, left_out
+from lookalike.search.run import compares_with_all
 from lookalike.viz import figures
 from lookalike.viz.cell_views import balance_view, cells_view
 from lookalike.viz.cells import coded_part, look_at_cells
@@ -136,8 +137,8 @@ def explanation_page(
 
 def query_page(query: Query, collection: Collection, reader: Reader = _READER) -> Page:
     """A whole query, step by step, for the app: of at most `MOST` results."""
-    told, shown, is_exact = take_apart(query, collection, reader, most=MOST)
-    if is_exact and not told.temporary:  # the page itself says what a temporary index is
+    told, shown = take_apart(query, collection, reader, most=MOST)
+    if not told.temporary and compares_with_all(query, collection):  # the page itself says what a temporary index is
         by_all = "The results beside this were found by comparing with everything; these are the steps of a search of the index."
         shown["notes"].insert(0, by_all)
     return explanation_page(told, **shown)
@@ -151,8 +152,8 @@ def take_apart(
     most: int | None = None,
     nprobe: int | None = None,
     candidates: int | None = None,
-) -> tuple[Explanation, dict[str, Any], bool]:
-    """A whole query; what `explanation_page` needs to show it; and whether a search of it compares with every picture.
+) -> tuple[Explanation, dict[str, Any]]:
+    """A whole query, and what `explanation_page` needs to show it: its picture, its name, and notes on what is left aside.
 
     Parameters
     ----------
@@ -175,14 +176,13 @@ def take_apart(
     if query.words and not collection.model.text:
         raise InputError("words were matched to labels, not compared; there are no steps to show")
     query = _with_contents(query, reader)
-    answer = search(replace(query, fold=False), collection, reader)
     k = query.k if most is None else min(query.k, most)
-    told = collection.explain(answer.vector, k, nprobe=nprobe, candidates=candidates)
+    told = collection.explain(reader.vector(query, collection), k, nprobe=nprobe, candidates=candidates)
     name, picture = _asked(reader, query, collection)
     notes = _notes(query, collection)
     if k < query.k:
         notes.append(f"Of {query.k} results the first {k} are shown.")
-    return told, {"query": picture, "name": name, "notes": notes}, query.exact or answer.always_exact
+    return told, {"query": picture, "name": name, "notes": notes}
 
 
 def _with_contents(query: Query, reader: Reader) -> Query:
