@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     home = tempfile.mkdtemp(prefix="lookalike-tests-")
     os.environ["LOOKALIKE_HOME"] = home
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # some tests use ONNX Runtime themselves
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every command that a test starts compiles the package anew
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
 
 

@@ -6,13 +6,11 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import sys
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from lookalike.errors import InputError
 
@@ -61,8 +59,7 @@ def try_lock(handle: int) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(NamedTuple):
     """A file's checksum, and who published it."""
 
     algorithm: Literal["md5", "sha256"]
@@ -107,7 +104,7 @@ def part_name(name: str, suffix: str = ".part") -> str:
     start = name
     while len(os.fsencode(start)) > _KEPT:
         start = start[:-1]
-    return f".{start}.{secrets.token_hex(4)}{suffix}"
+    return f".{start}.{os.urandom(4).hex()}{suffix}"
 
 
 def beside(target: Path, suffix: str) -> Path:

@@ -45,6 +45,21 @@ STEPS = st.lists(
 @settings(max_examples=25)
 @given(steps=STEPS)
 def test_any_order_of_changes_is_what_a_dictionary_holds(kind: str, steps: Any) -> None:
+    check_changes(kind, steps)
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq", "refined"])
+@settings(max_examples=25)
+@given(steps=STEPS, share=st.sampled_from([1, 2, 4]))
+def test_so_it_is_where_removed_vectors_stay_in_place(kind: str, steps: Any, share: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookalike.index.lists.LONG", 1)
+        patch.setattr("lookalike.index.lists.SHARE", share)
+        check_changes(kind, steps)
+
+
+def check_changes(kind: str, steps: Any) -> None:
+    """Make the changes to an index and to a dictionary, and compare the two."""
     index, held = empty_of(kind), {}
     for what, ids, at in steps:
         rows = base()[at : at + len(ids)]
@@ -161,19 +176,19 @@ def test_a_place_that_is_out_of_date_is_looked_up() -> None:
     known = IdMap(ids, places)
     np.testing.assert_array_equal(known.find(ids, lists), places)
     gone = places[[90, 91]]
-    later = known.without(gone, lists)
-    assert later is not None
     fewer = lists.remove(gone)
+    later = known.without(gone, lists, fewer)
+    assert later is not None
     found = later.find(ids, fewer)
     assert (found[[90, 91]] == -1).all()
     assert (np.delete(found, [90, 91]) >= 0).all()
     order = np.argsort(fewer.all_ids())
     np.testing.assert_array_equal(later.find(np.sort(fewer.all_ids()), fewer), fewer.all_places()[order])
-    once = known.without(places[:2], lists)
+    fewer = lists.remove(places[:2])
+    once = known.without(places[:2], lists, fewer)
     assert once is not None
-    assert once.without(lists.remove(places[:2]).all_places()[[0, 60]], lists.remove(places[:2])) is None, (
-        "all have moved"
-    )
+    first = fewer.all_places()[[0, 60]]
+    assert once.without(first, fewer, fewer.remove(first)) is None, "all have moved"
 
 
 @pytest.mark.parametrize("metric", METRICS)

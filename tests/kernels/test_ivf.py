@@ -17,6 +17,7 @@ from tests import reference
 from tests.kernels.conftest import examples
 
 NOBODY, NOTHING = np.empty(0, np.int64), np.empty(0, np.bool_)
+GONE = np.empty(0, np.int64)  # nothing was removed in place
 
 
 class Lists(NamedTuple):
@@ -73,7 +74,7 @@ def coarse_terms(lists: Lists, xq: np.ndarray, probes: np.ndarray, l2: bool, by_
 def packed(lists, l2: bool, by_residual: bool, wide: bool = False):
     """The lists and what their codes mean, as kernels take them."""
     space = lists.centroids, lists.codebook, lists.columns, by_residual, int(l2)
-    return space, (lists.table, int(lists.table[:, 3].max()), wide)
+    return space, (lists.table, GONE, int(lists.table[:, 3].max()), wide)
 
 
 def searched(lists, xq, probes, k, *, l2, by_residual, wide=False, mask=NOTHING, chosen=NOBODY):

@@ -23,6 +23,7 @@ FIRST = 2048  # columns of the first block, of which all are candidates: it sets
 FEW_QUERIES = 8  # for which one block more costs more than it saves
 SPARE = 16  # candidates beyond k: room for what rounds differently
 DIRECT = 1 << 22  # floats of a block that is compared directly
+NO_ROWS: IdArray = np.empty(0, np.int64)
 
 
 def worst(metric: str) -> float:
@@ -53,7 +54,13 @@ def direct_distances(xq: FloatArray, candidates: FloatArray, metric: str) -> Flo
 
 
 def exact_search(
-    xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None = None, ids: IdArray | None = None
+    xq: FloatArray,
+    xb: Array,
+    k: int,
+    metric: str,
+    rows: IdArray | None = None,
+    ids: IdArray | None = None,
+    gone: IdArray = NO_ROWS,
 ) -> tuple[FloatArray, IdArray]:
     """The k nearest rows of `xb` for each query, best first, ties by the lower id.
 
@@ -68,6 +75,8 @@ def exact_search(
         Search only these rows of `xb`.
     ids : ndarray of int64, shape (n,), optional
         Of the rows of `xb`; by default their numbers.
+    gone : ndarray of int64, sorted
+        Search all but these few rows; without `rows`.
 
     Returns
     -------
@@ -80,20 +89,24 @@ def exact_search(
     O(nq · n · d) time; 32 MiB of working memory, whatever n is.
     """
     n = len(xb) if rows is None else len(rows)
+    if len(gone) and k + SPARE >= n - len(gone):
+        rows, n, gone = np.delete(np.arange(n), gone), n - len(gone), NO_ROWS
     distances = np.full((len(xq), k), worst(metric), np.float32)
     found = np.full((len(xq), k), -1, np.int64)
     for first in range(0, len(xq) if n else 0, QUERIES):
         queries = xq[first : first + QUERIES]
-        candidates, sure = _candidates(queries, xb, k, metric, rows)
+        candidates, sure = _candidates(queries, xb, k, metric, rows, gone)
         part = slice(first, first + QUERIES)
         _settle(queries, xb, candidates, metric, ids, distances[part], found[part])
         for i in np.flatnonzero(~sure):
-            near, numbers = _compare_all(queries[i], xb, k, metric, rows, ids)
+            near, numbers = _compare_all(queries[i], xb, k, metric, rows, ids, gone)
             distances[first + i, : len(near)], found[first + i, : len(near)] = near, numbers
     return distances, found
 
 
-def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None) -> tuple[IdArray, Array]:
+def _candidates(
+    xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None, gone: IdArray
+) -> tuple[IdArray, Array]:
     """Row numbers of the k + SPARE best of each query by the matrix product, in no order, and whether the k best are among them."""
     n = len(xb) if rows is None else len(rows)
     count, largest = min(n, k + SPARE), 1.0 if metric == "cosine" else 0.0
@@ -112,6 +125,8 @@ def _candidates(xq: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | 
             largest = max(largest, float(norms.max()))
             if metric == "l2":
                 scores -= 0.5 * norms
+        if len(gone):
+            scores[:, gone[slice(*np.searchsorted(gone, [first, last]))] - first] = -np.inf
         columns, found = _promising(scores, best_scores.min(axis=1), count)
         best_scores = np.concatenate([best_scores, found], axis=1)
         numbers = columns + first if rows is None else np.asarray(chosen)[columns]
@@ -145,7 +160,13 @@ def _promising(scores: FloatArray, limits: FloatArray, count: int) -> tuple[IdAr
 
 
 def _compare_all(
-    query: FloatArray, xb: Array, k: int, metric: str, rows: IdArray | None, ids: IdArray | None
+    query: FloatArray,
+    xb: Array,
+    k: int,
+    metric: str,
+    rows: IdArray | None,
+    ids: IdArray | None,
+    gone: IdArray,
 ) -> tuple[FloatArray, IdArray]:
     """Distances and row numbers of the k nearest, with nothing left to a matrix product."""
     n = len(xb) if rows is None else len(rows)
@@ -155,6 +176,7 @@ def _compare_all(
         distances[first : first + step] = direct_distances(
             query[None], np.asarray(xb[chosen], np.float32)[None], metric
         )
+    distances[gone] = worst(metric)
     sign = -1 if metric == "ip" else 1
     near = np.flatnonzero(sign * distances <= np.partition(sign * distances, k - 1)[k - 1])
     found = near if rows is None else rows[near]

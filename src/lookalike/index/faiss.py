@@ -190,7 +190,7 @@ def _write_inner(writer: Writer, index: Any, outer: RefinedIndex | None) -> None
     if index._transform is not None:
         writer.linear(index._transform, index.ntotal, index.metric)
     if isinstance(index, FlatIndex | PQIndex):
-        order = slice(None) if outer is None else index._find(outer.ids)
+        order = slice(None) if outer is None else index._lists.ranks(index._find(outer.ids))
         if isinstance(index, FlatIndex):
             writer.flat(index._lists.rows(0)[0][order], index.metric)
         else:
@@ -213,4 +213,4 @@ def _lists(index: IVFPQIndex | IVFFlatIndex, outer: RefinedIndex | None) -> Iter
     for number in np.flatnonzero(index.list_sizes).tolist():
         *rows, ids = index._lists.rows(number)
         own = index._codec.codes(tuple(rows)) if isinstance(index, IVFPQIndex) else rows[0]
-        yield own, ids if outer is None else outer._find(ids)
+        yield own, ids if outer is None else outer._lists.ranks(outer._find(ids))

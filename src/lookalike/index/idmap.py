@@ -45,22 +45,29 @@ class IdMap:
             at = np.minimum(np.searchsorted(run_ids, ids), len(run_ids) - 1)
             hit = run_ids[at] == ids
             places[hit] = run_places[at[hit]]
-        return self._looked_up(ids, places, lists) if self._stale else places
+        if self._stale:
+            self._look_up(ids, places, lists)
+        places[lists.is_gone(places)] = -1
+        return places
 
     def extended(self, ids: IdArray, places: IdArray) -> IdMap:
         """This map and more pairs."""
         return IdMap(ids, places, self)
 
-    def without(self, places: IdArray, lists: Lists) -> IdMap | None:
-        """The map after these places of `lists` were removed; None where so much has moved that it has to be made anew."""
-        first = np.full(len(lists), np.iinfo(np.int64).max)
+    def without(self, places: IdArray, before: Lists, after: Lists) -> IdMap | None:
+        """The map after these places of `before` were removed; None where so much has moved that it has to be made anew."""
+        if len(after.gone):  # they stand where they stood
+            return self
+        first = np.full(len(before), np.iinfo(np.int64).max)
+        places = np.concatenate([places, before.gone])
         np.minimum.at(first, places >> 32, places & POSITION)
-        moved = int(np.maximum(lists.sizes - first, 0).sum())
-        if self._stale + moved > lists.ntotal:
+        moved = int(np.maximum(before.sizes - first, 0).sum())
+        if self._stale + moved > before.ntotal:
             return None
         return IdMap(before=self, moved=moved)
 
-    def _looked_up(self, ids: IdArray, places: IdArray, lists: Lists) -> IdArray:
+    def _look_up(self, ids: IdArray, places: IdArray, lists: Lists) -> None:
+        """Set right the places whose lists hold another id there."""
         known = np.flatnonzero(places >= 0)
         list_no, position = places[known] >> 32, places[known] & POSITION
         for number in np.unique(list_no).tolist():
@@ -72,7 +79,6 @@ class IdMap:
             if len(wrong):
                 found = _positions(own, ids[wrong])
                 places[wrong] = np.where(found < 0, -1, (number << 32) | found)
-        return places
 
 
 def _positions(own: IdArray, ids: IdArray) -> IdArray:

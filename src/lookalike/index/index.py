@@ -219,15 +219,15 @@ class Index:
         self, gone: IdArray, xb: FloatArray | LargeArray, ids: IdArray, progress: Progress = ignore_progress
     ) -> None:
         """Drop what stands at the places `gone`, and store these vectors; a search sees all of that or nothing."""
-        lists, places = self._lists.remove(gone) if len(gone) else self._lists, [NOWHERE]
+        lists, id_map, places = self._lists, self._id_map, [NOWHERE]
+        if len(gone):
+            lists = lists.remove(gone)
+            id_map = None if id_map is None else id_map.without(gone, self._lists, lists)
         for first in range(0, len(xb), ROWS):
             rows = slice(first, first + ROWS)
             lists, where = lists.append(*self._encoded(xb[rows]), ids[rows])
             places.append(where)
             progress(min(first + ROWS, len(xb)), len(xb))
-        id_map = self._id_map
-        if id_map is not None and len(gone):
-            id_map = id_map.without(gone, self._lists)
         if id_map is not None and len(ids):
             id_map = id_map.extended(ids, np.concatenate(places))
         self._lists, self._id_map = lists, id_map
@@ -508,6 +508,8 @@ class Index:
     def compact(self) -> None:
         """Give back the memory that growing lists keep in reserve."""
         with self._changing():
+            if len(self._lists.gone):
+                self._id_map = None  # what follows them moves up
             self._lists = self._lists.compact()
 
     # --- single vectors and codes ------------------------------------------------------------------------------------

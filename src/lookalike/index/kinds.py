@@ -259,7 +259,7 @@ class _InvertedFile(Index):
     @property
     def list_sizes(self) -> IdArray:
         """Vectors in each list, int64, shape (nlist,)."""
-        return self._lists.sizes.copy()
+        return self._lists.counts
 
     def _trained_cells(self, x: FloatArray) -> Cells:
         return train_cells(x, self.nlist, self.coarse_metric, self.kmeans, self.seed)

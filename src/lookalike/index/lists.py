@@ -2,7 +2,8 @@
 
 A `Lists` is a snapshot. Every change gives a new one that shares the memory of the lists that did not change, so a search that has
 begun sees the lists as they were. Lists have spare room: appending writes behind the sizes that older snapshots know. Only the
-newest snapshot may be appended to.
+newest snapshot may be appended to. What is removed from a list is left out of a copy of it; but where all vectors are in one long
+list, it stays in place and is marked as gone, until so much is gone that a copy is due.
 
 A column is either rows, one after the other, or blocks: the codes of 64 vectors in m rows of 64 numbers (`kernels.scan`).
 """
@@ -23,6 +24,9 @@ GROWTH = 1.5
 INT32_MAX = 2**31 - 1
 POSITION = 0xFFFFFFFF  # a place is list_no << 32 | position
 MANY = 16  # lists; compiled code appends to more than these
+LONG = 1 << 14  # vectors of a single list, from which on removed ones may stay in place,
+SHARE = 64  # as long as they are at most one in so many
+NOWHERE: IdArray = np.empty(0, np.int64)
 
 Rows = tuple[Array, ...]
 """What some vectors have in each column but the ids, row by row."""
@@ -76,15 +80,21 @@ class Lists:
     arrays : tuple of tuples of ndarray
         Of each list one array for each column, with room for more than it holds.
     table : ndarray of int64, shape (nlist, columns + 1)
-        For compiled code: the address of each array, and how many vectors the list holds.
-    longest, ntotal : int
-        Vectors of the longest list, and of all.
+        For compiled code: the address of each array, and how many vectors stand in the list.
+    gone : ndarray of int64
+        Places of vectors that stand there still and have been removed, sorted.
+    longest : int
+        How many vectors stand in the longest list.
+    ntotal : int
+        Vectors that are stored.
     """
 
-    def __init__(self, columns: dict[str, Column], arrays: tuple[Rows, ...], table: IdArray) -> None:
-        self.columns, self.arrays, self.table = columns, arrays, table
-        self.longest, self.ntotal = int(self.sizes.max(initial=0)), int(self.sizes.sum())
-        self.for_kernels = table, self.longest, self.wide_ids  # kernels.layout.ListTable
+    def __init__(
+        self, columns: dict[str, Column], arrays: tuple[Rows, ...], table: IdArray, gone: IdArray = NOWHERE
+    ) -> None:
+        self.columns, self.arrays, self.table, self.gone = columns, arrays, table, gone
+        self.longest, self.ntotal = int(self.sizes.max(initial=0)), int(self.sizes.sum()) - len(gone)
+        self.for_kernels = table, gone, self.longest, self.wide_ids  # kernels.layout.ListTable
 
     @classmethod
     def empty(cls, nlist: int, columns: dict[str, Column]) -> Lists:
@@ -97,8 +107,13 @@ class Lists:
 
     @property
     def sizes(self) -> IdArray:
-        """Vectors in each list, int64, shape (nlist,)."""
+        """How many vectors stand in each list, int64, shape (nlist,)."""
         return self.table[:, -1]
+
+    @property
+    def counts(self) -> IdArray:
+        """How many vectors each list stores, those that stand there but for those that are gone, int64, shape (nlist,)."""
+        return self.sizes - np.bincount(self.gone >> 32, minlength=len(self))
 
     @property
     def wide_ids(self) -> bool:
@@ -109,15 +124,38 @@ class Lists:
 
     def rows(self, number: int) -> Rows:
         """All columns of one list, row by row, the ids last and in int64. Without a copy where rows are stored as such."""
-        size = int(self.sizes[number])
-        *rows, ids = (
-            column.read(array, slice(0, size))
-            for column, array in zip(self.columns.values(), self.arrays[number], strict=True)
-        )
-        return (*rows, ids.astype(np.int64, copy=False))
+        return self._rows(number, slice(0, int(self.sizes[number])) if not len(self.gone) else self._kept(number))
+
+    def standing(self, number: int) -> Rows:
+        """The same as `rows`, with those that are gone, so that a row's number is its position."""
+        return self._rows(number, slice(0, int(self.sizes[number])))
+
+    def gone_from(self, number: int) -> IdArray:
+        """Positions in a list whose vectors are gone."""
+        first, last = np.searchsorted(self.gone, [number << 32, (number + 1) << 32])
+        return self.gone[first:last] & POSITION
+
+    def is_gone(self, places: IdArray) -> Array:
+        """Whether the vector of each place, which need not be one, has been removed."""
+        if not len(self.gone):
+            return np.zeros(len(places), np.bool_)
+        here: Array = self.gone[np.minimum(np.searchsorted(self.gone, places), len(self.gone) - 1)] == places
+        return here
 
     def ids_of(self, number: int) -> IdArray:
+        """The ids that stand in a list, position by position."""
         return self.arrays[number][-1][: self.sizes[number]]
+
+    def _rows(self, number: int, at: IdArray | slice) -> Rows:
+        own = zip(self.columns.values(), self.arrays[number], strict=True)
+        *rows, ids = (column.read(array, at) for column, array in own)
+        return (*rows, ids.astype(np.int64, copy=False))
+
+    def _kept(self, number: int, more: IdArray = NOWHERE) -> IdArray:
+        """Positions in a list but those that are gone, and `more`."""
+        keep = np.ones(int(self.sizes[number]), np.bool_)
+        keep[self.gone_from(number)] = keep[more] = False
+        return np.flatnonzero(keep)
 
     def at(self, places: IdArray) -> Rows:
         """What stands at these places, without the ids."""
@@ -133,24 +171,36 @@ class Lists:
     def all_rows(self) -> tuple[IdArray, Rows]:
         """List numbers, and all columns, row by row, of everything, list by list."""
         parts = [self.rows(number) for number in range(len(self))]
-        return np.repeat(np.arange(len(self)), self.sizes), tuple(map(np.concatenate, zip(*parts, strict=True)))
+        counts = [len(ids) for *_, ids in parts]
+        return np.repeat(np.arange(len(self)), counts), tuple(map(np.concatenate, zip(*parts, strict=True)))
 
     def all_ids(self) -> IdArray:
         """Every id, int64, list by list."""
-        return np.concatenate([self.ids_of(number) for number in range(len(self))]).astype(np.int64, copy=False)
+        ids = np.concatenate([self.ids_of(number) for number in range(len(self))]).astype(np.int64, copy=False)
+        return np.delete(ids, self._standing_before(self.gone)) if len(self.gone) else ids
 
     def all_places(self) -> IdArray:
         """``list_no << 32 | position`` of every vector, in the order of `all_ids`."""
         list_no = np.repeat(np.arange(len(self)), self.sizes)
         starts = np.repeat(np.cumsum(self.sizes) - self.sizes, self.sizes)
-        return (list_no << 32) | (np.arange(len(list_no)) - starts)
+        places = (list_no << 32) | (np.arange(len(list_no)) - starts)
+        return np.delete(places, self._standing_before(self.gone)) if len(self.gone) else places
+
+    def ranks(self, places: IdArray) -> IdArray:
+        """Which of `all_ids` each place holds."""
+        return self._standing_before(places) - np.searchsorted(self.gone, places)
+
+    def _standing_before(self, places: IdArray) -> IdArray:
+        """How many vectors stand before each place, those that are gone among them."""
+        starts: IdArray = np.cumsum(self.sizes) - self.sizes
+        return starts[places >> 32] + (places & POSITION)
 
     def nbytes(self) -> dict[str, int]:
-        """Bytes of each column in use (whole blocks), and of the spare room (``"slack"``)."""
+        """Bytes of each column in use (whole blocks), and of spare room and what is gone (``"slack"``)."""
         used = {
             name: sum(
                 column.held(one[c], self._whole(int(size))).nbytes
-                for one, size in zip(self.arrays, self.sizes, strict=True)
+                for one, size in zip(self.arrays, self.counts, strict=True)
             )
             for c, (name, column) in enumerate(self.columns.items())
         }
@@ -186,23 +236,36 @@ class Lists:
 
     def remove(self, places: IdArray) -> Lists:
         """Without the vectors at these places; the others of a list keep their order."""
+        gone = np.union1d(self.gone, places)
+        if len(self) == 1 and self.longest >= LONG and len(gone) * SHARE <= self.longest:
+            return Lists(self.columns, self.arrays, self.table, gone)
+        return self._without(gone)
+
+    def squeezed(self) -> Lists:
+        """The same with nothing in place that is gone."""
+        return self._without(self.gone) if len(self.gone) else self
+
+    def _without(self, places: IdArray) -> Lists:
+        """Copies of the lists that hold these places, which are all that are gone or more."""
         list_no, position = places >> 32, places & POSITION
         fewer, sizes = {}, self.sizes.copy()
         for number in np.unique(list_no).tolist():
-            keep = np.ones(int(sizes[number]), np.bool_)
-            keep[position[list_no == number]] = False
-            kept = np.flatnonzero(keep)
+            kept = self._kept(number, position[list_no == number])
             fewer[number], sizes[number] = self._copy(number, len(kept), kept), len(kept)
-        return self._with(fewer, sizes)
+        return self._with(fewer, sizes, gone=NOWHERE)
 
     def compact(self) -> Lists:
-        """Without spare room."""
+        """Without spare room, and with nothing in place that is gone."""
+        if len(self.gone):
+            return self.squeezed().compact()
         sizes = self.sizes.tolist()
         spare = [n for n, size in enumerate(sizes) if len(self.arrays[n][-1]) > self._whole(size)]
         return self._with({number: self._copy(number, sizes[number]) for number in spare}, self.sizes)
 
     def with_column(self, name: str, values_of: Callable[[IdArray, Rows], Array]) -> Lists:
         """The same with other values in one column: ``values_of(list_no, rows)`` of all rows of a list."""
+        if len(self.gone):
+            return self.squeezed().with_column(name, values_of)
         changed, at = {}, list(self.columns).index(name)
         for number in np.flatnonzero(self.sizes).tolist():
             size, own = int(self.sizes[number]), self.arrays[number]
@@ -212,14 +275,20 @@ class Lists:
             changed[number] = (*own[:at], values, *own[at + 1 :])
         return self._with(changed, self.sizes)
 
-    def _with(self, changed: dict[int, Rows], sizes: IdArray, columns: dict[str, Column] | None = None) -> Lists:
+    def _with(
+        self,
+        changed: dict[int, Rows],
+        sizes: IdArray,
+        columns: dict[str, Column] | None = None,
+        gone: IdArray | None = None,
+    ) -> Lists:
         """The same with other arrays for some lists, and these sizes."""
         arrays, table = list(self.arrays), self.table.copy()
         for number, own in changed.items():
             arrays[number] = own
             table[number, :-1] = [array.ctypes.data for array in own]
         table[:, -1] = sizes
-        return Lists(columns or self.columns, tuple(arrays), table)
+        return Lists(columns or self.columns, tuple(arrays), table, self.gone if gone is None else gone)
 
     def _whole(self, size: Any) -> Any:
         """Room for `size` vectors, or for each of several sizes, in whole blocks if there are blocks."""
@@ -250,6 +319,8 @@ class Lists:
 
         What a block does not use is 0, and −1 in the ids: equal lists give equal files.
         """
+        if len(self.gone):
+            return self.squeezed().flat()
         rooms = self._whole(self.sizes)
         starts = np.cumsum(rooms) - rooms
         spare = np.flatnonzero(np.arange(rooms.sum()) - np.repeat(starts, rooms) >= np.repeat(self.sizes, rooms))

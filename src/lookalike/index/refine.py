@@ -188,7 +188,7 @@ class RefinedIndex(WholeVectors):
         count = max(k, min(wanted, MAX_K, max(self.ntotal, 1)))
         found = self.base.search(queries, count, nprobe=nprobe, allow=allow, deny=deny, threads=threads).ids
         with self._store_lock:
-            places, vectors = super()._find(found.ravel()).reshape(found.shape), self._lists.rows(0)[0]
+            places, vectors = super()._find(found.ravel()).reshape(found.shape), self._lists.standing(0)[0]
         if not len(vectors):
             return missing(len(queries), k, self.metric)
         # without a place: no candidate, or one that was removed after `base` was searched
@@ -248,7 +248,7 @@ class RefinedIndex(WholeVectors):
     ) -> None:
         vectors, old = xb[0 : len(xb)], gone
         if len(gone):
-            old = self.base._find(self._lists.rows(0)[1][gone])
+            old = self.base._find(self._lists.ids_of(0)[gone].astype(np.int64))
             old = old[old >= 0]  # `split` has taken them already
         if not len(ids):  # `base` first, so that it names no candidate that is not here
             self.base._replace(old, vectors, ids)

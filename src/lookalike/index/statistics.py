@@ -33,7 +33,7 @@ def training_record(points: int, kmeans: KMeansChoice, seed: int) -> dict[str, A
 def statistics(index: Index, sample: FloatArray | None) -> dict[str, Any]:
     """See `Index.stats`."""
     lists, held, n = index._lists, index._lists.nbytes(), index._lists.ntotal
-    sizes = lists.sizes
+    sizes = lists.counts
     stats: dict[str, Any] = {
         "ntotal": n,
         "memory": {

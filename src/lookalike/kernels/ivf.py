@@ -73,6 +73,14 @@ def mask_of(masks, block, size):
 
 
 @inlined
+def hide(gone, list_no, masks):
+    """Take the vectors of a list that have been removed, and stand there still, out of its masks."""
+    for at in range(np.searchsorted(gone, list_no << 32), np.searchsorted(gone, (list_no + 1) << 32)):
+        position = gone[at] & 0xFFFFFFFF
+        masks[position // BLOCK] &= ~(np.uint64(1) << np.uint64(position % BLOCK))
+
+
+@inlined
 def table_scale(metric):
     return np.float32(-2 if metric == L2 else -1)
 
@@ -117,6 +125,9 @@ def first_masks(lists, list_no, work, i, slack, least):
     scan_estimates(codes, blocks, work.tables.shape[1], work.tables[i].ctypes.data, biases, work.steps[i], at)
     for lane in range(size, blocks * BLOCK):
         estimates[lane] = INFINITY
+    gone = lists.gone
+    for g in range(np.searchsorted(gone, list_no << 32), np.searchsorted(gone, (list_no + 1) << 32)):
+        estimates[gone[g] & 0xFFFFFFFF] = INFINITY
     bound = INFINITY
     if k <= min(SEEDED, size):
         bound = bound_of_kth(estimates, blocks * BLOCK, k, work.minima)
@@ -221,11 +232,12 @@ def search_group(xq, probes, terms, space, lists, allow, work):
     prepare(xq, terms, space, work)
     # parts of a tuple, and rows of an array, cost two atomic operations wherever they are named: parts are named here, once, and
     # rows are found by address or by two indices
-    table, wide_ids, codebook, metric = lists.table, lists.wide_ids, space.codebook, space.metric
+    table, gone, wide_ids, codebook, metric = lists.table, lists.gone, lists.wide_ids, space.codebook, space.metric
     k, tables, exact, steps, floors, masks = work.k, work.tables, work.exact, work.steps, work.floors, work.masks
     counts, limits, rounding, order = work.counts, work.limits, work.rounding, work.order
     distances, ids, places = work.distances, work.ids, work.places
     has_tables, filtered, row, scale = ksub <= 256, is_filter(allow), row_bytes(ksub), table_scale(metric)
+    has_gone = gone.shape[0] > 0
     all_tables, all_floats = np.int64(tables.ctypes.data), np.int64(exact.ctypes.data)
     if not has_tables:
         masks[:] = ALL
@@ -255,6 +267,10 @@ def search_group(xq, probes, terms, space, lists, allow, work):
                     threshold = tied_with(limits[i], rounding[i]) - term - floors[i] + slack
                     at = all_tables + i * m * 256
                     scan_masks(codes, blocks_of(size), m, at, biases, steps[i], threshold, masks)
+            elif has_gone:
+                masks[:] = ALL
+            if has_gone:
+                hide(gone, list_no, masks)
             # what the masks left is scored by the float table, and kept if it may be among the k nearest
             floats, count, bound = all_floats + i * m * 1024, counts[i], tied_with(limits[i], rounding[i])
             for block in range(blocks_of(size)):
@@ -360,6 +376,9 @@ def range_lists(xq, probes, terms, space, lists, allow, radius):
             slack = 0.5005 * m * step + SUM_ROUNDING * (abs(terms[p]) + abs(floor) + abs(radius)) + ONE_ROUNDING
             threshold = np.float32(radius - terms[p] - floor + slack)
             scan_masks(codes, blocks_of(size), m, quantized.ctypes.data, biases, step, threshold, masks)
+        elif lists.gone.shape[0]:
+            masks[:] = ALL
+        hide(lists.gone, probes[p], masks)
         for block in range(blocks_of(size)):
             left = mask_of(masks, block, size)
             while left != np.uint64(0):

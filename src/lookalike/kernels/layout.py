@@ -107,7 +107,8 @@ class Space(NamedTuple):
 class ListTable(NamedTuple):
     """Where the lists of a snapshot lie."""
 
-    table: Any  # int64 (nlist, columns + 1): the address of each column, and how many vectors the list holds
+    table: Any  # int64 (nlist, columns + 1): the address of each column, and how many vectors stand in the list
+    gone: Any  # int64, sorted: places of vectors that have been removed and stand there still
     longest: int  # vectors of the longest list
     wide_ids: bool  # ids of eight bytes, not four
 

@@ -38,7 +38,10 @@ def row_distances(query, rows, metric, out):
 
 @kernel
 def scan_list(xq, visitors, vectors, ids, metric, allow, candidates):
-    """Offer the vectors of one list to the queries `visitors`: xq (nq, d), int64 (v,), vectors float32 (n, d), ids int64 (n,)."""
+    """Offer the vectors of one list to the queries `visitors`: xq (nq, d), int64 (v,), vectors float32 (n, d), ids int64 (n,).
+
+    A vector whose id is negative is passed over.
+    """
     allow = Allow(*allow)
     n, d = vectors.shape
     k, distances, numbers, places, counts, limits = candidates
@@ -55,7 +58,7 @@ def scan_list(xq, visitors, vectors, ids, metric, allow, candidates):
             for r in range(last - first):
                 if row[r] <= limit:
                     number = ids[first + r]
-                    if filtered and not is_allowed(number, allow):
+                    if number < 0 or (filtered and not is_allowed(number, allow)):
                         continue
                     distances[i, count], numbers[i, count] = row[r], number
                     count += 1

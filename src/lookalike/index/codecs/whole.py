@@ -10,7 +10,7 @@ from lookalike._threads import run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
 from lookalike.index.codecs.codec import Codec
-from lookalike.index.exact import VECTORS, direct_distances, exact_search
+from lookalike.index.exact import NO_ROWS, VECTORS, direct_distances, exact_search
 from lookalike.index.filters import as_allow, is_permitted
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to
@@ -83,9 +83,12 @@ class WholeCodec(Codec):
         return distances, ids
 
     def _exact(self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None) -> tuple[FloatArray, IdArray]:
-        vectors, ids = lists.rows(0)
-        rows = None if permitted is None else np.flatnonzero(is_permitted(permitted, ids))
-        distances, found = exact_search(xq, vectors, k, self.metric, rows, ids)
+        (vectors, ids), gone, rows = lists.standing(0), lists.gone_from(0), None
+        if permitted is not None:
+            passes = is_permitted(permitted, ids)
+            passes[gone] = False
+            rows, gone = np.flatnonzero(passes), NO_ROWS
+        distances, found = exact_search(xq, vectors, k, self.metric, rows, ids, gone)
         if self.metric == "ip":
             np.negative(distances, out=distances)
         return distances, np.where(found >= 0, ids[found], -1) if len(ids) else found
@@ -108,7 +111,9 @@ class WholeCodec(Codec):
         visitors, visited = order // probes.shape[1], probes.ravel()[order]
         starts = np.flatnonzero(np.diff(visited, prepend=-1))
         for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(visited)], strict=True):
-            x, numbers = lists.rows(int(visited[start]))
+            x, numbers = lists.standing(int(visited[start]))
+            if len(lists.gone):
+                numbers = np.where(lists.is_gone((visited[start] << 32) | np.arange(len(numbers))), -1, numbers)
             scan_list(xq, visitors[start:end], x, numbers, metric, allow, candidates)
         best_of_each(candidates, out_distances, out_ids)
 
@@ -125,9 +130,10 @@ class WholeCodec(Codec):
         def run(i: int) -> tuple[FloatArray, IdArray]:
             near_distances, near_ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
             for number in probes[i].tolist():
-                x, ids = lists.rows(number)
+                x, ids = lists.standing(number)
                 near = self._distances(xq[i], x)
                 inside = near < radius
+                inside[lists.gone_from(number)] = False
                 if permitted is not None:
                     inside &= is_permitted(permitted, ids)
                 near_distances.append(near[inside])
