@@ -1,7 +1,9 @@
 """Build the fast model: EfficientNet-Lite0 with 8-bit weights and activations, from the same checkpoint.
 
-    python tools/build_fast.py              writes src/lookalike/features/weights/efficientnet-lite0-int8.onnx
-    python tools/build_fast.py --out x.onnx writes elsewhere
+    python tools/build_fast.py              writes src/lookalike/features/weights/efficientnet-lite0-int8.safetensors
+    python tools/build_fast.py --out x.onnx writes the ONNX file itself
+
+The package holds what the file does not share with the default model's, whose weights it rounds (`lookalike.features.rounded`).
 
 The float32 graph of `build_lite0` runs on starter pictures while the range of every tensor is recorded; then convolutions with
 their ReLU6 and sums are computed with 8-bit integers (QDQ: quantize and dequantize nodes, which ONNX Runtime fuses; left out, ReLU6
@@ -30,8 +32,10 @@ from tools.build_lite0 import SIZE, build, installed_checkpoint, read_checkpoint
 
 from lookalike.data.datasets import starter_folder
 from lookalike.features.images import decode
+from lookalike.features.rounded import Weights, read_rounded, write_difference
 
-OUT = Path(__file__).resolve().parents[1] / "src/lookalike/features/weights/efficientnet-lite0-int8.onnx"
+WEIGHTS = Path(__file__).resolve().parents[1] / "src/lookalike/features/weights"
+SOURCE, OUT = WEIGHTS / "efficientnet-lite0.onnx", WEIGHTS / "efficientnet-lite0-int8.safetensors"
 PICTURES = 120  # more change nothing that can be measured
 
 
@@ -84,6 +88,34 @@ def _without_classifier(data: bytes) -> onnx.ModelProto:
     return model
 
 
+def shared_weights(whole: bytes, source: bytes) -> list[Weights]:
+    """Where the weights stand that the two files share, one in 8 bits, the other in float16."""
+    quantized, stored = _initializers(whole), _initializers(source)
+    found = []
+    for name, tensor in quantized.items():
+        if name.endswith(".w_quantized"):
+            weight = name.removesuffix("_quantized")
+            like, scales = stored[f"{weight}.stored"], quantized[f"{weight}_scale"]
+            assert like.shape == tensor.shape, weight
+            assert scales.shape == tensor.shape[:1], weight
+            found.append(
+                Weights(_place(whole, tensor), _place(whole, scales), _place(source, like), len(tensor), tensor[0].size)
+            )
+    assert len({part.at for part in found}) == len(found)
+    return found
+
+
+def _initializers(data: bytes) -> dict[str, Any]:
+    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(data).graph.initializer}
+
+
+def _place(data: bytes, array: Any) -> int:
+    """Where the numbers of an array stand in a file; equal ones are as good as each other."""
+    at = data.find(array.tobytes())
+    assert at >= 0
+    return at
+
+
 def starter_sample(count: int = PICTURES) -> list[Path]:
     """Starter pictures, evenly spaced, so that every folder is there."""
     pictures = sorted(starter_folder().rglob("*.jpg"))
@@ -95,7 +127,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     model = build_fast(starter_sample())
-    options.out.write_bytes(model)
+    if options.out.suffix == ".onnx":
+        options.out.write_bytes(model)
+    else:
+        source = SOURCE.read_bytes()
+        write_difference(options.out, model, source, shared_weights(model, source))
+        assert read_rounded(options.out, source) == model
     print(f"{options.out}: {len(model):,} bytes, SHA-256 {hashlib.sha256(model).hexdigest()}")
     return 0
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from lookalike.features.cards import Calibration, ModelCard, TextTower
 
-__all__ = ["DEFAULT_MODEL", "KNOWN", "MODELS", "NORMALISATIONS", "SQUASHED"]
+__all__ = ["DEFAULT_MODEL", "KNOWN", "MODELS", "NORMALISATIONS", "ROUNDED", "SQUASHED"]
 
 DEFAULT_MODEL = "efficientnet-lite0"
 SQUASHED = "upright, over white, sRGB as it is, squashed to a square (JPEG draft, then bicubic)"
@@ -78,6 +78,11 @@ MODELS: Mapping[str, ModelCard] = MappingProxyType(
     }
 )
 """Those in the package, by name."""
+
+ROUNDED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {MODELS["fast"].file or "": (DEFAULT_MODEL, "efficientnet-lite0-int8.safetensors")}
+)
+"""Files that are made of another model's when they are asked for: that model, and the file that says how (`features.rounded`)."""
 
 
 def _of_timm(

@@ -7,10 +7,10 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from lookalike.errors import ModelError
+from lookalike.errors import FormatError, ModelError
 from lookalike.features import store
 from lookalike.features.cards import SAME, WORDS, Calibration, ModelCard, TextTower, least_cosine, word
-from lookalike.features.model_list import DEFAULT_MODEL, KNOWN, MODELS
+from lookalike.features.model_list import DEFAULT_MODEL, KNOWN, MODELS, ROUNDED
 from lookalike.features.pooling import base_name, with_pooling
 
 __all__ = [
@@ -97,17 +97,26 @@ def load_file(card: ModelCard, file: str, sha256: str | None) -> bytes:
     name = card.name if (store.folder() / card.name).is_dir() else base_name(card.name)
     bundled = name in MODELS
     folder = Path(str(resources.files("lookalike.features"))) / "weights" if bundled else store.folder() / name
-    path = folder / file
+    path = folder / (ROUNDED[file][1] if bundled and file in ROUNDED else file)
     again = "install lookalike again" if bundled else "fetch, export or fine-tune it again"
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ModelError(f"model {card.name!r}: expected at most {_MAX_BYTES:,} bytes in {path}")
-        data = path.read_bytes()
+        data = path.read_bytes() if path.name == file else _made(path, ROUNDED[file][0])
     except OSError as error:
         raise ModelError(f"model {card.name!r}: cannot read {path}: {error.strerror}; {again}") from None
+    except FormatError as error:
+        raise ModelError(f"model {card.name!r}: {error}; {again}") from None
     digest = hashlib.sha256(data).hexdigest()
     if sha256 is not None and digest != sha256:
         raise ModelError(
             f"model {card.name!r}: {path} is damaged (expected SHA-256 {sha256[:12]}…, got {digest[:12]}…); {again}"
         )
     return data
+
+
+def _made(path: Path, model: str) -> bytes:
+    """A model's file, made of another's and of what the two do not share."""
+    from lookalike.features.rounded import read_rounded
+
+    return read_rounded(path, load_model(MODELS[model]))

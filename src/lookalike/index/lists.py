@@ -193,7 +193,8 @@ class Lists:
     def _standing_before(self, places: IdArray) -> IdArray:
         """How many vectors stand before each place, those that are gone among them."""
         starts: IdArray = np.cumsum(self.sizes) - self.sizes
-        return starts[places >> 32] + (places & POSITION)
+        before: IdArray = starts[places >> 32] + (places & POSITION)
+        return before
 
     def nbytes(self) -> dict[str, int]:
         """Bytes of each column in use (whole blocks), and of spare room and what is gone (``"slack"``)."""
