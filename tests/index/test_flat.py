@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 import lookalike as la
 from lookalike.index import exact
+from lookalike.index.codecs.whole import SMALL
 from tests import reference
 from tests.index.conftest import METRICS, N, base, queries, trained
 
@@ -27,18 +28,52 @@ def assert_exact(result: la.SearchResult, xq: np.ndarray, xb: np.ndarray, k: int
     reference.assert_same_results(result, wanted, slack, truth)
 
 
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(
     seed=st.integers(0, 2**32), n=st.integers(1, 200), nq=st.integers(0, 20), d=st.integers(1, 40),
-    k=st.integers(1, 60), metric=st.sampled_from(METRICS), levels=st.sampled_from([0, 2, 5]),
+    k=st.integers(1, 60), metric=st.sampled_from(METRICS), levels=st.sampled_from([0, 2, 5]), small=st.booleans(),
 )  # fmt: skip
-def test_exact_search_is_exact(seed, n, nq, d, k, metric, levels) -> None:
-    """`levels` rounds the vectors to few values, so that there are many ties."""
+def test_exact_search_is_exact(seed, n, nq, d, k, metric, levels, small) -> None:
+    """`levels` rounds the vectors to few values, so that there are many ties; without `small` kernels search them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lookalike.index.codecs.whole.SMALL", (1 << 23) * small)
+        check_exact(seed, n, nq, d, k, metric, levels)
+
+
+def check_exact(seed, n, nq, d, k, metric, levels) -> None:
     rng = np.random.default_rng(seed)
     xb, xq = (rng.normal(size=(rows, d)).astype(np.float32) for rows in (n, nq))
     if levels:
         xb, xq = np.round(xb * levels), np.round(xq * levels)
     assert_exact(la.FlatIndex(metric).add(xb).search(xq, k), xq, xb, k, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_large_index_gives_one_answer(metric, monkeypatch) -> None:
+    """However many ask at once, and on however many threads; a filter counts only what passes."""
+    rng = np.random.default_rng(3)
+    xb = rng.normal(size=(SMALL // 64 + 1000, 64)).astype(np.float32)
+    xq = xb[rng.choice(len(xb), 40)] + rng.normal(size=(40, 64)).astype(np.float32)
+    index, allow = la.FlatIndex(metric).add(xb), rng.choice(len(xb), 500, replace=False)
+    assert index._codec._is_small(index._lists) is False
+    for k, options in ((10, {}), (1, {}), (200, {}), (10, {"allow": allow}), (600, {"allow": allow})):
+        whole = index.search(xq, k, threads=1, **options)
+        for threads in (2, 3):
+            again = index.search(xq, k, threads=threads, **options)
+            np.testing.assert_array_equal(again.ids, whole.ids)
+            np.testing.assert_array_equal(again.distances, whole.distances)
+        for i in range(0, 40, 9):
+            one = index.search(xq[i : i + 1], k, **options)
+            np.testing.assert_array_equal(one.ids[0], whole.ids[i])
+            np.testing.assert_array_equal(one.distances[0], whole.distances[i])
+        monkeypatch.setattr("lookalike.index.codecs.whole.SMALL", 1 << 40)
+        by_numpy = index.search(xq, k, **options)
+        monkeypatch.undo()
+        assert (by_numpy.ids == whole.ids).mean() > 0.999
+        held = np.isfinite(whole.distances)
+        np.testing.assert_allclose(by_numpy.distances[held], whole.distances[held], rtol=1e-5, atol=1e-5)
+    near = index.range_search(xq[:2], float(whole.distances[0, 5]))
+    assert (near.ids[: near.lims[1]][:5] == index.search(xq[:1], 5).ids[0]).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)

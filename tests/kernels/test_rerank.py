@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numba import njit
 
 from lookalike.kernels import rerank
 from lookalike.kernels.layout import METRIC_NUMBERS
-from lookalike.kernels.target import available
 from tests import reference
 
 METRICS = METRIC_NUMBERS
-ROWS = [rerank.row_distance_plain] + ([rerank.row_distance_simd] if available() else [])
 
 
 def reranked(xq, ids, places, rows, metric: str, k: int):
@@ -20,30 +17,6 @@ def reranked(xq, ids, places, rows, metric: str, k: int):
     lie = rows.ctypes.data, rows.strides[0], len(rows), rows.dtype == np.float16
     outside = rerank.rerank(xq, ids, places, lie, METRICS[metric], *out)
     return outside, *out
-
-
-@njit
-def _half(bits):
-    return rerank.half(bits)
-
-
-def test_every_half() -> None:
-    bits = np.arange(0, 1 << 16, 7, dtype=np.uint16)
-    with np.errstate(invalid="ignore"):
-        np.testing.assert_array_equal([_half(np.uint32(b)) for b in bits], bits.view(np.float16).astype(np.float32))
-
-
-@pytest.mark.parametrize("kernel", ROWS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("d", [1, 7, 8, 9, 40])
-def test_distance_to_a_row(kernel, dtype, d, rng) -> None:
-    query, row = rng.normal(size=d).astype(np.float32), rng.normal(size=d).astype(dtype)
-    x, q = row.astype(np.float64), query.astype(np.float64)
-    address, is_half = row.ctypes.data, dtype == np.float16
-    assert kernel(query, address, is_half, True)[0] == pytest.approx(((q - x) ** 2).sum(), rel=1e-5)
-    product, norm = kernel(query, address, is_half, False)
-    assert product == pytest.approx(q @ x, abs=1e-4)
-    assert norm == pytest.approx(x @ x, rel=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

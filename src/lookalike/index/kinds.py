@@ -42,7 +42,7 @@ class WholeVectors(Index):
 
     def _mark_loaded(self, mapped: MappedFile | None) -> None:
         super()._mark_loaded(mapped)
-        self._is_fresh = False  # no search needs the kernels
+        self._is_fresh = False  # a small search needs no kernels anyhow
 
 
 class FlatIndex(WholeVectors):
@@ -54,8 +54,8 @@ class FlatIndex(WholeVectors):
 
     Notes
     -----
-    Needs no training: the first `add` sets `d`. 4d + 8 bytes a vector. A search costs O(nq · n · d) in numpy's
-    matrix product; nothing is compiled, so the first search is as fast as any.
+    Needs no training: the first `add` sets `d`. 4d + 8 bytes a vector. A search costs O(nq · n · d). Up to 8 million numbers are
+    searched by numpy, so that nothing has to be compiled or loaded; more of them by kernels, a part in each thread.
 
     Examples
     --------

@@ -10,6 +10,7 @@ A column is either rows, one after the other, or blocks: the codes of 64 vectors
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -141,6 +142,17 @@ class Lists:
             return np.zeros(len(places), np.bool_)
         here: Array = self.gone[np.minimum(np.searchsorted(self.gone, places), len(self.gone) - 1)] == places
         return here
+
+    @functools.cached_property
+    def visible(self) -> tuple[IdArray, IdArray]:
+        """`table` where the ids of vectors that are gone are −1, and what it points to; for ids of eight bytes."""
+        if not len(self.gone):
+            return self.table, self.table
+        table, number = self.table.copy(), int(self.gone[0] >> 32)
+        ids = self.ids_of(number).copy()
+        ids[self.gone & POSITION] = -1
+        table[number, -2] = ids.ctypes.data
+        return table, ids
 
     def ids_of(self, number: int) -> IdArray:
         """The ids that stand in a list, position by position."""

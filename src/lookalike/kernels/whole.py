@@ -1,82 +1,252 @@
-"""Exact distances in one inverted list of whole float32 vectors, for all the queries that visit it.
+"""Exact search among whole vectors, list by list for all the queries that visit a list; one list of everything is one such search.
 
-A list is read once, a few rows at a time, while they are in the first-level cache; every visitor compares itself with those
-rows before the next are read. Each query keeps its own buffer of candidates (`topk`) and its own limit, from list to list.
+A list is read once, 64 rows at a time. Few visitors compare themselves with each row directly. Where there are many, the rows
+become columns of a tile (`tiles`), whose products with all visitors only reject: what may be among the k nearest is compared
+directly, too. So a distance is the same however many asked.
 """
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from lookalike.kernels.distances import inner_product, squared_distance
-from lookalike.kernels.ivf import is_allowed, is_filter
-from lookalike.kernels.layout import COSINE, L2, Allow
-from lookalike.kernels.target import kernel
+from lookalike.kernels.distances import inner_product
+from lookalike.kernels.ivf import INFINITY, is_allowed, is_filter, visiting_order
+from lookalike.kernels.layout import IP, L2, PRODUCT_ROUNDING, SUM_ROUNDING, TILE, Allow
+from lookalike.kernels.rows import cosine_distance, distance_of, element, row_sums
+from lookalike.kernels.scratch import aligned_floats
+from lookalike.kernels.simd import load_f32, load_f32x64, load_i64, lowest_bit, mask_le, splat_f32x64
+from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.tiles import products
 from lookalike.kernels.topk import quickselect, sort_candidates
 
-CACHED = 16_384  # bytes of rows that all visitors meet before the next rows are read
-INFINITY = np.float32(np.inf)
+VECTORS, IDS, SIZE = 0, 1, 2  # columns of the table of lists
+MANY = 16  # visitors for whom it pays to make columns of the rows
+ANGLE = 3  # a metric: as COSINE, of rows that need not be unit vectors
 
 
-def no_candidates(nq: int, k: int, capacity: int) -> tuple[Any, ...]:
-    """What queries have found so far: k; distances, ids and places (nq, capacity), how many are in use, and the k-th distance."""
-    distances, ids = np.empty((nq, capacity), np.float32), np.empty((nq, capacity), np.int64)
-    return k, distances, ids, np.zeros_like(ids), np.zeros(nq, np.int64), np.full(nq, INFINITY)
+class Found(NamedTuple):
+    """What queries have found so far."""
+
+    k: int
+    distances: np.ndarray  # float32 (nq, capacity)
+    ids: np.ndarray  # int64 (nq, capacity)
+    unused: np.ndarray  # int64 (capacity,): places, for `quickselect`
+    counts: np.ndarray  # int64 (nq,)
+    limits: np.ndarray  # float32 (nq,): the k-th distance, once k were cut to
+
+
+class Rows(NamedTuple):
+    """Up to 64 rows that are compared at a time."""
+
+    at: np.ndarray  # int64 (64,): addresses
+    ids: np.ndarray  # int64 (64,)
+    sums: np.ndarray  # float32 (64,), and the next (`rows.row_sums`)
+    norms: np.ndarray
+    columns: np.ndarray  # float32 (1, d, 64): −x, as a tile
+    offsets: np.ndarray  # float32 (64,): ½‖x‖² for L2, else 0
+    queries: np.ndarray  # float32 (nq, d): those of the visitors, one after the other
+    scores: np.ndarray  # float32 (nq, 64)
+    lengths: np.ndarray  # float32 (nq,): ‖q‖² of all queries
+
+
+@inlined
+def offer(found, i, distance, number):
+    """Keep a candidate of query i; when the room is full, the k nearest stay."""
+    count = found.counts[i]
+    found.distances[i, count], found.ids[i, count] = distance, number
+    count += 1
+    if count == found.ids.shape[1]:
+        found.limits[i] = quickselect(found.distances[i], found.ids[i], found.unused, count, found.k)
+        count = found.k
+    found.counts[i] = count
 
 
 @kernel
-def row_distances(query, rows, metric, out):
-    """out[r] = ‖q − x_r‖², −⟨q, x_r⟩, or 1 − ⟨q, x_r⟩ and never below 0; query (d,), rows (n, d).
-
-    Row by row: memory is then read from end to end, and no result depends on which rows or queries stood beside it.
-    """
-    for r in range(rows.shape[0]):
-        out[r] = squared_distance(query, rows[r]) if metric == L2 else -inner_product(query, rows[r])
-        if metric == COSINE:
-            out[r] = max(np.float32(1) + out[r], np.float32(0))
+def meet_each(xq, visitors, count, rows, is_half, metric, found):
+    """Compare each visitor, a row number of xq, with `count` rows directly."""
+    # parts of a tuple are named once, as naming one costs two atomic operations
+    at, ids, sums, norms, limits = rows.at, rows.ids, rows.sums, rows.norms, found.limits
+    for v in range(visitors.shape[0]):
+        i = visitors[v]
+        query, limit = xq[i], limits[i]
+        row_sums(query, at, count, is_half, metric == L2, sums, norms)
+        for c in range(count):
+            if metric == ANGLE:
+                distance = cosine_distance(query, at[c], is_half, sums[c], norms[c])
+            else:
+                distance = distance_of(sums[c], norms[c], metric)
+            if distance <= limit:
+                offer(found, i, distance, ids[c])
+                limit = limits[i]
 
 
 @kernel
-def scan_list(xq, visitors, vectors, ids, metric, allow, candidates):
-    """Offer the vectors of one list to the queries `visitors`: xq (nq, d), int64 (v,), vectors float32 (n, d), ids int64 (n,).
+def make_columns(count, rows, is_half, metric):
+    """The rows as columns of a tile; returns the largest ‖x‖² among them, NaN or infinity if one is not finite."""
+    columns, offsets, places, largest = rows.columns, rows.offsets, rows.at, np.float32(0)
+    d = columns.shape[1]
+    for c in range(count):
+        norm, at = np.float32(0), places[c]
+        for e in range(d):
+            x = element(at, e, is_half)
+            columns[0, e, c] = -x
+            norm += x * x
+        if not norm < INFINITY:
+            return INFINITY
+        if metric == ANGLE:
+            scale = np.float32(1) / np.sqrt(norm) if norm > 0 else np.float32(0)
+            if not scale < INFINITY:
+                return INFINITY
+            for e in range(d):
+                columns[0, e, c] *= scale
+            norm = np.float32(1)
+        offsets[c] = norm / 2 if metric == L2 else np.float32(0)
+        largest = max(largest, norm)
+    for c in range(count, TILE):
+        columns[0, :, c], offsets[c] = 0, INFINITY
+    return largest
 
-    A vector whose id is negative is passed over.
+
+@inlined
+def highest_score(size, limit, largest, metric):
+    """Up to here a score ½‖x‖² − ⟨q, x⟩, or −⟨q, x⟩, may be that of a row within the limit; size: ‖q‖²."""
+    slack = np.float32(PRODUCT_ROUNDING) * (size + largest) + np.float32(SUM_ROUNDING) * abs(limit)
+    if metric == L2:
+        return (limit - size) / 2 + slack
+    return limit + slack if metric == IP else limit - np.float32(1) + slack
+
+
+@kernel
+def within_simd(scores, bound):
+    """The mask of the 64 scores at an address that are not above a bound."""
+    return mask_le(load_f32x64(scores), splat_f32x64(bound))
+
+
+@kernel
+def within_plain(scores, bound):
+    """The same."""
+    mask = np.uint64(0)
+    for c in range(TILE):
+        if load_f32(scores + 4 * c) <= bound:
+            mask |= np.uint64(1) << np.uint64(c)
+    return mask
+
+
+within = within_simd if available() else within_plain
+
+
+@kernel
+def meet_all(xq, visitors, count, rows, is_half, metric, found):
+    """The same as `meet_each`, for many visitors, whose elements stand in ``rows.queries``."""
+    largest = make_columns(count, rows, is_half, metric)
+    if not largest < INFINITY:
+        meet_each(xq, visitors, count, rows, is_half, metric, found)
+        return
+    nv, every = visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count)
+    at, ids, sums, norms, limits, scores = rows.at, rows.ids, rows.sums, rows.norms, found.limits, rows.scores
+    lengths, memory = rows.lengths, np.int64(scores.ctypes.data)
+    products(rows.queries[:nv], 0, rows.columns, rows.offsets, scores, 0)
+    for v in range(nv):
+        i = visitors[v]
+        limit, left = limits[i], every
+        if limit < INFINITY:
+            left &= within(memory + v * TILE * 4, highest_score(lengths[i], limit, largest, metric))
+        while left != np.uint64(0):
+            c = lowest_bit(left)
+            left &= left - np.uint64(1)
+            query = xq[i]
+            row_sums(query, at[c : c + 1], 1, is_half, metric == L2, sums, norms)
+            if metric == ANGLE:
+                distance = cosine_distance(query, at[c], is_half, sums[0], norms[0])
+            else:
+                distance = distance_of(sums[0], norms[0], metric)
+            if distance <= limits[i]:
+                offer(found, i, distance, ids[c])
+
+
+@kernel
+def meet(xq, visitors, count, rows, is_half, metric, found):
+    if visitors.shape[0] < MANY:
+        meet_each(xq, visitors, count, rows, is_half, metric, found)
+    else:
+        meet_all(xq, visitors, count, rows, is_half, metric, found)
+
+
+@kernel
+def scan_list(xq, visitors, lie, allow, rows, metric, found):
+    """Offer the vectors of one list to its visitors.
+
+    lie: the address of vectors, bytes from one to the next, whether they are float16, the address of ids, and how many.
     """
+    vectors, stride, is_half, ids, size = lie
+    filtered, count, at, names = is_filter(allow), 0, rows.at, rows.ids
+    if visitors.shape[0] >= MANY:
+        queries = rows.queries
+        for v in range(visitors.shape[0]):
+            queries[v] = xq[visitors[v]]
+    for position in range(size):
+        number = load_i64(ids + 8 * position)
+        if number < 0 or (filtered and not is_allowed(number, allow)):
+            continue
+        at[count], names[count] = vectors + position * stride, number
+        count += 1
+        if count == TILE:
+            meet(xq, visitors, count, rows, is_half, metric, found)
+            count = 0
+    if count:
+        meet(xq, visitors, count, rows, is_half, metric, found)
+
+
+@kernel
+def search_whole(xq, probes, table, kind, metric, allow, out_d, out_i):
+    """The k nearest vectors of each query in the lists it probes; the rest of its row is +inf and −1.
+
+    xq (nq, d), unit vectors for COSINE and ANGLE; probes int64 (nq, nprobe), nearest first; table int64 (nlist, 3): addresses of
+    vectors and of ids, int64, of which negative ones are passed over, and how many; kind: bytes from one vector to the next, and
+    whether they are float16, not float32; allow: `layout.Allow`; out_d float32 and out_i int64, (nq, k).
+    """
+    (nq, nprobe), d, k = probes.shape, xq.shape[1], out_d.shape[1]
+    stride, is_half = kind
     allow = Allow(*allow)
-    n, d = vectors.shape
-    k, distances, numbers, places, counts, limits = candidates
-    filtered = is_filter(allow)
-    step = max(4, CACHED // (4 * d))
-    capacity = distances.shape[1]
-    row = np.empty(step, np.float32)
-    for first in range(0, n, step):
-        last = min(n, first + step)
-        for at in range(visitors.shape[0]):
-            i = visitors[at]
-            row_distances(xq[i], vectors[first:last], metric, row)
-            count, limit = counts[i], limits[i]
-            for r in range(last - first):
-                if row[r] <= limit:
-                    number = ids[first + r]
-                    if number < 0 or (filtered and not is_allowed(number, allow)):
-                        continue
-                    distances[i, count], numbers[i, count] = row[r], number
-                    count += 1
-                    if count == capacity:
-                        limit = quickselect(distances[i], numbers[i], places[i], count, k)
-                        count = k
-            counts[i], limits[i] = count, limit
-
-
-@kernel
-def best_of_each(candidates, out_d, out_i):
-    """The k nearest candidates of each query, sorted; the rest of the row is +inf and −1."""
-    k, distances, numbers, places, counts, _ = candidates
-    for i in range(distances.shape[0]):
-        count = counts[i]
+    capacity = 2 * k + TILE
+    found = Found(
+        k,
+        np.empty((nq, capacity), np.float32),
+        np.empty((nq, capacity), np.int64),
+        np.zeros(capacity, np.int64),
+        np.zeros(nq, np.int64),
+        np.full(nq, INFINITY),
+    )
+    many = nq if nq >= MANY else 0
+    rows = Rows(
+        np.empty(TILE, np.int64),
+        np.empty(TILE, np.int64),
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+        aligned_floats(d if many else 0, TILE).reshape(1, -1, TILE),
+        aligned_floats(1, TILE)[0],
+        np.empty((many, d), np.float32),
+        aligned_floats(many, TILE),
+        np.array([inner_product(xq[i], xq[i]) for i in range(many)], np.float32),
+    )
+    order, starts = np.empty(nq * nprobe, np.int64), np.empty(table.shape[0] + 1, np.int64)
+    visitors = np.empty(nq, np.int64)
+    for phase in range(2):  # the nearest list of each query sets its limit
+        first, last = (0, 1) if phase == 0 else (1, nprobe)
+        pairs, pair = visiting_order(probes, first, last, starts, order), 0
+        while pair < pairs:
+            list_no, count = probes[order[pair] // nprobe, order[pair] % nprobe], 0
+            while pair < pairs and probes[order[pair] // nprobe, order[pair] % nprobe] == list_no:
+                visitors[count] = order[pair] // nprobe
+                count += 1
+                pair += 1
+            lie = table[list_no, VECTORS], stride, is_half, table[list_no, IDS], table[list_no, SIZE]
+            scan_list(xq, visitors[:count], lie, allow, rows, metric, found)
+    for i in range(nq):
+        distances, ids, count = found.distances[i], found.ids[i], found.counts[i]
         if count > k:
-            quickselect(distances[i], numbers[i], places[i], count, k)
+            quickselect(distances, ids, found.unused, count, k)
             count = k
-        sort_candidates(distances[i], numbers[i], places[i], count)
-        out_d[i, :count], out_i[i, :count] = distances[i, :count], numbers[i, :count]
+        sort_candidates(distances, ids, found.unused, count)
+        out_d[i, :count], out_i[i, :count] = distances[:count], ids[:count]
         out_d[i, count:], out_i[i, count:] = INFINITY, -1

@@ -14,17 +14,18 @@ from lookalike.index.exact import NO_ROWS, VECTORS, direct_distances, exact_sear
 from lookalike.index.filters import as_allow, is_permitted
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to
+from lookalike.index.results import merged
 from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["WholeCodec"]
 
 QUERIES = 1024  # of one pass over the lists
 CANDIDATES = 2_000_000  # of one pass at the most
-ROOM = 64  # candidates beyond 2 k that a query gathers before they are cut back to k
+SMALL = 1 << 23  # numbers in one list, up to which numpy is as quick as loading the kernels
 
 
 class WholeCodec(Codec):
-    """float32 vectors. In one cell they are searched by numpy alone (`exact`), in many by kernels."""
+    """float32 vectors. A few in one cell are searched by numpy alone (`exact`), others by kernels."""
 
     def __init__(self, metric: str, cells: Cells | OneCell | None = None) -> None:
         self.metric, self.cells = metric, cells
@@ -71,18 +72,23 @@ class WholeCodec(Codec):
         permitted: Array | None,
         threads: int,
     ) -> tuple[FloatArray, IdArray]:
-        if isinstance(self.cells, OneCell):
-            return self._exact(lists, xq, k, permitted)
+        if self._is_small(lists):
+            return self._by_numpy(lists, xq, k, permitted)
+        if isinstance(self.cells, OneCell):  # each thread takes a part of the list, else some of the queries
+            return self._of_one_list(lists, xq, k, permitted, threads)
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
 
         def run(rows: slice) -> None:
-            self._scan(lists, xq[rows], probes[rows], permitted, distances[rows], ids[rows])
+            self._scan(lists.visible[0], xq[rows], probes[rows], permitted, distances[rows], ids[rows])
 
-        step = max(1, min(QUERIES, CANDIDATES // k, -(-len(xq) // threads)))
-        run_all(run, [slice(at, at + step) for at in range(0, len(xq), step)], threads)
+        run_all(run, _parts(len(xq), k, threads), threads)
         return distances, ids
 
-    def _exact(self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None) -> tuple[FloatArray, IdArray]:
+    def _is_small(self, lists: Lists) -> bool:
+        """Whether everything is in one list, and so little that numpy compares with all of it before kernels are loaded."""
+        return isinstance(self.cells, OneCell) and lists.longest * self._d <= SMALL
+
+    def _by_numpy(self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None) -> tuple[FloatArray, IdArray]:
         (vectors, ids), gone, rows = lists.standing(0), lists.gone_from(0), None
         if permitted is not None:
             passes = is_permitted(permitted, ids)
@@ -93,9 +99,38 @@ class WholeCodec(Codec):
             np.negative(distances, out=distances)
         return distances, np.where(found >= 0, ids[found], -1) if len(ids) else found
 
+    def _of_one_list(
+        self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None, threads: int
+    ) -> tuple[FloatArray, IdArray]:
+        """Each thread searches a part of the list for all queries."""
+        table, size = lists.visible[0], lists.longest
+        count = max(1, min(threads, size * self._d // max(1, SMALL)))
+        ends = np.arange(count + 1) * size // count
+        parts = np.stack([
+            table[0, 0] + ends[:-1] * 4 * self._d, table[0, 1] + ends[:-1] * 8, np.diff(ends)
+        ], axis=1)  # fmt: skip
+        out_distances, out_ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
+        for rows in _parts(len(xq), k, 1):
+            queries = xq[rows]
+            distances = np.empty((count, len(queries), k), np.float32)
+            ids, probes = np.empty((count, len(queries), k), np.int64), np.zeros((len(queries), 1), np.int64)
+
+            def run(
+                part: int,
+                queries: FloatArray = queries,
+                probes: IdArray = probes,
+                distances: FloatArray = distances,
+                ids: IdArray = ids,
+            ) -> None:
+                self._scan(parts[part : part + 1], queries, probes, permitted, distances[part], ids[part])
+
+            run_all(run, range(count), threads)
+            out_distances[rows], out_ids[rows] = merged(distances, ids)
+        return out_distances, out_ids
+
     def _scan(
         self,
-        lists: Lists,
+        table: IdArray,
         xq: FloatArray,
         probes: IdArray,
         permitted: Array | None,
@@ -103,19 +138,10 @@ class WholeCodec(Codec):
         out_ids: IdArray,
     ) -> None:
         """Search the given lists of each query, list by list for all its visitors."""
-        from lookalike.kernels.whole import best_of_each, no_candidates, scan_list
+        from lookalike.kernels.whole import search_whole
 
-        (nq, k), allow, metric = out_ids.shape, as_allow(permitted), METRIC_NUMBERS[self.metric]
-        candidates = no_candidates(nq, k, min(2 * k, lists.ntotal) + ROOM)
-        order = np.argsort(probes, axis=None, kind="stable")
-        visitors, visited = order // probes.shape[1], probes.ravel()[order]
-        starts = np.flatnonzero(np.diff(visited, prepend=-1))
-        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(visited)], strict=True):
-            x, numbers = lists.standing(int(visited[start]))
-            if len(lists.gone):
-                numbers = np.where(lists.is_gone((visited[start] << 32) | np.arange(len(numbers))), -1, numbers)
-            scan_list(xq, visitors[start:end], x, numbers, metric, allow, candidates)
-        best_of_each(candidates, out_distances, out_ids)
+        kind, metric = (4 * self._d, False), METRIC_NUMBERS[self.metric]
+        search_whole(xq, probes, table, kind, metric, as_allow(permitted), out_distances, out_ids)
 
     def within(
         self,
@@ -127,11 +153,13 @@ class WholeCodec(Codec):
         permitted: Array | None,
         threads: int,
     ) -> list[tuple[FloatArray, IdArray]]:
+        small = self._is_small(lists)
+
         def run(i: int) -> tuple[FloatArray, IdArray]:
             near_distances, near_ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
             for number in probes[i].tolist():
                 x, ids = lists.standing(number)
-                near = self._distances(xq[i], x)
+                near = self._distances(xq[i], x, small)
                 inside = near < radius
                 inside[lists.gone_from(number)] = False
                 if permitted is not None:
@@ -144,14 +172,14 @@ class WholeCodec(Codec):
 
         return run_all(run, range(len(xq)), threads)
 
-    def _distances(self, q: FloatArray, x: FloatArray) -> FloatArray:
+    def _distances(self, q: FloatArray, x: FloatArray, small: bool) -> FloatArray:
         distances = np.empty(len(x), np.float32)
-        if isinstance(self.cells, OneCell):
+        if small:
             for first in range(0, len(x), VECTORS):
                 rows = slice(first, first + VECTORS)
                 distances[rows] = direct_distances(q[None], x[None, rows], self.metric)[0]
             return -distances if self.metric == "ip" else distances
-        from lookalike.kernels.whole import row_distances
+        from lookalike.kernels.rows import row_distances
 
         row_distances(q, x, METRIC_NUMBERS[self.metric], distances)
         return distances
@@ -164,3 +192,9 @@ class WholeCodec(Codec):
         distances = distances_to(q, vectors, self.metric)
         kept = best(distances, ids, k, permitted)
         return distances[kept], ids[kept]
+
+
+def _parts(count: int, k: int, threads: int) -> list[slice]:
+    """Queries in parts, some for each thread, that keep few enough candidates at a time."""
+    step = max(1, min(QUERIES, CANDIDATES // k, -(-count // threads)))
+    return [slice(at, at + step) for at in range(0, count, step)]
