@@ -1,7 +1,7 @@
 """Build the fast model: EfficientNet-Lite0 with 8-bit weights and activations, from the same checkpoint.
 
-    python tools/build_fast.py              writes src/lookalike/features/weights/efficientnet-lite0-int8.onnx
-    python tools/build_fast.py --out x.onnx writes elsewhere
+    python -m tools.build_fast              writes src/lookalike/features/weights/efficientnet-lite0-int8.onnx
+    python -m tools.build_fast --out x.onnx writes elsewhere
 
 The float32 graph of `build_lite0` runs on starter pictures while the range of every tensor is recorded; then convolutions with
 their ReLU6 and sums are computed with 8-bit integers (QDQ: quantize and dequantize nodes, which ONNX Runtime fuses; left out, ReLU6
