@@ -236,7 +236,7 @@ class TextAnswer:
         few = ", ".join(self.labels[:_FEW_LABELS])
         more = f" and {len(self.labels) - _FEW_LABELS:,} more" if len(self.labels) > _FEW_LABELS else ""
         said = " and ".join(repr(words) for words in self.matched)
-        unused = f"; not used, as no label is called so: {', '.join(self.left_out)}" if self.left_out else ""
+        unused = f"; not used, as no label has that name: {', '.join(self.left_out)}" if self.left_out else ""
         return (
             f"a label search, as this model knows 1,000 labels and no other words: {said} matches {few}{more}{unused}"
         )

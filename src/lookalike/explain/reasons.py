@@ -138,7 +138,7 @@ def reasons(reader: Reader, query: Query, id: int, collection: StoredCollection)
     answer = search(replace(query, k=1, at_least=0, exact=False, fold=False), collection, reader)
     if answer.vector is None:
         raise InputError(
-            "words were matched to labels, not compared; there is no more to a result than its probability"
+            "words were matched to labels, not compared with pictures, so a result has no reason but its probability"
         )
     parts = list(_parts(reader, query, collection))
     asked = np.stack([answer.vector, *(vector for _, vector in parts)])

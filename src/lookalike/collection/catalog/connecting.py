@@ -302,7 +302,7 @@ def _suspected(folder: Path, error: sqlite3.Error | UnicodeDecodeError) -> Excep
         return CollectionError(f"{file} is damaged or not a catalogue of lookalike: it is not an SQLite file")
     error.__cause__ = sqlite3.DatabaseError(wrong)  # by the causes it is known which words are SQLite's
     return CollectionError(
-        f"{file} is damaged ({wrong}); put back a copy of it, or keep it and index the folders into another collection"
+        f"{file} is damaged ({wrong}); restore a copy of it, or keep it and index the folders into another collection"
     )
 
 
