@@ -128,8 +128,8 @@ class Entry:
     missing : bool
         The file could not be found at the last `add`; hidden from results.
     device, inode : int or None
-        Of the file when it was met: entries that have both in common, and the same contents, are links of one file. None for
-        vectors without a file, where the file system does not say, and until the next `add` of an older collection.
+        Of the file, when it was last examined: entries that have both in common, and the same contents, are links of one file.
+        None for vectors without a file, where the file system does not say, and until the next `add` of an older collection.
     """
 
     id: int
