@@ -1,7 +1,7 @@
 """Build the fast model: EfficientNet-Lite0 with 8-bit weights and activations, from the same checkpoint.
 
-    python tools/build_fast.py              writes src/lookalike/features/weights/efficientnet-lite0-int8.safetensors
-    python tools/build_fast.py --out x.onnx writes the ONNX file itself
+    python -m tools.build_fast              writes src/lookalike/features/weights/efficientnet-lite0-int8.safetensors
+    python -m tools.build_fast --out x.onnx writes the ONNX file itself
 
 The package holds what the file does not share with the default model's, whose weights it rounds (`lookalike.features.rounded`).
 

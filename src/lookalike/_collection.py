@@ -109,9 +109,9 @@ class Collection(StoredCollection):
         found : list of Found
             Best first.
         missed : list of int or None
-            Which of the k best the index would not have brought, if that is wanted; None where it would not be asked.
+            Ids among the k best that the index would not have found, if that is wanted; None if it would not be used.
         always_exact : bool
-            Whether a search like this one compares with every picture, told to or not.
+            Whether a search like this one always compares with every picture, even if that is not asked for.
 
         Raises
         ------
@@ -143,12 +143,12 @@ class Collection(StoredCollection):
         ----------
         text : str
         k, exact, allow
-            As in `search`; a label search always is exact.
+            As in `search`; a label search is always exact.
 
         Raises
         ------
         InputError
-            If no label comes near the words.
+            If no label matches the words.
         ModelError
             If the model knows pictures only.
         """
@@ -176,7 +176,7 @@ class Collection(StoredCollection):
         return embed_text(self.model, text)
 
     def vectors(self, queries: Sequence[Any]) -> FloatArray:
-        """What `search` would ask with for each of some queries: unit vectors, float32, shape (n, d).
+        """The vectors that `search` would use for some queries: unit vectors, float32, shape (n, d).
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class Collection(StoredCollection):
         return vectors_of(self, queries)
 
     def how_met(self, vector: ArrayLike, ids: ArrayLike) -> list[Met]:
-        """Why the index would, or would not, bring pictures for a query vector; see `lookalike.explain.reasons`.
+        """Why the index would, or would not, find pictures for a query vector; see `lookalike.explain.reasons`.
 
         Raises
         ------
@@ -218,16 +218,16 @@ class Collection(StoredCollection):
     def explain(
         self, query: Any, k: int = 10, *, nprobe: int | None = None, candidates: int | None = None
     ) -> Explanation:
-        """One search taken apart: cells, tables, estimates, re-ranking, what was missed and why; `lookalike.viz` draws it.
+        """One search, step by step: cells, tables, estimates, re-ranking, what was missed and why; `lookalike.viz` draws it.
 
         Parameters
         ----------
         query
-            As in `search`; of a `lookalike.Query` its vector, with no regard to its filter.
+            As in `search`; of a `lookalike.Query`, its vector. A filter is ignored.
         k : int
         nprobe, candidates : int, optional
-            As the collection's index is searched by default. A collection that has none gets one for the occasion, of a
-            sample where it is large.
+            By default those of the collection's index. If it has no index, a temporary one is made, of a sample if the
+            collection is large.
 
         Raises
         ------
@@ -247,7 +247,7 @@ class Collection(StoredCollection):
         return explain_search(self, asked, k, *chosen)
 
     def inside(self) -> Inside:
-        """The index, to look at; a temporary one if the collection has none. See `lookalike.viz`.
+        """The contents of the index, for views; of a temporary one if the collection has none. See `lookalike.viz`.
 
         Raises
         ------
@@ -280,17 +280,17 @@ class Collection(StoredCollection):
     ) -> list[Group]:
         """Groups of the same picture: copies, and other sizes, formats and slight edits.
 
-        Every two pictures that are at least so alike are in one group; see `lookalike.curate.groups.Group` for chains and
+        Any two pictures that are at least this similar are in one group; see `lookalike.curate.groups.Group` for chains and
         links.
 
         Parameters
         ----------
         similarity : float
-            How like another one a picture has to be, 0 to 100; from 90 on the word is "same picture".
+            Least similarity of two pictures of a group, 0 to 100; from 90 on the word is "same picture".
         progress : callable, optional
             Called with a `Progress` a few times per second; what it raises ends the work.
         cancelled : callable, optional
-            Asked a few times per second; once it says True, the work ends with KeyboardInterrupt.
+            Called a few times per second; when it returns True, the work ends with KeyboardInterrupt.
         """
         from lookalike.curate.groups import find_groups
 
@@ -322,7 +322,7 @@ class Collection(StoredCollection):
         duplicates: int = 0,
         progress: Callable[[Progress], None] | None = None,
     ) -> Evaluation:
-        """Measure how good the answers are: each labelled picture asks for the others that share a label.
+        """Measure the quality of results: each labelled picture is a query for the others that share a label.
 
         Parameters
         ----------
@@ -332,9 +332,9 @@ class Collection(StoredCollection):
         at_least : int
             Labels with fewer pictures, and pictures without another label, are left out.
         queries : int
-            Where there are more pictures, so many of them ask, chosen at random.
+            If there are more pictures, this many of them, chosen at random, are queries.
         duplicates : int
-            So many pictures are spoilt in twenty ways (`lookalike.features.spoil`), to see which picture each copy finds.
+            Number of pictures to alter in twenty ways (`lookalike.features.spoil`), to see which picture each copy finds.
         progress : callable, optional
             Called with a `Progress` a few times per second.
 

@@ -28,18 +28,18 @@ def test_the_gain_is_printed_and_asked_about_before_anything_changes(lookalike: 
     assert outcome.lines[0] == "within-class whitening, learnt from 96 pictures with 8 labels"
     assert outcome.lines[2].startswith("on held-out pictures  0.")
     assert "→" in outcome.lines[3]
-    assert "say --yes where nobody can be asked" in outcome.err
+    assert "add --yes to confirm" in outcome.err
     assert lookalike("status", "--json", "--in", place).json["transform"] is None
 
     outcome = lookalike("models", "adapt", "--in", place, "--yes", "--json")
     gain = outcome.json["held_out_pictures"]
     assert outcome.json["applied"] is True
     assert gain["map_after"] > gain["map_before"] + 0.1
-    assert "--undo takes it off" in outcome.err
+    assert "--undo` removes it" in outcome.err
     assert "within-class whitening, 24 dimensions" in lookalike("status", "--in", place).out
     assert lookalike("eval", "--in", place).lines[0].endswith("model mine, within-class whitening")
 
-    assert "took off within-class whitening" in lookalike("models", "adapt", "--undo", "--in", place).err
+    assert "removed within-class whitening" in lookalike("models", "adapt", "--undo", "--in", place).err
     again = lookalike("models", "adapt", "--undo", "--in", place, "--json")
     assert (again.json, again.code) == ({"undone": None}, 0)
 
@@ -52,7 +52,7 @@ def test_what_does_not_help_is_refused(lookalike: Command, tmp_path: Path) -> No
     outcome = lookalike("models", "adapt", "--in", place, "--yes", "--json")
     assert outcome.code == 1
     assert (outcome.json["helps"], outcome.json["applied"]) == (False, False)
-    assert "noise stays as it is" in outcome.err
+    assert "noise is unchanged" in outcome.err
     assert "no more than chance explains" in outcome.err
 
 

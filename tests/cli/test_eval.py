@@ -14,7 +14,7 @@ def test_eval_prints_what_a_person_reads_and_writes_what_a_program_reads(indexed
     assert outcome.code == 0, outcome
     assert outcome.lines[0] == "24 pictures with 3 labels; model efficientnet-lite0"
     assert [line.split()[0] for line in outcome.lines[2:5]] == ["cosine", "Euclidean", "dot"]
-    assert "copies of 1 picture, each spoilt in 20 ways" in outcome.out
+    assert "altered copies, 20 of each of 1 picture, whose first result is the original" in outcome.out
     measured = json.loads((out / "eval.json").read_bytes())
     assert f"{measured['overall']['cosine']['p_at_1']:.3f}" in outcome.lines[2]
     assert measured["overall"]["cosine"]["p_at_1"] > 0.9  # windmills, fish and hats

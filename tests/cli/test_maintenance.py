@@ -140,8 +140,8 @@ def test_duplicates(lookalike: Command, pictures: Path) -> None:
     assert "is ignored" in duplicates("--ignore", copy).err
     assert duplicates("--json").json == []
     assert len(duplicates("--json", "--all").json) == 1
-    assert "as if nothing had been decided" in duplicates("--reset", copy).err
+    assert "is reset" in duplicates("--reset", copy).err
     assert [item["keep"] for item in duplicates("--json").json[0]["pictures"]] == [False, False]
-    duplicates("--ignore", fish[1]).failed_with("is in no group of 99.5 or more")
+    duplicates("--ignore", fish[1]).failed_with("is in no group with a similarity of 99.5 or more")
     duplicates("--keep", pictures / "nothing.jpg").failed_with("nothing.jpg", "is not in mine")
     assert copy.exists()

@@ -37,7 +37,7 @@ def test_table_for_people(indexed: Indexed) -> None:
 def test_nothing_found_is_said(indexed: Indexed) -> None:
     outcome = indexed.lookalike("search", indexed.folder / "photos/fish/fish-1.jpg", "--taken", "1970")
     assert (outcome.code, outcome.lines) == (0, [])
-    assert "no picture passes" in outcome.err
+    assert "no picture matches" in outcome.err
 
 
 def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_queries_that_cannot_be(indexed: Indexed) -> None:
         "; there are: my pictures"
     )
     search("search", "--", indexed.folder / "photos/fish/fish-1.jpg", "--in", "x").failed_with(
-        "--in: what follows -- are"
+        "--in: everything after -- is"
     )
 
 
@@ -130,7 +130,7 @@ def test_words_are_labels_with_the_default_model(indexed: Indexed) -> None:
     unquoted = indexed.lookalike("search", "green", "fish", "-k", "5", "--json")
     assert [hit["path"] for hit in unquoted.json] == [line.split("  ")[-1].strip() for line in outcome.lines]
     assert all(set(hit) == {"path", "similarity", "cosine", "distance", "id"} for hit in unquoted.json)
-    assert "not used, as no label is called so: green" in unquoted.err
+    assert "not used, as no label has that name: green" in unquoted.err
 
 
 def test_words_and_pictures_each_by_themselves(indexed: Indexed) -> None:

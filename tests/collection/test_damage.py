@@ -230,7 +230,7 @@ def test_a_model_without_proof_is_named_and_never_used(imported: Path) -> None:
     with Collection.open(imported) as opened:
         for _ in range(2):
             left = opened.repair()
-            assert "'model' is not what was written, and nothing proves what it was; put back a copy" in left[0]
+            assert "'model' is not what was written, and nothing proves what it was; restore a copy" in left[0]
         with pytest.raises(CollectionError, match="'model'"):
             opened.search(X[0])
 
@@ -264,7 +264,7 @@ def test_a_transform_is_never_left_out_in_silence(imported: Path) -> None:
             assert [hit.path for hit in opened.search(X[0])] == expected
     change(imported, "UPDATE meta SET value = 'x', checksum = 5 WHERE key = 'transform'")
     with Collection.open(imported) as opened:
-        assert "`lookalike models adapt --undo` takes it off" in opened.repair()[0]
+        assert "`lookalike models adapt --undo` removes it" in opened.repair()[0]
         opened.set_transform(None)
         assert opened.verify() == []
         assert [hit.path.name for hit in opened.search(X[0], k=1)] == ["0.jpg"]

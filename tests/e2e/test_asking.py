@@ -106,7 +106,7 @@ def test_a_part_is_chosen_with_the_keyboard(page: Page, windmill: Path) -> None:
     expect(box).to_have_attribute(
         "aria-label",
         "A part 50% wide and 53% high, 22% from the left, 25% from the top. "
-        "Arrow keys move it, Shift and arrow keys size it, Escape takes the whole picture.",
+        "Arrow keys move it, Shift and arrow keys resize it, Escape takes the whole picture.",
     )
     page.keyboard.press("Escape")
     page.wait_for_url(lambda url: "region" not in url)
@@ -190,7 +190,7 @@ def test_a_hostile_dropped_text_and_too_many_files_are_refused(page: Page, fish:
     page.set_input_files(
         "#lk-file", [{"name": f"{at}.jpg", "mimeType": "image/jpeg", "buffer": b"x"} for at in range(51)]
     )
-    expect(page.get_by_role("alert")).to_contain_text("These are too many at once")
+    expect(page.get_by_role("alert")).to_contain_text("Too many at once")
     page.evaluate(
         """() => {
           const transfer = new DataTransfer();

@@ -39,13 +39,13 @@ def test_order_threshold_and_number_of_results(page: Page, windmill: Path) -> No
     page.wait_for_url("**sort=name**")
     searched(page)
     assert names(page) == sorted(names(page), key=str.casefold)
-    slide(page, "Least similarity", 50)
+    slide(page, "Minimum similarity", 50)
     page.wait_for_url("**threshold=50**")
     searched(page)
     assert 0 < len(percents(page)) < 12
     assert min(percents(page)) >= 50
     slide(page, "Number of results, as a slider", 200)
-    slide(page, "Least similarity", 0)
+    slide(page, "Minimum similarity", 0)
     expect(results(page)).to_have_count(24)
     assert page.locator("#lk-count input[type=number]").input_value() == "200"
 
@@ -323,7 +323,7 @@ def test_a_server_that_was_restarted_is_found_again(browser: Browser, home: Path
     page.get_by_label("Order").select_option("newest")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server does not answer")
-    expect(alert).to_contain_text("Asking again")
+    expect(alert).to_contain_text("Trying again")
     with serving(home, port=port):
         expect(results(page)).to_have_count(12, timeout=30_000)  # the picture too, which only the old server had seen
         assert sorted(names(page)) == sorted(before)

@@ -29,7 +29,7 @@ def test_the_report_is_shown_and_searches_on(open_page: Callable[..., Page]) -> 
     page.evaluate("window.lookalike.setCollection('drawings')")
     expect(page.locator("#lk-status")).to_contain_text("25")
     report = open_why(page, collection="drawings")
-    expect(page.get_by_role("status").filter(has_text="Taking the search apart")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Tracing the search")).to_be_visible()
     expect(report.locator("html[data-ready=true][data-theme=dark]")).to_have_count(1)
     assert page.get_attribute(FRAME, "sandbox") == "allow-scripts"
     heading = page.locator("#lk-details-name")

@@ -36,7 +36,7 @@ def test_closing_the_details_stops_the_request(open_page: Callable[..., Page]) -
     page = open_page()
     page.route("**/api/explain", lambda route: None, times=1)  # it is never answered
     report = open_why(page)
-    expect(page.get_by_role("status").filter(has_text="Taking the search apart")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Tracing the search")).to_be_visible()
     with page.expect_event("requestfailed", lambda request: "/api/explain" in request.url):
         page.keyboard.press("Escape")
     page.locator("#lk-results [aria-label^='Details:']").nth(1).click()

@@ -92,7 +92,7 @@ def test_words_without_a_label_are_named(animals: Collection) -> None:
     answer = animals.search_text("red bicycle", k=1)
     assert names(answer.hits) == ["bicycle.jpg"]
     assert (answer.matched, answer.left_out) == (("bicycle",), ("red",))
-    assert answer.explain().endswith("not used, as no label is called so: red")
+    assert answer.explain().endswith("not used, as no label has that name: red")
 
 
 def test_filters_hold(animals: Collection) -> None:

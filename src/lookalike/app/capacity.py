@@ -120,7 +120,7 @@ class Capacity:
     addresses : Pool
         Searches whose pictures come from an address, while they are read.
     reports, reasons : Pool
-        Searches taken apart, which take seconds, and single results explained, which take about two searches.
+        Step-by-step reports of searches, which take seconds; and reasons of single results, which take about two searches.
     comparisons : Pool
         All pictures compared with each other.
     pictures : Pool

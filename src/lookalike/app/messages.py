@@ -1,6 +1,6 @@
-"""What people over the network are told of an error: no folder above the one that was indexed, no process, no SQL.
+"""Cleans error messages for the network: no folder above the one that was indexed, no process id, no SQL.
 
-The errors themselves say all of that, for whoever reads them in a terminal of this machine.
+The errors themselves contain all of that, for people who read them in a terminal of this machine.
 """
 
 from __future__ import annotations

@@ -276,7 +276,7 @@ def bind(host: str, port: int | None) -> socket.socket:
     Raises
     ------
     InputError
-        If it cannot be had.
+        If the port is not available.
     """
     if port is not None and not 0 <= port <= 65535:
         raise InputError(f"port: expected 0 to 65535, got {port}")

@@ -22,32 +22,32 @@ __all__ = ["adapt"]
 
 def adapt(
     labels: Annotated[
-        str | None, typer.Option(metavar="folders|FILE", help="What belongs together; without it, folders.")
+        str | None, typer.Option(metavar="folders|FILE", help="Labels to learn from; by default the folders.")
     ] = None,
     groups: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Groups of paths that belong together, an empty line between.")
+        str | None, typer.Option(metavar="FILE", help="Groups of paths that belong together, separated by empty lines.")
     ] = None,
     shipped: Annotated[
-        bool, typer.Option("--shipped", help="The whitening that comes with the default model; needs no labels.")
+        bool, typer.Option("--shipped", help="Use the whitening that comes with the default model; needs no labels.")
     ] = False,
     pca: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Principal components, N of them; needs no labels.")
+        int | None, typer.Option(metavar="N", min=1, help="Reduce to N principal components; needs no labels.")
     ] = None,
     whiten: Annotated[
-        bool, typer.Option("--whiten", help="With --pca: every direction as long as the others.")
+        bool, typer.Option("--whiten", help="With --pca: scale all directions to the same variance.")
     ] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take off whatever was put on.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove the transform.")] = False,
     into: In = None,
     at_least: Annotated[
         int, typer.Option("--at-least", metavar="N", min=2, help="Leave out labels with fewer pictures.")
     ] = 2,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Learn from your folders what makes your pictures alike, and search that way from now on.
+    """Improve a collection's search by a transform that is learnt from your folders or labels.
 
-    What it gains on pictures that it did not learn from is printed first; where it gains nothing, it is refused. The pictures
-    are not read again, and --undo takes it off.
+    The gain on held-out pictures is printed first; without a gain, nothing is applied. The pictures are not read again, and
+    --undo removes the transform.
     """
     chosen = [labels is not None, groups is not None, shipped, pca is not None, undo]
     if sum(chosen) > 1:
@@ -73,10 +73,10 @@ def _what(labels: str | None, groups: str | None) -> Any:
 def _undo(collection: Collection, json: bool) -> None:
     before = collection.status()["transform"]
     if before is None:
-        say(f"{collection.name}: there is nothing to take off")
+        say(f"{collection.name}: there is no transform to remove")
     else:
         collection.set_transform(None)
-        say(f"{collection.name}: took off {before['kind']}")
+        say(f"{collection.name}: removed {before['kind']}")
     if json:
         emit_json({"undone": before})
 
@@ -97,7 +97,7 @@ def _adapt(collection: Collection, labels: Any, at_least: int, yes: bool, json: 
         if json:
             emit_json(facts | {"applied": False})
         raise CollectionError(
-            f"{collection.name} stays as it is: on held-out pictures mAP changes by {learnt.pictures.difference:+.3f}, "
+            f"{collection.name} is unchanged: on held-out pictures mAP changes by {learnt.pictures.difference:+.3f}, "
             f"no more than chance explains (±{2 * learnt.pictures.error:.3f})"
         )
     _apply(collection, learnt.transform, facts, yes, json)
@@ -106,12 +106,12 @@ def _adapt(collection: Collection, labels: Any, at_least: int, yes: bool, json: 
 def _apply(collection: Collection, made: Transform, facts: dict[str, Any], yes: bool, json: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError(f"{made.kind} would be put on {collection.name}; say --yes where nobody can be asked")
+            raise InputError(f"this would apply {made.kind} to {collection.name}; add --yes to confirm")
         typer.confirm(f"search {clean(collection.name)} this way from now on?", abort=True, err=True)
     collection.set_transform(made)
     if json:
         emit_json(facts | {"applied": True})
-    say(f"{collection.name}: {made.kind} is on; lookalike models adapt --undo takes it off")
+    say(f"{collection.name}: {made.kind} is applied; `lookalike models adapt --undo` removes it")
 
 
 def _print(learnt: Adaptation) -> None:

@@ -21,14 +21,14 @@ Queries = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="QUERY",
-        help="A picture's path or URL, id:N for one of the collection, or words; several are one query.",
+        help="A picture's path or URL, id:N for a picture of the collection, or words. Several make one query.",
     ),
 ]
 RegionFlag = Annotated[
     list[str] | None,
     typer.Option(
         metavar="X,Y,W,H",
-        help="Only this part of the picture: left, top, width, height in pixels, or in fractions up to 1. "
+        help="Only this part of the picture: left, top, width and height, in pixels or in fractions up to 1. "
         "Once for each picture, in order.",
     ),
 ]
@@ -108,7 +108,7 @@ def words_in(collection: Collection, queries: Sequence[str]) -> list[str]:
     for query in queries:
         if query.startswith("-") and not Path(query).exists() and collection.find(query) is None:
             raise InputError(
-                f"{query}: what follows -- are QUERYs, and no file is called so; put options before the --"
+                f"{query}: everything after -- is a QUERY, and there is no such file; put options before the --"
             )
     return [
         query for query in queries if is_words(query) and not Path(query).is_file() and collection.find(query) is None

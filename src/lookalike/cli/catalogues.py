@@ -30,10 +30,10 @@ def _group() -> None:
 
 @datasets.command("list")
 def list_datasets(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One data set, with all that is known.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show everything about this data set.")] = None,
     json: Json = False,
 ) -> None:
-    """List the data sets. Of one by NAME: source, checksum, licences; of starter, each picture's author and changes too."""
+    """List the data sets, or show one: its source, checksum and licences, and for starter also each picture's author."""
     from lookalike.data.datasets import DATASETS, get_dataset
 
     cards = [*DATASETS.values()] if name is None else [get_dataset(name)]
@@ -114,7 +114,7 @@ def _size(path: Path) -> tuple[int | None, str]:
 @collections.command("delete")
 def delete_collection(
     name: Annotated[str, typer.Argument(metavar="COLLECTION", help="A name, or a path with a separator.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Delete a collection; your pictures stay where they are."""
     from lookalike.collection import home
@@ -124,7 +124,7 @@ def delete_collection(
     what = _to_delete(path)
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError(f"{path} would be deleted; say --yes where nobody can be asked")
+            raise InputError(f"this would delete {path}; add --yes to confirm")
         typer.confirm(f"delete {what} at {clean(path)}? The pictures themselves stay", abort=True, err=True)
     home.delete_collection(path)
     say(f"deleted {path}")

@@ -48,14 +48,14 @@ models.models.command("adapt")(adapting.adapt)
 models.models.command("export")(training.export)
 models.models.command("finetune")(training.finetune)
 
-Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; another than loopback needs --auth.")]
+Host = Annotated[str, typer.Option(metavar="H", help="Address to listen on; any but loopback needs --auth or --token.")]
 Port = Annotated[
-    int | None, typer.Option(metavar="P", min=0, max=65535, help="Port; without it 7860 or the next free.")
+    int | None, typer.Option(metavar="P", min=0, max=65535, help="Port; by default 7860, or the next free one.")
 ]
 Auth = Annotated[
     str | None,
     typer.Option(
-        metavar="USER:PASSWORD", envvar="LOOKALIKE_AUTH", help="Ask for these; covers the page and the REST API."
+        metavar="USER:PASSWORD", envvar="LOOKALIKE_AUTH", help="Require this login for the page and the REST API."
     ),
 ]
 
@@ -79,8 +79,8 @@ def _main(
 
 @app.command()
 def demo(
-    serve: Annotated[bool, typer.Option(help="Go on to the app; --no-serve stops after the printed search.")] = True,
-    browser: Annotated[bool, typer.Option(help="Open a browser where there is a screen.")] = True,
+    serve: Annotated[bool, typer.Option(help="Start the app after the printed search.")] = True,
+    browser: Annotated[bool, typer.Option(help="Open a browser, if there is a screen.")] = True,
     port: Port = None,
 ) -> None:
     """Search the starter pictures, then serve the app."""
@@ -105,13 +105,15 @@ def index(
     folders: Annotated[list[str], typer.Argument(metavar="FOLDER", help="Folders (or single pictures) to index.")],
     into: In = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A new collection's model; see `models list`.")
+        str | None, typer.Option(metavar="NAME", help="Model for a new collection; see `models list`.")
     ] = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Forget pictures whose files are gone.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove pictures whose files are gone from the collection.")
+    ] = False,
 ) -> None:
     """Index folders of pictures.
 
-    Run it again, and only what changed is done. Without --in, the collection is named after the first folder.
+    Run it again to pick up what changed. Without --in, the collection is named after the first folder.
     """
     from lookalike.cli.indexing import run
     from lookalike.data.paths import named_path
@@ -131,14 +133,18 @@ def serve(
     auth: Auth = None,
     token: Annotated[
         list[str] | None,
-        typer.Option(metavar="TOKEN", envvar="LOOKALIKE_TOKEN", help="Let programs in to the REST API that send it."),
+        typer.Option(
+            metavar="TOKEN", envvar="LOOKALIKE_TOKEN", help="Let programs that send this token use the REST API."
+        ),
     ] = None,
     trusted_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Name under which your reverse proxy asks; needs --auth or --token."),
+        typer.Option(metavar="NAME", help="Host name in the requests of your reverse proxy; needs --auth or --token."),
     ] = None,
-    simple: Annotated[bool, typer.Option("--simple", help="The plain page: one form, one gallery.")] = False,
-    gradio: Annotated[bool, typer.Option("--gradio", help="A page of gradio's own components.")] = False,
+    simple: Annotated[
+        bool, typer.Option("--simple", help="Serve a minimal page instead: one form, one gallery.")
+    ] = False,
+    gradio: Annotated[bool, typer.Option("--gradio", help="Serve a page made of gradio's components instead.")] = False,
 ) -> None:
     """Serve the app and the REST API on this machine."""
     if auth is not None and not all(auth.partition(":")):
@@ -160,7 +166,7 @@ def serve(
 
 @app.command()
 def status(into: In = None, json: Json = False) -> None:
-    """Tell what a collection holds and what was skipped."""
+    """Show what a collection holds, which files were skipped, and the recall of its search."""
     with open_collection(into) as collection:
         facts = collection.status()
         if json:
@@ -188,7 +194,10 @@ def verify(
     into: In = None,
     json: Json = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Read again just what is hurt, and say what cannot be mended.")
+        bool,
+        typer.Option(
+            "--repair", help="Repair what is damaged by reading those pictures again, and list what cannot be repaired."
+        ),
     ] = False,
 ) -> None:
     """Check a collection's files against their checksums.
@@ -215,22 +224,24 @@ def duplicates(
     into: In = None,
     json: Json = False,
     similarity: Annotated[
-        float, typer.Option(metavar="S", min=1, max=100, help="How like another one a picture has to be.")
+        float, typer.Option(metavar="S", min=1, max=100, help="Least similarity of two pictures of a group.")
     ] = 90.0,
-    show_all: Annotated[bool, typer.Option("--all", help="Ignored groups too.")] = False,
-    keep: Annotated[list[str] | None, typer.Option(metavar="PATH", help="Mark a picture as the one to keep.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show ignored groups, too.")] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="PATH", help="Mark this picture as the one to keep.")
+    ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Leave the group of a picture alone.")
+        list[str] | None, typer.Option(metavar="PATH", help="Ignore the group of this picture from now on.")
     ] = None,
     reset: Annotated[
-        list[str] | None, typer.Option(metavar="PATH", help="Forget what was decided on the group of a picture.")
+        list[str] | None, typer.Option(metavar="PATH", help="Undo --keep and --ignore for the group of this picture.")
     ] = None,
 ) -> None:
     """Show groups of the same picture: copies, and other sizes, formats and slight edits.
 
-    Nothing is deleted. What --keep and --ignore say is remembered in the collection. Of each group the picture with the
-    most pixels is first; the others have how like it they are. Pictures that are like one of the others but not like the
-    first follow under a first of their own. Links are shown as such and take no space.
+    Nothing is deleted. The collection remembers what --keep and --ignore say. The picture with the most pixels is the first
+    of its group; the others show their similarity to it. Pictures that are similar to one of the others, but not to the
+    first, follow in a part of their own. Links are shown as links, and take no space.
     """
     from lookalike.cli.duplicates import mark, show
 
@@ -247,11 +258,11 @@ def duplicates(
 
 @app.command()
 def remove(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures or folders to forget.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Pictures or folders to remove.")],
     into: In = None,
     json: Json = False,
 ) -> None:
-    """Forget pictures; the files themselves stay."""
+    """Remove pictures from the collection; the files themselves stay."""
     with open_collection(into) as collection:
         removed = collection.remove(paths)
         if json:

@@ -29,13 +29,13 @@ def show(collection: Collection, similarity: float, json: bool, include_ignored:
         table(_rows(group))
     spare = sum(group.spare_bytes for group in groups)
     if not groups:
-        say(f"no picture is in {collection.name} twice" + (", but for what is ignored" if found else ""))
+        say(f"there are no duplicates in {collection.name}" + (", except ignored groups" if found else ""))
     else:
         say(
             f"{count(len(groups), 'group')} of the same picture in {collection.name}, {_size(spare)} in the copies; "
             "nothing is deleted"
         )
-        say("--keep PATH marks the one to keep, --ignore PATH leaves its group alone, --reset PATH forgets both")
+        say("--keep PATH marks the picture to keep, --ignore PATH ignores its group, --reset PATH undoes both")
     if hidden := len(found) - len(groups):
         say(f"{count(hidden, 'ignored group')} not shown; --all shows them")
 
@@ -53,10 +53,12 @@ def mark(collection: Collection, paths: list[str], decision: Decision, similarit
         if set(members) & set(ids):
             done = True
             collection.mark_duplicates(members, decision)
-            what = "is ignored" if decision == "ignore" else "is as if nothing had been decided"
+            what = "is ignored" if decision == "ignore" else "is reset"
             say(f"the group of {count(len(members), 'picture')} with {group.copies[0].entry.path.name} {what}")
     if not done:
-        raise InputError(f"{paths[0]} is in no group of {similarity:g} or more; --similarity S looks for looser ones")
+        raise InputError(
+            f"{paths[0]} is in no group with a similarity of {similarity:g} or more; a lower --similarity may find one"
+        )
 
 
 def _id_of(collection: Collection, path: str) -> int:

@@ -22,24 +22,26 @@ REPORT, SHEET = "eval.json", "worst.png"
 
 def eval_collection(
     labels: Annotated[
-        str, typer.Option(metavar="folders|FILE", help="What is right: the folders' names, or a file of labels.")
+        str, typer.Option(metavar="folders|FILE", help="What counts as right: the folders, or a file of labels.")
     ] = "folders",
     into: In = None,
     at_least: Annotated[
         int, typer.Option("--at-least", metavar="N", min=2, help="Leave out labels with fewer pictures.")
     ] = 2,
-    queries: Annotated[int, typer.Option(metavar="N", min=1, help="Ask with at most so many pictures.")] = 10_000,
+    queries: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Use at most this many pictures as queries.")
+    ] = 10_000,
     duplicates: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Spoil N pictures in 20 ways and look for them.")
+        int, typer.Option(metavar="N", min=0, help="Also alter N pictures in 20 ways and search for the originals.")
     ] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write eval.json and worst.png, a contact sheet, there.")
+        Path | None, typer.Option(metavar="DIR", help="Write eval.json and worst.png, a contact sheet, to this folder.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure how good the answers are on pictures whose labels are known.
+    """Measure the quality of search results, with folders or other labels as the truth.
 
-    Each picture asks for the others of its folder (or label); the picture itself is left out.
+    Each picture is used as a query for the others of its folder (or label); the picture itself is left out.
     """
     with open_collection(into) as collection:
         with ProgressDisplay() as display:
@@ -74,7 +76,7 @@ def _print(measured: Evaluation) -> None:
         f"{count(measured.pictures, 'picture')} with {count(measured.labels, 'label')}{asked}; model {measured.model}{changed}"
     )
     if measured.left_out:
-        say(f"{count(measured.left_out, 'picture')} left out: without a label, or too few share it")
+        say(f"{count(measured.left_out, 'picture')} left out: without a label, or with one that too few share")
     columns = ("p_at_1", "p_at_5", "p_at_10", "map", "recall_at_10")
     rows: list[tuple[str, ...]] = [("", "P@1", "P@5", "P@10", "mAP", "recall@10")]
     names = {"cosine": "cosine", "euclidean": "Euclidean", "dot": "dot product"}
@@ -89,14 +91,16 @@ def _print(measured: Evaluation) -> None:
     if measured.duplicates is not None:
         of = measured.duplicates
         emit()
-        emit(f"copies of {count(of.pictures, 'picture')}, each spoilt in {len(of.by_way)} ways, that find theirs first")
+        emit(
+            f"altered copies, {len(of.by_way)} of each of {count(of.pictures, 'picture')}, whose first result is the original"
+        )
         table([("  all", f"{of.success_at_1:.3f}"), *((f"  {name}", f"{x:.3f}") for name, x in of.by_way.items())])
 
 
 def _print_labels(measured: Evaluation) -> None:
     ordered = sorted(measured.labelled.items(), key=lambda item: item[1]["map"])
     emit()
-    emit("labels that are found worst")
+    emit("labels with the worst results")
     head = ("", "pictures", "P@1", "mAP")
     rows = [
         (f"  {name}", f"{of['pictures']:,.0f}", f"{of['p_at_1']:.3f}", f"{of['map']:.3f}")
@@ -105,13 +109,13 @@ def _print_labels(measured: Evaluation) -> None:
     table([head, *rows])
     if measured.confusions:
         emit()
-        emit("taken for each other most often")
+        emit("most often confused")
         table([(f"  {a}", b, f"{n:,} times") for a, b, n in measured.confusions[:SHOWN]])
 
 
 def _print_separation(measured: Evaluation, names: dict[str, str]) -> None:
     emit()
-    emit("labels whose own pairs are nearer, in the mean, than their pairs with others")
+    emit("labels whose own pairs are nearer on average than their pairs with other labels")
     table([(f"  {name}", f"{measured.nearer_within(distance):.1%}") for distance, name in names.items()])
     apart = sorted((of["cosine"][0] - of["cosine"][1], name, of["cosine"]) for name, of in measured.separation.items())
     rows = [(f"  {name}", f"{within:.3f} within", f"{between:.3f} to others") for _, name, (within, between) in apart]

@@ -18,13 +18,13 @@ __all__ = ["Out", "explain", "viz", "write_page"]
 
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page.")]
 
-viz = typer.Typer(help="See inside an index or a collection, as a page for the browser.", no_args_is_help=True)
+viz = typer.Typer(help="Draw an index, an HNSW graph or a collection, as an HTML page.", no_args_is_help=True)
 
 
 def explain(
     queries: Queries = None,
     number: Annotated[
-        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection; the same as id:N.")
+        int | None, typer.Option("--id", metavar="N", min=0, help="A picture of the collection, the same as id:N.")
     ] = None,
     region: RegionFlag = None,
     words: WordsFlag = None,
@@ -35,19 +35,20 @@ def explain(
     json: Json = False,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, max=1000, help="Number of results.")] = 10,
     nprobe: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Lists to visit; as the collection is searched by default.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Lists to visit; by default as many as a search of the collection."),
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="How many to compare again by their stored features.")
+        int | None, typer.Option(metavar="N", min=1, help="How many candidates to re-rank with their stored features.")
     ] = None,
     projection: Annotated[
         str, typer.Option(metavar="NAME", help="pca, or umap (pip install 'lookalike[viz]'), which is slower.")
     ] = "pca",
 ) -> None:
-    """Show why a search found what it found, step by step, in one HTML file.
+    """Show step by step how a search found its results, in one HTML file.
 
-    QUERY and PICTURE are those of lookalike search; several are one query. The file, why.html unless --out says otherwise, needs no
-    network. --json prints the trace instead (and writes a page only with --out); docs/visualize.md says what is in it.
+    QUERY and PICTURE are as in `lookalike search`; several make one query. The file is why.html, unless --out gives another name,
+    and needs no network. --json prints the trace instead, and writes a page only with --out; docs/visualize.md describes it.
     """
     given = [*(queries or []), *([] if number is None else [f"id:{number}"])]
     if not (given or words or like):
@@ -72,12 +73,15 @@ def explain(
 @viz.command("index")
 def viz_index(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="An index file, ours (.lka) or of FAISS; else a collection's.")
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="An index file of lookalike (.lka) or FAISS; by default the index of a collection."
+        ),
     ] = None,
     into: In = None,
     out: Out = None,
 ) -> None:
-    """Show the cells of an inverted file: their sizes, their spread, and what lies in them."""
+    """Draw the cells of an inverted file: their sizes, their spread and their contents."""
     from lookalike.viz.explain import collection_index_page, index_page
 
     target = out or Path("index.html")

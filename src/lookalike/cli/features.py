@@ -17,30 +17,39 @@ if TYPE_CHECKING:
 __all__ = ["features"]
 
 features = typer.Typer(
-    help="Vectors in files: of a folder's pictures, or your own.", no_args_is_help=True, rich_markup_mode=None
+    help="Write the vectors of a folder's pictures to a file, or import vectors.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 @features.command("extract")
 def extract(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures; its folders, or labels.tsv, label them.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of pictures; its subfolders, or its labels.tsv, are the labels."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="X.npy|X.safetensors", help="Without it, the folder's name and .npy, where you are."),
+        typer.Option(
+            metavar="X.npy|X.safetensors", help="By default NAME.npy in the current folder, NAME being the folder's."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="One of `models list`; without it, the default model.")
+        str | None, typer.Option(metavar="NAME", help="A model of `models list`; by default the default model.")
     ] = None,
     pooling: Annotated[
-        str, typer.Option(metavar="HOW", help="avg, max, gem, cls, or model for what the model does.")
+        str, typer.Option(metavar="HOW", help="avg, max, gem or cls; model for the model's own pooling.")
     ] = "model",
-    raw: Annotated[bool, typer.Option("--raw", help="As the model puts them out, instead of length 1.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace something else that is there.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write vectors as the model gives them, not scaled to length 1.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a different file of that name.")] = False,
     json: Json = False,
 ) -> None:
-    """Turn a folder's pictures into vectors, and write them with their paths and labels; prints the file.
+    """Turn a folder's pictures into vectors, and write them with paths and labels; prints the file's path.
 
-    Ctrl-C at any time: the same command goes on. X.npy has X.paths.txt, X.labels.tsv and X.json beside it.
+    You can press Ctrl-C at any time: the same command continues. Beside X.npy it writes X.paths.txt, X.labels.tsv and X.json.
     """
     from lookalike.cli.progress import ProgressDisplay
     from lookalike.collection.home import name_for_folder
@@ -87,22 +96,33 @@ def import_(
     ],
     paths: Annotated[
         Path | None,
-        typer.Option(metavar="LIST.txt", help="A path a line, in their order; not needed for what `extract` wrote."),
+        typer.Option(
+            metavar="LIST.txt",
+            help="The path of each row's picture, one per line; not needed for files that `extract` wrote.",
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(metavar="folders|FILE", help="The folders' names; or a label a line, or a labels.tsv."),
+        typer.Option(
+            metavar="folders|FILE",
+            help="Folder names as labels; or a file with one label per line, or like labels.tsv.",
+        ),
     ] = None,
     into: Annotated[
         str | None,
-        typer.Option("--in", metavar="COLLECTION", help="A name, or a path with a separator; else the file's name."),
+        typer.Option(
+            "--in", metavar="COLLECTION", help="A name, or a path with a separator; by default the file's name."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What made them, in your words; `mine` if nobody says.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A name for the model that made the vectors; by default the file's, else `mine`."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a collection of vectors that you bring, or add to one; the pictures need not exist."""
+    """Put vectors of your own into a new or existing collection; the picture files need not exist."""
     from lookalike.cli.progress import ProgressDisplay
     from lookalike.collection import Collection, home
     from lookalike.collection.take_in.vectors import import_features
@@ -120,7 +140,7 @@ def import_(
                    "changed": report.changed, "model": made})  # fmt: skip
         return
     if any(len(names) > 1 for names in brought.labels or ()):
-        say("of several labels a picture keeps the first; lookalike eval --labels FILE takes all")
+        say("a picture with several labels keeps the first; lookalike eval --labels FILE uses all")
     facts = ", ".join(f"{n:,} {what}" for n, what in ((report.new, "new"), (report.changed, "changed")) if n)
     emit(f"{name}: {count(held, 'picture')} ({facts}) in {duration(report.seconds)}, vectors of {made}")
 

@@ -21,14 +21,14 @@ def fetch_dataset(
         str, typer.Argument(metavar="NAME", help="caltech101, voc2012, stamps or clipart; see `datasets list`.")
     ],
     target: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="A new folder; without it, one in your data folder.")
+        Path | None, typer.Option("--to", metavar="FOLDER", help="A new folder; by default one in your data folder.")
     ] = None,
 ) -> None:
     """Fetch a data set of pictures, and print where it is.
 
-    caltech101 and voc2012 come from their authors' servers; Ctrl-C at any time, the same command goes on.
-    stamps and clipart come from Debian's packages by apt-get, without root; where there is no apt-get it says
-    what to do instead.
+    caltech101 and voc2012 come from their authors' servers; after Ctrl-C, the same command continues. stamps and
+    clipart come from Debian packages, by apt-get without root; if there is no apt-get, the command says what to
+    do instead.
     """
     from lookalike.collection import home
     from lookalike.data.datasets import get_dataset

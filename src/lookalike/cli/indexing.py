@@ -82,7 +82,9 @@ def print_report(collection: Collection, report: AddReport) -> None:
     emit(f"{collection.name}: {count(len(collection), 'picture')} ({facts}) in {duration(report.seconds)}")
     print_skipped(report.skipped)
     if report.missing:
-        say(f"{count(report.missing, 'picture')} cannot be found now and are hidden until back; --prune forgets them")
+        say(
+            f"{count(report.missing, 'picture')} cannot be found now and are hidden until they are back; --prune removes them"
+        )
     if report.interrupted:
         say(f"stopped; {count(len(collection), 'picture')} are kept, run the same command to go on")
 
@@ -96,4 +98,4 @@ def print_skipped(skipped: Sequence[Skipped | Passed], where: str = "`lookalike 
     if rest := len(rows) - min(len(rows), _NAMED):
         say(f"skipped {rest:,} more; {where} each with its reason")
     if others := len(skipped) - len(pictures):
-        say(f"skipped {count(others, 'file')} that {'is' if others == 1 else 'are'} hidden or no picture")
+        say(f"skipped {count(others, 'file')} that {'is' if others == 1 else 'are'} hidden or not a picture")

@@ -16,7 +16,7 @@ __all__ = ["models"]
 
 models = typer.Typer(help="List, fetch or make models.", no_args_is_help=True, rich_markup_mode=None)
 
-Replace = Annotated[bool, typer.Option("--replace", help="Replace the model of that name, if there is one.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an existing model of that name.")]
 
 
 @models.callback()
@@ -26,10 +26,10 @@ def _group() -> None:
 
 @models.command("list")
 def list_models(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One model, with all that is known.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show everything about this model.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")] = False,
 ) -> None:
-    """List the models that turn pictures into vectors: those that are ready, and those that can be had."""
+    """List the models: those that are ready, and those that can be fetched or exported."""
     from lookalike.errors import ModelError
     from lookalike.features import store
     from lookalike.features.models import DEFAULT_MODEL, KNOWN, MODELS, find_model, unknown_model
@@ -91,31 +91,38 @@ def _facts(card: ModelCard, state: str) -> list[tuple[str, ...]]:
 
 @models.command("fetch")
 def fetch(
-    what: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model of `models list`, or an ONNX file.")],
+    what: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A model in `models list`, or an ONNX file.")],
     name: Annotated[
-        str | None, typer.Option("--name", help="For a file: the model's name; without it, the file's.")
+        str | None, typer.Option("--name", help="For a file: the model's name; by default the file's.")
     ] = None,
     size: Annotated[
-        int, typer.Option("--size", metavar="PIXELS", min=0, max=10_000, help="For a file that takes any size: which.")
+        int,
+        typer.Option(
+            "--size",
+            metavar="PIXELS",
+            min=0,
+            max=10_000,
+            help="For a file that accepts any input size: the size to use.",
+        ),
     ] = 0,
     normalise: Annotated[
         str,
         typer.Option(
             metavar="HOW",
-            help="For a file with float input: imagenet, clip, half, none, or mean and deviation as six numbers.",
+            help="For a file with float input: imagenet, clip, half, none, or mean and standard deviation as six numbers.",
         ),
     ] = "",
-    output: Annotated[str, typer.Option(metavar="NAME", help="For a file: which output is the vector.")] = "",
+    output: Annotated[str, typer.Option(metavar="NAME", help="For a file: the output that is the vector.")] = "",
     pooling: Annotated[
-        str, typer.Option(metavar="HOW", help="How a file's last layer becomes a vector: avg, max, gem or cls.")
+        str, typer.Option(metavar="HOW", help="For a file: how its last layer is pooled: avg, max, gem or cls.")
     ] = "",
     licence: Annotated[str, typer.Option(metavar="NAME", help="For a file: its licence, if you know it.")] = "",
-    words: Annotated[bool, typer.Option(help="Fetch the half for words too, where a model has one.")] = True,
+    words: Annotated[bool, typer.Option(help="Fetch the model's text tower, too, if it has one.")] = True,
     replace: Replace = False,
 ) -> None:
-    """Fetch a model from its hub, or take in an ONNX file of yours; prints its name.
+    """Fetch a model from its hub, or add an ONNX file of yours; prints its name.
 
-    What was fetched is checked, tried on pictures, and kept in your data folder.
+    The file is checked, tried on pictures, and kept in your data folder.
     """
     from lookalike.features.models import KNOWN, MODELS
 
@@ -155,7 +162,7 @@ def _ready(card: ModelCard) -> None:
 
 @models.command("remove")
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="A model that you fetched or made.")]) -> None:
-    """Delete a model that you fetched or made; collections made with it stay, but take no new pictures."""
+    """Delete a model that you fetched or made. Collections made with it stay, but accept no new pictures."""
     from lookalike.features import store
 
     store.remove(name)

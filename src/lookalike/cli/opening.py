@@ -17,7 +17,7 @@ __all__ = ["In", "Json", "find_collection", "open_collection"]
 In = Annotated[
     str | None,
     typer.Option(
-        "--in", metavar="COLLECTION", help="A name, or a path with a separator. Without it, the one last used."
+        "--in", metavar="COLLECTION", help="A name, or a path with a separator; by default the one last used."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for programs.")]

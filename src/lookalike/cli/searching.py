@@ -34,22 +34,28 @@ def search(
     into: In = None,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
     json: Json = False,
-    each: Annotated[bool, typer.Option("--each", help="Several QUERYs are several searches.")] = False,
+    each: Annotated[bool, typer.Option("--each", help="Make a separate search of each QUERY.")] = False,
     region: RegionFlag = None,
     words: WordsFlag = None,
     like: Like = None,
     less: Less = None,
     folder: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only in this folder of the collection, and below it.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only pictures in this folder of the collection, and below it."),
     ] = None,
     taken: Annotated[
         str | None,
         typer.Option(
-            metavar="DATES", help="Only files last changed then: 2021, 2021-05.. or 2021..2023-05-01, ends included."
+            metavar="DATES",
+            help="Only files last changed at this time: 2021, 2021-05.. or 2021..2023-05-01, ends included.",
         ),
     ] = None,
-    min_side: Annotated[int | None, typer.Option(metavar="PIXELS", min=0, help="Longer side of at least this.")] = None,
-    max_side: Annotated[int | None, typer.Option(metavar="PIXELS", min=0, help="Longer side of at most this.")] = None,
+    min_side: Annotated[
+        int | None, typer.Option(metavar="PIXELS", min=0, help="Only pictures whose longer side is at least this.")
+    ] = None,
+    max_side: Annotated[
+        int | None, typer.Option(metavar="PIXELS", min=0, help="Only pictures whose longer side is at most this.")
+    ] = None,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -58,7 +64,7 @@ def search(
             callback=_one_of(("landscape", "portrait", "square")),
         ),
     ] = None,
-    at_least: Annotated[float, typer.Option(metavar="S", min=0, max=100, help="Least similarity, 0 to 100.")] = 0.0,
+    at_least: Annotated[float, typer.Option(metavar="S", min=0, max=100, help="Minimum similarity, 0 to 100.")] = 0.0,
     sort: Annotated[
         str,
         typer.Option(
@@ -67,15 +73,16 @@ def search(
             callback=_one_of(SORTS),
         ),
     ] = "similarity",
-    fold: Annotated[bool, typer.Option("--fold", help="Show copies under the first of them.")] = False,
+    fold: Annotated[bool, typer.Option("--fold", help="Group near-identical results under the first of them.")] = False,
     exact: Annotated[
         bool, typer.Option("--exact", help="Compare with every picture, and say what the index would have missed.")
     ] = False,
 ) -> None:
     """Find the pictures most like QUERY, best first.
 
-    Prints similarity (0 to 100), what it means, and the path. What names no file is taken for words ("red bicycle"); with the
-    default model these are matched to its 1,000 labels, and the similarity is a probability. PICTURE is a path, a URL or id:N.
+    Prints the similarity (0 to 100), a word for it, and the path. A QUERY that is not a file is searched for as words ("red
+    bicycle"); with the default model, words are matched to its 1,000 labels, and the similarity is a probability. PICTURE is
+    a path, a URL or id:N.
     """
     given = queries or []
     if not (given or ((words or like) and not each)):
@@ -122,7 +129,7 @@ def _say(found: Answer) -> None:
     if found.words:
         say(found.words)
     if not found.found:
-        say("no picture passes: another --folder, --taken or size, or a lower --at-least, may find some")
+        say("no picture matches; try another --folder, --taken or size, or a lower --at-least")
     elif found.missed is not None:
         missed = f"{len(found.missed):,} of these" if found.missed else "none of these"
         say(f"the index would have missed {missed} {count(len(found.found), 'picture')}")

@@ -17,24 +17,26 @@ if TYPE_CHECKING:
 
 __all__ = ["export", "finetune"]
 
-Name = Annotated[str, typer.Option("--name", metavar="NAME", help="What the model is called here.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the ONNX file here too.")]
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The model's name in lookalike.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Also write the ONNX file to this path.")]
 Weights = Annotated[
     str,
-    typer.Option(metavar="WHICH", help="pretrained, random, or a safetensors file; without it, what it comes with."),
+    typer.Option(metavar="WHICH", help="pretrained, random, or a safetensors file; by default the network's own."),
 ]
 Size = Annotated[
     int,
-    typer.Option("--size", metavar="PIXELS", min=0, max=4096, help="Side of the pictures; without it, as it was made."),
+    typer.Option(
+        "--size", metavar="PIXELS", min=0, max=4096, help="Side of the input pictures; by default the network's."
+    ),
 ]
-Replace = Annotated[bool, typer.Option("--replace", help="Replace what is there of that name.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of all that is random.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace an existing model of that name.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of all random numbers.")]
 
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="timm/NAME, or a model that `models list` can export.")],
     pooling: Annotated[
-        str, typer.Option(metavar="HOW", help="avg, max, gem or cls; without it, the network's own.")
+        str, typer.Option(metavar="HOW", help="avg, max, gem or cls; by default the network's own.")
     ] = "",
     size: Size = 0,
     weights: Weights = "",
@@ -43,9 +45,9 @@ def export(
     seed: Seed = 0,
     replace: Replace = False,
 ) -> None:
-    """Make a model of a network of timm, as ONNX; prints its name.
+    """Export a network of timm as an ONNX model; prints its name.
 
-    It is compared with PyTorch on pictures before it is kept. Needs pip install "lookalike[train]".
+    Its vectors are compared with PyTorch's on pictures before it is kept. Needs pip install "lookalike[train]".
     """
     from lookalike.training import export_model
 
@@ -61,23 +63,23 @@ def export(
 
 def finetune(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="Pictures in folders by what they show, or labels.tsv.")
+        str, typer.Argument(metavar="FOLDER", help="Folder of pictures, with subfolders or a labels.tsv as labels.")
     ],
     model: Annotated[
         str, typer.Option(metavar="MODEL", help="lite0, timm/NAME, or a model that you exported or fine-tuned.")
     ] = "lite0",
-    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="How often to go through the pictures.")] = 10,
-    train: Annotated[str, typer.Option(metavar="WHAT", help="head, last-blocks or all.")] = "head",
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Number of passes over the pictures.")] = 10,
+    train: Annotated[str, typer.Option(metavar="WHAT", help="What to train: head, last-blocks or all.")] = "head",
     loss: Annotated[str, typer.Option(metavar="WHICH", help="softmax, or metric (Proxy Anchor).")] = "softmax",
-    augment: Annotated[str, typer.Option(metavar="HOW", help="none, classic or modern.")] = "modern",
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures at once.")] = 32,
+    augment: Annotated[str, typer.Option(metavar="HOW", help="Augmentation: none, classic or modern.")] = "modern",
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in a batch.")] = 32,
     lr: Annotated[
-        float, typer.Option(metavar="RATE", help="Learning rate of the head; all else follows from it.")
+        float, typer.Option(metavar="RATE", help="Learning rate of the head; others are derived from it.")
     ] = 1e-3,
-    patience: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Stop after so many epochs that were no better.")
-    ] = 5,
-    hold_out: Annotated[float, typer.Option(metavar="SHARE", help="Of each label, to measure with.")] = 0.3,
+    patience: Annotated[int, typer.Option(metavar="N", min=1, help="Stop after N epochs without an improvement.")] = 5,
+    hold_out: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of each label's pictures to hold out for measuring.")
+    ] = 0.3,
     at_least: Annotated[
         int, typer.Option("--at-least", metavar="N", min=2, help="Leave out labels with fewer pictures.")
     ] = 2,
@@ -87,14 +89,14 @@ def finetune(
     size: Size = 0,
     name: Name = "",
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was interrupted.")] = False,
     replace: Replace = False,
     json: Json = False,
 ) -> None:
-    """Let a model learn from your labelled pictures, and see on held-out ones what that gained; prints the new model's name.
+    """Fine-tune a model on your labelled pictures, and measure the gain on held-out ones; prints the new model's name.
 
-    Ctrl-C at any time: the same command with --resume goes on. `lookalike models adapt` takes a second, needs nothing, and is
-    often as good: its gain is printed beside. Needs pip install "lookalike[train]".
+    You can press Ctrl-C at any time: the same command with --resume continues. `lookalike models adapt` takes a second, needs
+    no PyTorch, and is often as good: its gain is printed for comparison. Needs pip install "lookalike[train]".
     """
     from lookalike.training import Settings
     from lookalike.training import finetune as run
@@ -132,7 +134,7 @@ def _print(done: Finetuned, json: bool) -> None:
         table(rows)
     change = done.after
     if change.difference <= 0:
-        say(f"it did not help: mAP changes by {change.difference:+.3f}; go on with the model that you had")
+        say(f"it did not help: mAP changes by {change.difference:+.3f}; keep using the model that you had")
     elif not done.helps:
         chance = f"mAP changes by {change.difference:+.3f}, no more than chance explains (±{2 * change.error:.3f})"
         say(f"whether it helped is not certain: {chance}; more labelled pictures would tell")

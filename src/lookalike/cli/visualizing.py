@@ -23,22 +23,24 @@ _NEXT_LINE = 5.0  # seconds between lines of progress
 
 @viz.command("hnsw")
 def view_hnsw(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Written by hnswlib, or by FAISS (IndexHNSWFlat).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file written by hnswlib, or by FAISS (IndexHNSWFlat).")
+    ],
     query: Annotated[
         str | None,
         typer.Option(metavar="N|FILE.npy", help="Search for stored vector N, or for the first row of a file."),
     ] = None,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 10,
     ef: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Width of the search; without it the file's, else 50.")
+        int | None, typer.Option(metavar="N", min=1, help="Search width; by default the file's, else 50.")
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="l2, ip or cosine, of hnswlib's files, which do not say it."),
+        typer.Option(metavar="NAME", help="l2, ip or cosine; for hnswlib's files, which do not record it."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="PAGE", help="The page to write.")] = Path("hnsw.html"),
 ) -> None:
-    """Draw a search in an HNSW graph: its levels, its way, step by step."""
+    """Draw a search in an HNSW graph: the levels, and the path of the search step by step."""
     from lookalike.errors import FormatError
     from lookalike.viz.hnsw import hnsw_page
     from lookalike.viz.hnsw_graph import read_hnsw
@@ -84,14 +86,15 @@ def view_map(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="pca, or umap (pip install 'lookalike[viz]'), which is slower.")
     ] = "pca",
-    query: Annotated[str | None, typer.Option(metavar="QUERY", help="Light the results of this search.")] = None,
+    query: Annotated[str | None, typer.Option(metavar="QUERY", help="Highlight the results of this search.")] = None,
     k: Annotated[int, typer.Option("-k", "--results", metavar="N", min=1, help="Number of results.")] = 12,
     colour: Annotated[
-        str | None, typer.Option("--colour", "--color", metavar="BY", help="labels (the folders) or clusters.")
+        str | None,
+        typer.Option("--colour", "--color", metavar="BY", help="Colour by labels (the folders) or clusters."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="PAGE", help="The page to write.")] = Path("map.html"),
 ) -> None:
-    """Draw all pictures of a collection as a map, alike ones close together."""
+    """Draw the pictures of a collection as a map, with similar pictures close together."""
     from lookalike.errors import InputError
     from lookalike.viz.map import map_page
 

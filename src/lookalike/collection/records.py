@@ -128,8 +128,8 @@ class Entry:
     missing : bool
         The file could not be found at the last `add`; hidden from results.
     device, inode : int or None
-        Of the file when it was met: entries that have both in common, and the same contents, are links of one file. None for
-        vectors without a file, where the file system does not say, and until the next `add` of an older collection.
+        Of the file, when it was last examined: entries that have both in common, and the same contents, are links of one file.
+        None for vectors without a file, where the file system does not say, and until the next `add` of an older collection.
     """
 
     id: int
@@ -236,7 +236,7 @@ class TextAnswer:
         few = ", ".join(self.labels[:_FEW_LABELS])
         more = f" and {len(self.labels) - _FEW_LABELS:,} more" if len(self.labels) > _FEW_LABELS else ""
         said = " and ".join(repr(words) for words in self.matched)
-        unused = f"; not used, as no label is called so: {', '.join(self.left_out)}" if self.left_out else ""
+        unused = f"; not used, as no label has that name: {', '.join(self.left_out)}" if self.left_out else ""
         return (
             f"a label search, as this model knows 1,000 labels and no other words: {said} matches {few}{more}{unused}"
         )

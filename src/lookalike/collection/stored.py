@@ -36,7 +36,7 @@ __all__ = ["StoredCollection"]
 
 
 class StoredCollection:
-    """A collection on disk: opening it, its contents, and changing them. `lookalike.Collection` adds what can be asked of it.
+    """A collection on disk: opening it, its contents, and changing them. `lookalike.Collection` adds searching and more.
 
     Many processes and threads can read a collection while one writes to it: each search works on one consistent state, and the
     next one sees what was committed meanwhile. Make one with `create` or `open`; close it with `close` or use it in a ``with``
@@ -299,7 +299,7 @@ class StoredCollection:
     def set_transform(self, transform: Transform | None) -> None:
         """Search transformed vectors from now on, or, with None, vectors as the model made them again.
 
-        What is stored of each picture does not change. The index is made anew.
+        What is stored of each picture does not change. The index is rebuilt.
 
         Raises
         ------
@@ -310,7 +310,7 @@ class StoredCollection:
             writer.set_transform(transform)
 
     def remove(self, paths: PathLike | Iterable[PathLike]) -> int:
-        """Forget pictures: those at these paths and below these folders. Returns how many.
+        """Remove pictures: those at these paths and below these folders. Returns how many.
 
         The files stay. A later `add` of a folder that still holds them brings them back; a folder removed as a whole
         is no longer looked at by an `add` without folders.
@@ -325,7 +325,7 @@ class StoredCollection:
             writer.compact()
 
     def repair(self, progress: Callable[[Progress], None] | None = None) -> list[str]:
-        """Mend what `verify` finds: read again just the pictures that are hurt, and make a damaged index anew.
+        """Repair what `verify` finds: read only the damaged pictures again, and rebuild a damaged index.
 
         Parameters
         ----------
@@ -335,7 +335,7 @@ class StoredCollection:
         Returns
         -------
         left : list of str
-            What is still wrong or cannot be mended, one line each.
+            What is still wrong or cannot be repaired, one line each.
 
         Raises
         ------

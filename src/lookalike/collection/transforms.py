@@ -82,7 +82,7 @@ def read_transform(
         raise CollectionUnavailableError(f"{path} cannot be read now: {error.strerror or error}; try again") from None
     except (FormatError, DimensionError) as error:
         raise CollectionError(
-            f"{error}; `lookalike models adapt --undo` takes it off, the pictures' own features are kept"
+            f"{error}; `lookalike models adapt --undo` removes it, the pictures' own features are kept"
         ) from None
 
 

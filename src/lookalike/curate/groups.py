@@ -68,7 +68,7 @@ class Group:
     """Pictures that are connected: each is like another one of them, and like none outside.
 
     A group is cut into parts. All pictures of a part are like its first one, which is a file and no link, if there is one, and
-    has at least as many pixels as every other file of the part. So whoever keeps the first of each part loses no picture and no
+    has at least as many pixels as every other file of the part. So keeping the first of each part loses no picture and no
     pixels. Nearly every group is one part. In a chain (a is like b and b is like c, but a is not like c) there can be more.
 
     Attributes

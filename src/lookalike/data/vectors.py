@@ -180,7 +180,7 @@ def sift_set(descriptors: Iterable[Array], limit: int, queries: int, seed: int =
 
 
 def _unseen(rows: Array, seen: set[bytes]) -> list[int]:
-    """Numbers of the rows that are met for the first time; they are marked as seen."""
+    """Numbers of the rows that are new; they are marked as seen."""
     fresh = []
     for number, row in enumerate(np.ascontiguousarray(rows)):
         digest = hashlib.blake2b(row.data, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""From folders to files: every file met is either found or skipped with a reason."""
+"""From folders to files: every file is either found or skipped with a reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Skipped:
         | ``"missing"``: what was given does not exist.
         | ``"folder"``: a folder that could not be read, so nothing is known about the files in it.
         | ``"file"``: a file that could not be examined, or that vanished meanwhile.
-        | ``"link"``: a link to nowhere, or to a folder that is met elsewhere.
+        | ``"link"``: a link to nowhere, or to a folder that is walked at another path.
         | ``"special"``: a pipe, socket or device.
         | ``"format"``: a picture of a kind that is not read (camera raw, vector drawing, JPEG XL).
         | ``"other"``: not a picture. There can be many; count them rather than list them.
@@ -98,7 +98,7 @@ def walk(folder: PathLike, suffixes: Collection[str]) -> Iterator[Found | Skippe
     Notes
     -----
     A link to a folder outside is followed once. A link to a folder inside, or to one that contains the folder
-    being walked, is passed over, as its files are met at their own place: so a loop ends, and no file comes twice.
+    being walked, is skipped, because its files are found at their own path: so a loop ends, and no file comes twice.
     A file whose name says nothing is opened, and its first bytes tell what it is; one whose name says that it is no picture
     is not. Where 1,000 files of a folder with the same suffix, or without, were no pictures, the rest of them are not opened.
     Nothing is raised for what is found on disk; memory is bounded by the entries of the folders on one path.
@@ -215,16 +215,16 @@ class _Walk:
         return None
 
     def enter(self, entry: os.DirEntry[str], path: Path, status: os.stat_result) -> Skipped | None:
-        """Mark a folder as visited; a `Skipped` if it was, or is met elsewhere."""
+        """Mark a folder as visited; a `Skipped` if it was visited before, or is walked at another path."""
         if _is_link(entry):
             target = os.path.realpath(path)
             if _contains(target, self.real_root):
                 return Skipped(path, "a link to a folder that contains it", "link")
             if _contains(self.real_root, target) and not self.is_passed_over(target):
-                return Skipped(path, f"a link to a folder that is met at its own place ({target})", "link")
+                return Skipped(path, f"a link to a folder that is read at its own path ({target})", "link")
         place = (status.st_dev, status.st_ino)
         if place[1] and place in self.visited:  # some file systems give every folder the inode 0
-            return Skipped(path, "a folder that was already met under another name", "link")
+            return Skipped(path, "a folder that was already read under another name", "link")
         self.visited.add(place)
         return None
 

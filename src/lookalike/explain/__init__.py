@@ -1,1 +1,1 @@
-"""One search taken apart: what the index did, why a picture was or was not found, what other settings would find."""
+"""One search, step by step: what the index did, why a picture was or was not found, what other settings would find."""

@@ -1,4 +1,4 @@
-"""One search of a collection, taken apart: what the index did, what re-ranking made of it, what other settings would find.
+"""One search of a collection, step by step: what the index did, how re-ranking changed it, what other settings would find.
 
 Plain numbers, for `lookalike.viz` to draw and for other tools to read; nothing here draws. `lookalike.explain.search` makes them.
 """

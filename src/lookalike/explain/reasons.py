@@ -34,19 +34,19 @@ class Met:
     Attributes
     ----------
     verdict : str
-        In a sentence, for a person.
+        The outcome, as a sentence for people.
     found : bool
-        Whether the index brought it as a candidate.
+        Whether the index returned it as a candidate.
     list_rank : int or None
-        Its list is so near among all lists, from 1; None where no index was asked.
+        Rank of its list among all lists, nearest first, from 1; None if no index was used.
     nprobe, nlist : int or None
         Lists visited, and all there are.
     code_rank : int or None
-        Its place by the distance of its code among all vectors scanned, from 1.
+        Its rank among all scanned vectors by the distance of its code, from 1.
     candidates : int or None
-        So many were compared again by their stored features.
+        How many candidates were re-ranked with their stored features.
     code_distance : float or None
-        What the index believed the distance to be.
+        The distance that the index estimated from its code.
     """
 
     verdict: str
@@ -138,7 +138,7 @@ def reasons(reader: Reader, query: Query, id: int, collection: StoredCollection)
     answer = search(replace(query, k=1, at_least=0, exact=False, fold=False), collection, reader)
     if answer.vector is None:
         raise InputError(
-            "words were matched to labels, not compared; there is no more to a result than its probability"
+            "words were matched to labels, not compared with pictures, so a result has no reason but its probability"
         )
     parts = list(_parts(reader, query, collection))
     asked = np.stack([answer.vector, *(vector for _, vector in parts)])

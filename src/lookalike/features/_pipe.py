@@ -123,7 +123,7 @@ class Worker:
         return answer
 
     def end(self) -> None:
-        """Kill the process; whoever waits for its answer is told."""
+        """Kill the process; callers that wait for its answer get an error."""
         with contextlib.suppress(OSError):
             self._process.kill()
 

@@ -106,7 +106,7 @@ def within_scatter(vectors: Rows, groups: Groups, rows: IdArray, basis: FloatArr
         weighted = z * np.sqrt(np.array([len(labels) for labels in own], np.float32))[:, None]
         squares += weighted.T @ weighted
     if sums is None or total is None or squares is None or counts.max(initial=0) < 2:
-        raise InputError("labels: expected one that two pictures share")
+        raise InputError("labels: expected at least one that two pictures share")
     means = sums / np.sqrt(np.maximum(counts, 1))[:, None]
     centre = sums.sum(axis=0) / counts.sum()
     spread = (squares - means.T @ means) / counts.sum()

@@ -1,7 +1,7 @@
 """Vectors of a folder of pictures, in a file: for people who want features and no collection.
 
 The work goes into ``OUT.part`` (rows) and ``OUT.part.log`` (which picture each row is of), which only grow; what the log names is
-whole. So whoever stops it, Ctrl-C, kill or a power cut, the same call goes on. The result replaces nothing until it is complete.
+whole. So after Ctrl-C, a kill or a power cut, the same call continues. The result replaces nothing until it is complete.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def with_pooling(card: ModelCard, pooling: str) -> ModelCard:
         return card
     if not card.positions:
         raise ModelError(
-            f"model {card.name!r}: its file puts out vectors that are pooled already ({card.pooling or 'who knows how'}); "
+            f"model {card.name!r}: its file outputs vectors that are pooled already ({card.pooling or 'in an unknown way'}); "
             "the only --pooling is model"
         )
     name = f"{base_name(card.name)}+{'avg' if wanted == 'average' else wanted}"

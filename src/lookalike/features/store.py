@@ -1,7 +1,7 @@
 """The user's own models: one folder each, with a card and the files that it names.
 
-Files are named by their checksum and written before the card, and the card is replaced at once: so whoever reads finds the old
-model or the new one, and what was left half done is no model.
+Files are named by their checksum and written before the card, and the card is replaced atomically. So a reader finds the
+old model or the new one, and an interrupted change leaves no broken model.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Evaluation:
     duplicates: NearDuplicates | None = None
 
     def nearer_within(self, distance: str) -> float:
-        """The share of labels whose own pairs are nearer, in the mean, than their pairs with others."""
+        """The share of labels whose own pairs are nearer, on average, than their pairs with others."""
         sign = -1 if distance == "euclidean" else 1
         holds = [sign * (of[distance][0] - of[distance][1]) > 0 for of in self.separation.values()]
         return sum(holds) / len(holds) if holds else 1.0

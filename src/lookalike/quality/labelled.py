@@ -146,6 +146,6 @@ def _check_named(named: list[tuple[str, ...]], labels: Labels) -> None:
             "index the folder above it, or give a file of labels"
         )
     raise InputError(
-        f"labels: none of the collection's {len(named):,} pictures is named there; paths are seen from the folder "
+        f"labels: none of the collection's {len(named):,} pictures is named there; paths are relative to the folder "
         "that was indexed, with forward slashes"
     )

@@ -41,20 +41,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which results somebody wants to see.
+    """Which results are wanted.
 
     Attributes
     ----------
     k : int
-        So many, copies that were folded not counted.
+        Number of results, without the copies that were folded.
     threshold : float
-        Least similarity, 0 to 100.
+        Minimum similarity, 0 to 100.
     fold : bool
         Put near-identical results under the first of them.
     exact : bool
         Compare with every picture.
     missed : bool
-        Of an exact search, say also what the index would have missed, if a search like this one asks it.
+        In an exact search, also find what the index would have missed, if a search like this one uses it.
     left_out : sequence of int
         Ids that are no results.
     """
@@ -70,8 +70,8 @@ class Wanted:
 def find(
     connection: sqlite3.Connection, snapshot: Snapshot, xq: FloatArray, mask: Array | None, wanted: Wanted
 ) -> tuple[list[Found], list[int] | None, bool]:
-    """The results for a unit vector, best first; where it is wanted, the ids that the index would not have brought;
-    and whether a search that is not told to be exact compares with every picture too, so that nothing is missed.
+    """The results for a unit vector, best first; where it is wanted, the ids that the index would not have found;
+    and whether a search compares with every picture even if it is not asked to be exact, so that nothing is missed.
 
     Parameters
     ----------

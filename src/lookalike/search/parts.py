@@ -250,7 +250,7 @@ class Part:
         Raises
         ------
         InputError
-            If a command line cannot say it.
+            If a command line cannot express it.
         """
         if self.url is not None:
             return self.url
@@ -271,7 +271,7 @@ class Part:
 
 
 def is_words(text: str) -> bool:
-    """Whether a query that names no file was meant as words, and is not a file's name with a mistake in it.
+    """Whether a query that names no file is meant as words, and is not a mistyped file name.
 
     Examples
     --------

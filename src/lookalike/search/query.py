@@ -1,4 +1,4 @@
-"""A whole question as plain data, and its four spellings: Python, JSON, form or address, command line."""
+"""A query as plain data, and its forms: Python, JSON, form or address, command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FLAG_OF: Final = {"min_side": "--min-side", "max_side": "--max-side", "shape": 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Query:
-    """A whole question: what to look for, among which pictures, and how to show it.
+    """A query: what to search for, among which pictures, and how to show the results.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class Query:
         return search(query, collection, allow=allow)
 
     def vector(self, collection: StoredCollection) -> FloatArray:
-        """What a collection is searched with, a unit vector of float32, shape (d,), as `Collection.search` and `explain` take it.
+        """The unit vector that a collection is searched with, float32, shape (d,), as `Collection.search` and `explain` take it.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class Query:
     # --- JSON --------------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values, without what is as it would be anyway.
+        """As plain values, without those that are the defaults.
 
         Examples
         --------
@@ -237,7 +237,7 @@ class Query:
 
     @classmethod
     def from_fields(cls, given: Iterable[tuple[str, Any]]) -> Self:
-        """From the fields of a form, in the order that they have there; empty ones, and others, are as if they were absent.
+        """From the fields of a form, in the order that they have there; empty and unknown ones are ignored.
 
         Raises
         ------
@@ -272,7 +272,7 @@ class Query:
         )
 
     def to_address(self, name: str) -> str:
-        """What stands after the ``?`` in the address of the app's page that shows this search.
+        """The part after the ``?`` in the address of the app's page that shows this search.
 
         Parameters
         ----------
@@ -296,7 +296,7 @@ class Query:
 
     @classmethod
     def from_address(cls, address: str) -> Self:
-        """From the address of the app's page, or what stands in it after the ``?``."""
+        """From the address of the app's page, or from the part after its ``?``."""
         before, mark, after = address.partition("#")[0].partition("?")
         query = before + mark + after if "=" in before else after or before  # a value may hold a question mark
         return cls.from_fields([*_PAGE.items(), *parse_qsl(query, keep_blank_values=True)])
@@ -309,7 +309,7 @@ class Query:
         Raises
         ------
         InputError
-            If a command line cannot say it: it holds no bytes, and nothing of a server.
+            If a command line cannot express it: bytes, and what only a server knows.
         """
         if any(part.region for part in (*self.like, *self.dislike)):
             raise InputError("like, dislike: a command line takes whole pictures here")

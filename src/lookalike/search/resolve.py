@@ -44,7 +44,7 @@ def mixed(asked: FloatArray, like: FloatArray, unlike: FloatArray) -> FloatArray
     means = [weight * unit_rows(x.mean(axis=0, keepdims=True))[0] for x, weight in parts if len(x)]
     q: FloatArray = unit_rows(np.stack(means).sum(axis=0, keepdims=True, dtype=np.float32))[0]
     if not q.any():
-        raise InputError("what is liked and what is not cancel each other out; take one of them away")
+        raise InputError("liked and disliked pictures cancel each other out; remove one of them")
     return q
 
 
@@ -56,7 +56,9 @@ class Known(Protocol):
 
 
 def _only_own(name: str | None) -> StoredCollection:
-    raise InputError(f"id: of another collection, {name!r}, only a server knows pictures; give their paths instead")
+    raise InputError(
+        f"id: only a server can look up pictures of another collection ({name!r}); give their paths instead"
+    )
 
 
 def _nothing_kept(tag: str) -> bytes:
@@ -108,7 +110,7 @@ class Reader:
         """The unit vector of words, shape (d,), made by a model that reads them."""
         vector = embed_text(collection.model, words)
         if vector is None:
-            raise InputError(f"this collection's model {collection.model.name!r} reads no words")
+            raise InputError(f"this collection's model {collection.model.name!r} cannot search with words")
         return vector
 
     def contents(self, part: Part) -> bytes:

@@ -1,4 +1,4 @@
-"""One search from question to answer: one vector, filter, rank, fold, sort, and what an index would have missed."""
+"""One search, from the query to the answer: one vector, filter, rank, fold, sort, and what an index would have missed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Answer:
     vector : ndarray of float32, shape (d,), or None
         What was searched with; None of a label search.
     missed : list of int or None
-        After an exact search: ids that the index would not have brought; None where it would not be asked.
+        After an exact search: ids that the index would not have found; None where it would not be used.
     words : str or None
         How words were read, of a label search.
     labels : tuple of str
@@ -136,7 +136,7 @@ def search_like(
 
 
 def compares_with_all(query: Query, collection: StoredCollection) -> bool:
-    """Whether a search, without folding, compares with every picture that passes the filter, told to or not."""
+    """Whether a search, without folding, compares with every picture that passes the filter, even if that is not asked for."""
     allowed = _allowed(query, collection, None)
     with collection.view() as (_, snapshot):
         among = len(snapshot.allowed(snapshot.select(allowed)))

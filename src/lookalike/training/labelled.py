@@ -87,7 +87,7 @@ def read_folder(folder: PathLike) -> tuple[dict[str, tuple[str, ...]], int]:
     absent = len(named) - len(labels)
     if absent and not labels:
         raise DatasetError(
-            f"{root / LABELS_FILE}: none of the {absent:,} pictures that it names is in {root}; paths are seen from there, "
+            f"{root / LABELS_FILE}: none of the {absent:,} pictures that it names is in {root}; paths are relative to it, "
             f"with forward slashes, for instance {next(iter(named))!r}"
         )
     if not labels:

@@ -50,7 +50,7 @@ def pieces_view(told: Explanation) -> View:
     data = {"m": index.m, "dsub": index.dsub, "ksub": index.ksub, "bytes": each}
     d = index.m * index.dsub
     sentence = (
-        f"A stored vector less the centroid of its cell, {d:,} numbers, is cut into {index.m} pieces, one a row. "
+        f"A stored vector less the centroid of its cell, {d:,} numbers, is cut into {index.m} pieces, one per row. "
         "Each piece is replaced by the nearest "
         f"of {index.ksub} centroids that were learnt for its place, so that {4 * d:,} bytes become {each}. On the "
         "right is what that loses."

@@ -201,7 +201,7 @@ def _notes(query: Query, collection: Collection) -> list[str]:
     if query.filter or query.at_least:
         notes.append("The filter is left out here: these are the steps of a search of the whole collection.")
     if left_out(query, collection):
-        notes.append("Pictures that were asked with, or marked as unlike, are compared here as all others are.")
+        notes.append("Pictures of the query, and those marked “less like this”, are compared here like all others.")
     return notes
 
 
@@ -263,7 +263,7 @@ def _lead(told: Explanation) -> str:
     return (
         f"Of {len(trace.coarse_distances):,} cells {len(trace.probed):,} were visited, so {scanned:,} of "
         f"{told.index.ntotal:,} vectors{share} were looked at, by "
-        f"codes of {told.index.m} pieces. The codes alone bring {found} of the {len(told.exact_ids)} true "
+        f"codes of {told.index.m} pieces. The codes alone find {found} of the {len(told.exact_ids)} true "
         f"neighbours; after re-ranking there are {final}."
     )
 

@@ -111,13 +111,13 @@ def _projection_view(told: Explanation, method: Method = "pca") -> View:
     everything = np.concatenate([x, told.trace.query[None, :]])
     if method == "umap":
         both = umap_places(everything)
-        how = "laid out by UMAP, which keeps neighbours together and says nothing by far distances; the colour tells the distance"
+        how = "laid out by UMAP, which keeps neighbours together; large distances on it mean nothing. The colour shows the distance"
     else:
         plane = principal_plane(everything)
         both = plane.place(everything)
         how = (
             f"on the plane of their largest variance (PCA), which shows {100 * plane.share:.0f} % of it; what looks near here "
-            "can be far in the other dimensions, so the colour tells the distance"
+            "can be far in the other dimensions, so the colour shows the distance"
         )
     places, query = both[:-1], both[-1]
     data = {
@@ -134,7 +134,7 @@ def _projection_view(told: Explanation, method: Method = "pca") -> View:
         "descending": False,
         **marks(told),
     }
-    sentence = f"The same vectors, as their codes say them, {how}. Orange lines lead to those kept. {said}"
+    sentence = f"The same vectors, decoded from their codes, {how}. Orange lines lead to those kept. {said}"
     return View("projection", "projection", "Fine search, projected", sentence, data)
 
 
@@ -149,11 +149,11 @@ def miss_sentence(miss: Any, told: Explanation) -> str:
             f"nprobe = {miss.needed_nprobe} would reach it."
         )
     over = abs(miss.distance - miss.worst_kept)
-    saved = "and did" if miss.rank < told.candidates else f"and did not, with {told.candidates:,}"
+    saved = "as it did here" if miss.rank < told.candidates else f"but this search re-ranked {told.candidates:,}"
     return (
-        f"Its code is too coarse: it says {miss.distance:.6g}, {over:.3g} more than the last one kept "
+        f"Its code is too coarse: by code its distance is {miss.distance:.6g}, {over:.3g} more than that of the last one kept "
         f"({miss.worst_kept:.6g}). "
-        f"By code it came {_nth(miss.rank + 1)}, so re-ranking {miss.rank + 1:,} candidates or more saves it, {saved}."
+        f"By code it is {_nth(miss.rank + 1)}, so re-ranking {miss.rank + 1:,} candidates or more finds it, {saved}."
     )
 
 

@@ -242,11 +242,11 @@ def points_page(
         "pca": "PCA: across and up are the two directions in which pictures vary most, with crowded parts stretched",
     }[method]
     sentence = (
-        f"Each dot is a picture; the nearer two are, the more alike they mostly are. Laid out by {how}. Two dimensions of many are "
-        "left, so some neighbours here are not alike, and the search does not use this map. Zoom in, and dots become pictures."
+        f"Each dot is a picture, and near dots are mostly similar pictures. Laid out by {how}. Only two of many dimensions are "
+        "left, so some neighbours here are not similar, and the search does not use this map. Zoom in, and dots become pictures."
     )
     lead = f"{len(ids):,} pictures by similarity" + (
-        f"; lit are the {len(hits)} most like {query_name}." if hits else "."
+        f"; the {len(hits)} most similar to {query_name} are highlighted." if hits else "."
     )
     return assemble(title, [View("map", "map", "The map", sentence, data)], lead=lead, notes=notes, ask=ask)
 

@@ -59,7 +59,7 @@ async def asked(
     max_side: Pixels = None,
     shape: Annotated[Shape | None, Form(description="Only pictures of this shape.")] = None,
     k: Annotated[int, Form(ge=1, le=MAX_K, description="How many results.")] = 10,
-    threshold: Annotated[float, Form(ge=0, le=100, description="Least similarity.")] = 0.0,
+    threshold: Annotated[float, Form(ge=0, le=100, description="Minimum similarity.")] = 0.0,
     sort: Annotated[Sort, Form(description="Order of the k most similar.")] = "similarity",
     exact: Annotated[bool, Form(description="Compare with every picture, and say what the index would miss.")] = False,
     fold: Annotated[bool, Form(description="Put near-identical results under the first of them.")] = False,

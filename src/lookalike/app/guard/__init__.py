@@ -1,1 +1,1 @@
-"""What stands in front of every route: names, origin, passwords, the secret, and connections that dawdle."""
+"""Checks in front of every route: host names, origin, passwords, the secret, and slow connections."""

@@ -98,7 +98,7 @@ class Attempts:
 
 
 def _bucket(client: Any) -> str:
-    """The address, or the network of an IPv6 one: whoever has one of its addresses has them all."""
+    """The address, or the network of an IPv6 address, because one client usually has all addresses of its network."""
     try:
         address = ipaddress.ip_address(client[0].partition("%")[0])
     except (TypeError, ValueError, IndexError):

@@ -1,4 +1,4 @@
-"""Connections that dawdle: whoever connects and says nothing, or a byte now and then, must not hold up everybody else."""
+"""Closes slow connections: a client that sends nothing, or a byte now and then, must not hold up others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lookalike.errors import MissingExtraError
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "check_parts", "patient_protocol"]
 
 HEAD_SECONDS = 15.0
-"""So long may the head of a request take to arrive, from the first byte or from the connection on."""
+"""The head of a request may take this long to arrive, counted from its first byte or from the connection."""
 
 MAX_CONNECTIONS = 400
 """More are answered with 503; a page keeps about two open, and systems allow a process 1,024 files or fewer."""

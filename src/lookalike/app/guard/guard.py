@@ -1,10 +1,10 @@
-"""What stands in front of every route, gradio's included: host, origin, password, size, headers.
+"""Checks in front of every route, gradio's included: host, origin, password, size, headers.
 
 A server on loopback is not private by itself. Any web page can send requests to it, and with DNS rebinding read the
-answers. So the Host header has to be a name of ours, a foreign Origin may only read what a browser hides from it, and
-whoever is let in from other machines has a password. A proxy is one that was named (`--trusted-host`), and what looks
-through folders or changes collections needs the server's secret (`secret.py`) besides. gradio brings routes that this
-app does not use (a proxy, code editing, recordings, a login of its own); they do not exist here.
+answers. So the Host header has to be a name of this server, requests with a foreign Origin may only read (and the browser hides the
+answer from the page that sent them), and requests from other machines need a password or a token. Only proxies named by
+`--trusted-host` are accepted. Requests that look through folders or change collections also need the server's secret
+(`secret.py`). gradio's routes that this app does not use (a proxy, code editing, recordings, a login) are not served.
 """
 
 from __future__ import annotations

@@ -106,9 +106,9 @@ COLLECTION: Final = f"""
 TOOLS: Final = f"""
 <div id="lk-tools">
   <div class="lk-tools-row">
-    <button type="button" class="lk-button is-quiet" id="lk-back" disabled title="The search before" aria-label="Back">
+    <button type="button" class="lk-button is-quiet" id="lk-back" disabled title="Previous search" aria-label="Back">
     {_BACK}</button>
-    <button type="button" class="lk-button is-quiet" id="lk-forward" disabled title="The search after" aria-label="Forward">
+    <button type="button" class="lk-button is-quiet" id="lk-forward" disabled title="Next search" aria-label="Forward">
     {_FORWARD}</button>
     <button type="button" class="lk-button" id="lk-browse" aria-pressed="false">{_GRID}All pictures</button>
     <button type="button" class="lk-button" id="lk-filter" aria-expanded="false" aria-controls="lk-filter-panel">
@@ -116,12 +116,12 @@ TOOLS: Final = f"""
     <div class="lk-tools-results">
       <label class="lk-fold"><input type="checkbox" id="lk-fold" checked>Fold copies</label>
       <label class="lk-threshold">At least <output id="lk-threshold-value" for="lk-threshold">0%</output>
-        <input type="range" id="lk-threshold" min="0" max="100" step="5" value="0" aria-label="Least similarity"></label>
+        <input type="range" id="lk-threshold" min="0" max="100" step="5" value="0" aria-label="Minimum similarity"></label>
       <label class="lk-sort"><span class="lk-hidden">Order</span><select id="lk-sort" class="lk-select"></select></label>
     </div>
   </div>
   <div id="lk-filter-panel" role="group" aria-label="Filters" hidden></div>
-  <ul id="lk-active" aria-label="Filters that are on" hidden></ul>
+  <ul id="lk-active" aria-label="Active filters" hidden></ul>
 </div>"""
 
 RESULTS: Final = """

@@ -84,9 +84,9 @@ def file_id(folder: Path) -> FileId:
 def shared_id(folder: Path) -> FileId | None:
     """Which file the shared memory of the catalogue's connections is; None where there is none.
 
-    Another process deletes it when it takes itself for the last one. It does so wrongly when this process has closed a file of the
-    catalogue outside SQLite, as whoever copies the folder does: the system then gives up this process's locks. Connections that
-    were open see old commits from then on, or damage that is none.
+    Another process deletes it when it believes that it is the last one. That belief is wrong if this process has closed a file of
+    the catalogue outside SQLite, for instance by copying the folder: the system then gives up this process's locks. From then on,
+    connections that were open see old commits, or report damage where there is none.
     """
     try:
         status = (folder / f"{CATALOG}-shm").stat()
@@ -302,7 +302,7 @@ def _suspected(folder: Path, error: sqlite3.Error | UnicodeDecodeError) -> Excep
         return CollectionError(f"{file} is damaged or not a catalogue of lookalike: it is not an SQLite file")
     error.__cause__ = sqlite3.DatabaseError(wrong)  # by the causes it is known which words are SQLite's
     return CollectionError(
-        f"{file} is damaged ({wrong}); put back a copy of it, or keep it and index the folders into another collection"
+        f"{file} is damaged ({wrong}); restore a copy of it, or keep it and index the folders into another collection"
     )
 
 

@@ -1,8 +1,8 @@
 """The tables of the catalogue, the versions of them, and a checksum for each row.
 
-Version 1 is the first. Version 2 has the same tables and says that a transform is on. Version 3 knows the collection by a UUID,
-files by device and inode, and has the checksum of each row; what it says of a transform needs no version of its own.
-Whoever opens an older catalogue to write brings it up to date; whoever only reads sees what it lacks as NULL.
+Version 1 is the first. Version 2 has the same tables and records whether a transform is applied. Version 3 identifies the
+collection by a UUID and files by device and inode, and has a checksum for each row; transforms need no version of their own.
+Opening an older catalogue for writing upgrades it; opening it for reading only shows columns that it lacks as NULL.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _show_what_is_back(
 def forget_moved(
     connection: sqlite3.Connection, root: int, below: Callable[[bytes], tuple[str, tuple[bytes, ...]]]
 ) -> None:
-    """Forget a folder that is gone, and that nothing is left of since its files were met at another place; the caller commits."""
+    """Forget a folder that is gone and empty, because its files were found at other paths; the caller commits."""
     row = connection.execute(
         "SELECT path FROM roots WHERE id = ? AND missing AND NOT EXISTS (SELECT 1 FROM entries WHERE root = roots.id)",
         (root,),

@@ -315,7 +315,7 @@ class Scan:
         return next((entry for entry, path in rows if path not in self.lost), None)
 
     def was_found(self, entry: int) -> None:
-        """The file of an entry that seemed to be gone was met at another place."""
+        """The file of an entry that seemed to be gone was found at another path."""
         for table in ("gone", "away"):
             self.connection.execute(f"DELETE FROM {table} WHERE entry = ?", (entry,))
 

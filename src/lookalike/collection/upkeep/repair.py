@@ -20,7 +20,7 @@ from lookalike.data.walk import label_of
 
 __all__ = ["beyond_proof", "hurt_features", "hurt_pictures", "mend_rows", "settle_features", "unread"]
 
-_COPY = "put back a copy of catalog.sqlite, or index the folders into another collection"
+_COPY = "restore a copy of catalog.sqlite, or index the folders into another collection"
 
 
 def mend_rows(connection: sqlite3.Connection) -> list[str]:
@@ -74,7 +74,7 @@ def beyond_proof(connection: sqlite3.Connection) -> list[str]:
     left = []
     for row in wrong_rows(connection, "meta"):
         key = printable(os.fsdecode(row[0]))[:50] if isinstance(row[0], bytes) else repr(row[0])[:50]
-        what = "`lookalike models adapt --undo` takes it off" if key == "transform" else _COPY
+        what = "`lookalike models adapt --undo` removes it" if key == "transform" else _COPY
         left.append(
             f"catalog.sqlite: its value of {key!r} is not what was written, and nothing proves what it was; {what}"
         )

@@ -223,6 +223,6 @@ async function pasteFromButton({ take, takeUrl, refuse }) {
     if (/^https?:\/\/\S+$/i.test(text)) takeUrl(text);
     else refuse(new ApiError("Clipboard", "Copy a picture first, for instance from a chat, then paste it here."));
   } catch {
-    refuse(new ApiError("Clipboard", "The browser does not let this page look; press Ctrl V (on a Mac ⌘ V) instead."));
+    refuse(new ApiError("Clipboard", "The browser does not let this page read the clipboard; press Ctrl V (on a Mac ⌘ V) instead."));
   }
 }

@@ -23,7 +23,7 @@ export async function takePicture(root, take, refuse) {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 1280 } });
   } catch (error) {
     const denied = error instanceof Error && error.name === "NotAllowedError";
-    refuse(new ApiError("Camera", denied ? "The browser was told not to use it." : "No camera was found."));
+    refuse(new ApiError("Camera", denied ? "The browser does not allow this page to use it." : "No camera was found."));
     return;
   }
   const video = el("video", { autoplay: true, muted: true, playsInline: true, srcObject: stream });

@@ -9,10 +9,10 @@ import { alertBox, ask, button, many, openSheet, size } from "./sheet.js";
 /** @import { Collection, Collections, CollectionsContext, Job, Jobs, Reason, SkippedFiles } from "./types.d.ts" */
 
 const NOT_HERE =
-  "New collections are made, brought up to date and deleted on the server's own machine only, " +
-  "because that needs to look into its folders. There the command is: lookalike index FOLDER";
+  "Collections can be made, updated and deleted only on the server's own machine, " +
+  "because that reads its folders. The command there is: lookalike index FOLDER";
 const NO_TOKEN =
-  "This page was opened without the server's secret, which making, updating and deleting collections needs. " +
+  "Making, updating and deleting collections needs the server's secret, and this page was opened without it. " +
   "Open the address that lookalike serve printed in its terminal: it ends in ?token= and the secret.";
 
 /**
@@ -117,7 +117,7 @@ async function skipped(context, item) {
     if (!isLast()) return;
     sheet.show(
       `Skipped in ${item.name}`,
-      el("p", { class: "lk-lead" }, `${many(total, "file was", "files were")} passed over. They are looked at again with each update.`),
+      el("p", { class: "lk-lead" }, `${many(total, "file was", "files were")} skipped. They are checked again at each update.`),
       reasonList(reasons),
       el("div", { class: "lk-sheet-foot" }, back),
     );
@@ -171,7 +171,7 @@ function confirmDeletion(context, item) {
   const { sheet, page } = context;
   const cancel = button("Cancel", context.list);
   const known = item.pictures ?? null;
-  const lost = known === null ? "Its index goes. " : `What lookalike knows about ${many(known, "picture")} goes. `;
+  const lost = known === null ? "Its index will be deleted. " : `What lookalike knows about ${many(known, "picture")} will be deleted. `;
   const go = async () => {
     try {
       await ask(`collections/${encodeURIComponent(item.name)}`, { method: "DELETE" });

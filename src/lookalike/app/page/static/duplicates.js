@@ -137,10 +137,10 @@ export function openDuplicates({ collection, searchWith }) {
   function draw(answer) {
     const open = answer.total - (state.ignored ? answer.ignored : 0);
     summary.textContent = open
-      ? `${many(open, "group")}, ${many(answer.pictures, "picture")}; ${size(answer.spare_bytes)} lie in the copies. Nothing is deleted here.`
+      ? `${many(open, "group")}, ${many(answer.pictures, "picture")}; ${size(answer.spare_bytes)} are taken by the copies. Nothing is deleted here.`
       : answer.ignored
         ? "Every group is ignored."
-        : "No picture is there twice.";
+        : "There are no duplicates.";
     ignored.disabled = !answer.ignored && !state.ignored;
     ignoredText.textContent = answer.ignored ? `Show ignored (${answer.ignored})` : "Show ignored";
     groups.start = state.offset + 1;
@@ -175,7 +175,7 @@ export function openDuplicates({ collection, searchWith }) {
     const links = group.links ? `${many(group.links, "link")} · ` : "";
     const title = `${many(group.count - group.links, "picture")} · ${links}${size(group.spare_bytes)} in the copies`;
     const ends = `${Math.floor(group.least_similarity)}%`;
-    const chain = el("span", { class: "lk-tag", title: `Each is like another one, but the two that are least alike are ${ends} alike` }, `chain · ends ${ends}`);
+    const chain = el("span", { class: "lk-tag", title: `Each is similar to another one, but the two that are least similar are ${ends} alike` }, `chain · ends ${ends}`);
     /** @type {(picture: CopyOf, at: number) => HTMLElement} */
     const item = (picture, at) => copyItem(picture, at === 0 || group.pictures[at - 1].part !== picture.part);
     const isMarked = group.ignored || group.pictures.some((picture) => picture.kept);

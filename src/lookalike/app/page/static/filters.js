@@ -97,7 +97,7 @@ export function createFilters(root, start, { change }) {
           return el("li", {}, el("label", { title: name, style: { "--depth": depth } }, box, text_, el("small", {}, grouped(pictures))));
         }),
       );
-      if (!wanted.length) list.append(el("li", { class: "lk-lead" }, labels.length ? "No folder is called so." : "No folders."));
+      if (!wanted.length) list.append(el("li", { class: "lk-lead" }, labels.length ? "No folder has that name." : "No folders."));
     };
     /** @type {(label: string, on: boolean) => void} */
     const choose = (label, on) => {

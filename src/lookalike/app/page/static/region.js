@@ -13,7 +13,7 @@ const STEP = 0.03;
 /** @type {Record<string, Point>} */
 const STEPS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 const REST = 400; // ms after the last key
-const KEYS = "Arrow keys move it, Shift and arrow keys size it, Escape takes the whole picture.";
+const KEYS = "Arrow keys move it, Shift and arrow keys resize it, Escape takes the whole picture.";
 
 /** @type {(value: number, low: number, high: number) => number} */
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));

@@ -26,9 +26,9 @@ export function reportOf({ makeForm, asked, closing, hit, collection, searchWith
   const head = el("header", { class: "lk-report-head" }, el("h3", {}, "The search, step by step"), tools);
   const load = async () => {
     place.setAttribute("aria-busy", "true");
-    const said = el("span", {}, "Taking the search apart; a few seconds…");
+    const said = el("span", {}, "Tracing the search step by step; this takes a few seconds…");
     place.replaceChildren(el("p", { class: "lk-report-wait", role: "status" }, el("span", { class: "lk-spinner", "aria-hidden": "true" }), said));
-    const slow = setTimeout(() => (said.textContent = "The first time takes up to a minute, because code for this computer is made…"), SLOW);
+    const slow = setTimeout(() => (said.textContent = "The first time takes up to a minute, because code is compiled for this computer…"), SLOW);
     try {
       const html = await fetched(asked, makeForm, collection, closing);
       if (!place.isConnected) return;

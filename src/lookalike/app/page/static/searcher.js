@@ -48,7 +48,7 @@ async function answered(state, signal) {
     if (!(error instanceof api.ApiError)) throw error;
     const again = error.type === "IdError" && untagged(state);
     if (error.type === "IdError" && !again && state.parts.some((each) => each.tag)) {
-      const message = "The server keeps pictures only while it runs, and not for ever. Give this one again.";
+      const message = "The server keeps uploads only while it runs, and drops the oldest ones. Give this picture again.";
       throw new api.ApiError("Forgotten", message);
     }
     if (!again) throw error;

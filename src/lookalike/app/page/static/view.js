@@ -28,7 +28,7 @@ const TITLES = {
   ImageError: "This picture cannot be read",
   FetchError: "This address cannot be searched with",
   PayloadTooLarge: "This file is too large",
-  TooMany: "These are too many at once",
+  TooMany: "Too many at once",
   IdError: "This picture is gone",
   Forgotten: "The picture of this search is gone",
   CollectionNotFoundError: "This collection is gone",
@@ -180,7 +180,7 @@ function timingOf({ timing_ms: timing }, { state, isExact, size, searchExactly }
     { class: "lk-timing" },
     time("embedding", timing.embed, "From the picture to a vector"),
     time("search", timing.search, "From the vector to these results"),
-    el("span", { title: "From the click until the results stood here", id: "lk-total" }, "total ", el("b", {}, "…")),
+    el("span", { title: "From the click until the results were shown", id: "lk-total" }, "total ", el("b", {}, "…")),
     isExact
       ? el("span", { title: `Compared with all ${grouped(size)} pictures` }, "exact")
       : el("button", button, icon("target", 15), state.exact ? "Back to the index" : "Search exactly"),
@@ -265,7 +265,7 @@ export function showError(root, error, ways, isWaiting = false) {
         {},
         el("h2", {}, TITLES[error.type] ?? "This search did not work"),
         el("p", {}, message),
-        ...(isWaiting ? [el("p", { class: "lk-retry" }, el("i", {}), "Asking again every two seconds.")] : []),
+        ...(isWaiting ? [el("p", { class: "lk-retry" }, el("i", {}), "Trying again every two seconds.")] : []),
         el("div", { class: "lk-error-ways" }, buttons),
       ),
     ),

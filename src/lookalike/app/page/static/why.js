@@ -51,12 +51,12 @@ function headline({ rank, compared, passes, similarity, word, parts }) {
   const of = many(compared, "picture");
   const to = parts.length > 1 ? "to all of it together" : "to what you asked for";
   const place = !passes
-    ? "It is left out of the results: it was asked with, is not liked, or does not pass the filter."
+    ? "It is left out of the results: it is part of the query, is marked “less like this”, or does not pass the filter."
     : rank === 1
-      ? `Of the ${of} compared, none is more alike.`
+      ? `Of the ${of} compared, none is more similar.`
       : rank
-        ? `Of the ${of} compared, ${many(rank - 1, "is", "are")} more alike.`
-        : `More than 200 of the ${of} compared are more alike.`;
+        ? `Of the ${of} compared, ${many(rank - 1, "is", "are")} more similar.`
+        : `More than 200 of the ${of} compared are more similar.`;
   return el("p", { class: "lk-why-lead" }, el("b", {}, percent(similarity)), ` alike ${to}: ${word}. `, place);
 }
 
@@ -70,7 +70,7 @@ function partTable({ parts, cosine, similarity, word }, collection) {
   return el(
     "table",
     { class: "lk-why-parts" },
-    el("caption", { class: "lk-hidden" }, "How alike it is to each part of the query"),
+    el("caption", { class: "lk-hidden" }, "Similarity to each part of the query"),
     el("thead", {}, el("tr", {}, ["Part of the query", "Alike", "Cosine"].map((text) => el("th", { scope: "col" }, text)))),
     el("tbody", {}, rows),
   );
@@ -122,10 +122,10 @@ function metTable({ index, distance }) {
   const { list_rank: rank, nlist, nprobe, candidates } = index;
   if (rank && nlist !== null && nprobe !== null) {
     const visited = rank <= nprobe ? "visited" : "not visited";
-    rows.push(["Its list", `${ordinal(rank)} nearest of ${nlist.toLocaleString("en")}; the nearest ${nprobe.toLocaleString("en")} are looked into, so ${visited}`]);
+    rows.push(["Its list", `${ordinal(rank)} nearest of ${nlist.toLocaleString("en")}; the nearest ${nprobe.toLocaleString("en")} are visited, so ${visited}`]);
   }
   if (index.code_rank && candidates !== null) {
-    rows.push(["By its short code", `${ordinal(index.code_rank)}; the first ${candidates.toLocaleString("en")} are compared exactly`]);
+    rows.push(["Rank by its code", `${ordinal(index.code_rank)}; the first ${candidates.toLocaleString("en")} are compared exactly`]);
   }
   if (index.code_distance !== null) rows.push(["Distance by the code", `${index.code_distance.toFixed(4)} (an estimate)`]);
   rows.push(["Distance", `${distance.toFixed(4)} = 1 − cosine`]);
