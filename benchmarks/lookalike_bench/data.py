@@ -18,7 +18,7 @@ from lookalike.errors import DatasetError, FormatError, InputError
 from lookalike.index.exact import exact_search
 from lookalike_bench.experiments.spec import DataSpec
 
-__all__ = ["NEIGHBORS", "Prepared", "about_all", "prepare", "stand_in"]
+__all__ = ["NEIGHBORS", "Prepared", "about_all", "fetched_pictures", "prepare", "stand_in"]
 
 NEIGHBORS = 100  # exact neighbours that are known of each query, at the most
 _QUERIES = 500  # pictures that are queries, at the most
@@ -241,6 +241,11 @@ def stand_in(spec: DataSpec) -> DataSpec:
     return replace(
         spec, name=f"made-up-{spec.name}", kind="synthetic", d=d, rows=tuple(rows or most for rows in spec.rows)
     )
+
+
+def fetched_pictures(datasets: Path) -> list[Path]:
+    """The folders of the data sets that vectors are made of, as far as they were fetched."""
+    return [folder for name in ("stamps", "clipart") if (folder := datasets / name).is_dir()]
 
 
 def about_all(prepared: Sequence[Prepared]) -> list[dict[str, Any]]:
