@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +18,12 @@ from lookalike.index import IVFPQIndex
 from lookalike_bench import peers
 from lookalike_bench.adapters.base import check_divides, check_lists
 from lookalike_bench.cases.rows import Row
-from lookalike_bench.data import Prepared
+from lookalike_bench.data import Prepared, Vectors
 from lookalike_bench.experiments.spec import CaseSpec, Target
 from lookalike_bench.machine import Machine, Threads
 from lookalike_bench.measure import Budget, Contestant
 
-__all__ = ["BATCH", "ONE_BY_ONE", "Bench", "Case", "Shared", "Vectors", "Way"]
+__all__ = ["BATCH", "ONE_BY_ONE", "Bench", "Case", "Shared", "Way", "built"]
 
 BATCH, ONE_BY_ONE = "batch", "one by one"
 
@@ -38,17 +39,15 @@ class Way(NamedTuple):
         return f"{self.mode}, {threads}" if self.mode else threads
 
 
-class Vectors(NamedTuple):
-    """Base vectors and queries, with the exact neighbours' squared distances, ascending."""
-
-    name: str  # what they are, for the report
-    base: FloatArray
-    queries: FloatArray
-    exact: FloatArray
+def built(x: FloatArray, nlist: int, m: int, kmeans: str = "native") -> IVFPQIndex:
+    """An index trained on all of `x`, filled with it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LookalikeWarning)
+        return IVFPQIndex(nlist=nlist, m=m, kmeans=kmeans).train(x).add(x)
 
 
 class Shared:
-    """What the cases of a run share: vectors, indexes of them and FAISS's twins of these, each made when it is first wanted.
+    """What the cases of a run share, made when it is first wanted: vectors, indexes of them, FAISS's twins of these.
 
     Parameters
     ----------
@@ -60,41 +59,28 @@ class Shared:
 
     def __init__(self, work: Path, say: Callable[[str], None]) -> None:
         self._work, self._say = work, say
-        self._vectors: dict[str, Vectors] = {}
-        self._indexes: dict[tuple[str, int, int], IVFPQIndex] = {}
-        self._twins: dict[tuple[str, int, int], Any] = {}
+        self.vectors = functools.cache(Prepared.load)
+        self.index = functools.cache(self._index)
+        self.twin = functools.cache(self._twin)
+        self.folder = functools.cache(self._folder)
 
-    def vectors(self, data: Prepared) -> Vectors:
-        if data.fingerprint not in self._vectors:
-            self._vectors[data.fingerprint] = Vectors(f"{data.n:,} {data.about}", *data.load())
-        return self._vectors[data.fingerprint]
-
-    def index(self, data: Prepared, nlist: int, m: int) -> IVFPQIndex:
+    def _index(self, data: Prepared, nlist: int, m: int) -> IVFPQIndex:
         """An index trained on all vectors, filled with them."""
-        key = data.fingerprint, nlist, m
-        if key not in self._indexes:
-            self._say(f"  building IVF{nlist},PQ{m} of {data.n:,} × {data.d}")
-            base = self.vectors(data).base
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LookalikeWarning)
-                self._indexes[key] = IVFPQIndex(nlist=nlist, m=m).train(base).add(base)
-            self._indexes[key].compact()
-        return self._indexes[key]
+        self._say(f"  building IVF{nlist},PQ{m} of {data.n:,} × {data.d}")
+        index = built(self.vectors(data).base, nlist, m)
+        index.compact()
+        return index
 
-    def twin(self, data: Prepared, nlist: int, m: int) -> Any:
+    def _twin(self, data: Prepared, nlist: int, m: int) -> Any:
         """FAISS's index of the same centroids, codes and ids."""
-        key = data.fingerprint, nlist, m
-        if key not in self._twins:
-            self._twins[key] = peers.twin_of(self.index(data, nlist, m))
-        return self._twins[key]
+        return peers.twin_of(self.index(data, nlist, m))
 
-    def folder(self, data: Prepared, nlist: int, m: int) -> Path:
+    def _folder(self, data: Prepared, nlist: int, m: int) -> Path:
         """A folder with the index and the queries, for other processes."""
         folder = self._work / f"{data.fingerprint}-{nlist}-{m}"
-        if not folder.exists():
-            folder.mkdir()
-            self.index(data, nlist, m).save(folder / "index.lka")
-            np.save(folder / "queries.npy", self.vectors(data).queries)
+        folder.mkdir()
+        self.index(data, nlist, m).save(folder / "index.lka")
+        np.save(folder / "queries.npy", self.vectors(data).queries)
         return folder
 
 
@@ -135,7 +121,8 @@ class Bench:
         """A row about the case; `more` are fields of `Row`."""
         target = next((target for target in self.spec.target if target.mode == way.mode), Target())
         about: dict[str, Any] = {"n": self.data.n, "d": self.data.d, "params": asdict(self.case), "target": target}
-        return Row(self.spec.name, way.mode, title, way.threads, self.vectors.name, **about | more)
+        dataset = f"{self.data.n:,} {self.data.about}"
+        return Row(self.spec.name, way.mode, title, way.threads, dataset, **about | more)
 
     def rival(
         self, name: str, threads: int, run: Callable[[Any], Any], prepare: Callable[[], Any] = lambda: None

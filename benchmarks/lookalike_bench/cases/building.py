@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from lookalike._typing import FloatArray
-from lookalike.errors import LookalikeWarning
 from lookalike.index import IVFPQIndex
 from lookalike.quantizers.kmeans import assign, kmeans_native
 from lookalike_bench import peers
-from lookalike_bench.cases.base import Bench, Case, Way
+from lookalike_bench.cases.base import Bench, Case, Way, built
 from lookalike_bench.cases.rows import Row, compared
 from lookalike_bench.machine import Machine
-from lookalike_bench.measure import take_turns
+from lookalike_bench.measure import Contestant, take_turns
 
 __all__ = ["Add", "Kmeans", "TrainAdd"]
 
@@ -70,28 +68,24 @@ class TrainAdd(Case):
     def rows(self, bench: Bench, ways: Sequence[Way]) -> Iterator[Row]:
         x = bench.vectors.base
         methods = ("native", "faiss", "sklearn")
+
+        def ours(kmeans: str, threads: int) -> Contestant:
+            return bench.rival("lookalike", threads, lambda _: built(x, self.nlist, self.m, kmeans))
+
         for way in ways:
-            rivals = [bench.rival("lookalike", way.threads, self._builder(x, method)) for method in methods]
+            rivals = [ours(method, way.threads) for method in methods]
             rivals.append(bench.rival("FAISS", way.threads, lambda _: self._faiss_built(x)))
-            *ours, theirs = take_turns(rivals, bench.budget)
-            errors = [_reconstruction_error(x, timing.result.reconstruct(np.arange(len(x)))) for timing in ours]
+            *mine, theirs = take_turns(rivals, bench.budget)
+            errors = [_reconstruction_error(x, timing.result.reconstruct(np.arange(len(x)))) for timing in mine]
             theirs.result.make_direct_map()
             errors.append(_reconstruction_error(x, theirs.result.reconstruct_n(0, len(x))))
-            others = {name: timing.median for name, timing in zip(methods, ours, strict=True)}
+            others = {name: timing.median for name, timing in zip(methods, mine, strict=True)}
             seconds = ", ".join(f"{name} {median:.2g} s" for name, median in others.items())
             yield bench.row(
                 f"train + add, {len(x):,} × {x.shape[1]}, IVF{self.nlist},PQ{self.m}", way,
-                **compared(ours[0], theirs, 1, {"error": errors[0], "by_kmeans": others}, {"error": errors[-1]}),
+                **compared(mine[0], theirs, 1, {"error": errors[0], "by_kmeans": others}, {"error": errors[-1]}),
                 is_valid=errors[0] <= TRAINING_SLACK * errors[-1], note=f"{_errors(errors[0], errors[-1])}; by k-means: {seconds}",
             )  # fmt: skip
-
-    def _builder(self, x: FloatArray, kmeans: str) -> Callable[[Any], IVFPQIndex]:
-        def build(_: Any) -> IVFPQIndex:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LookalikeWarning)
-                return IVFPQIndex(nlist=self.nlist, m=self.m, kmeans=kmeans).train(x).add(x)
-
-        return build
 
     def _faiss_built(self, x: FloatArray) -> Any:
         index = peers.faiss_ivfpq(x.shape[1], self.nlist, self.m)

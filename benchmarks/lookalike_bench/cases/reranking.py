@@ -126,7 +126,7 @@ class Rerank(Case):
         params: dict[str, Any],
         searcher: Callable[[int, int], Callable[..., SearchResult]],
     ) -> Iterator[Setting]:
-        _, base, queries, exact = bench.vectors
+        base, queries, exact = bench.vectors
         for nprobe in self.nprobes:
             for candidates in self.candidates:
                 search = searcher(nprobe, candidates)

@@ -45,7 +45,7 @@ class SearchCase(Case):
         self, bench: Bench, title: str, way: Way, mine: Timing, theirs: Timing, found: SearchResult, peer: SearchResult
     ) -> Row:
         """What both sides found in the same codes, and how fast."""
-        _, base, queries, exact = bench.vectors
+        base, queries, exact = bench.vectors
         recalls = [{"recall": recall(result.ids, queries, base, exact, self.k)} for result in (found, peer)]
         centroids = bench.shared.index(bench.data, self.nlist, self.m).coarse_centroids
         return bench.row(

@@ -13,7 +13,7 @@ from typing import Any
 from lookalike.errors import InputError
 from lookalike_bench.adapters import Adapter, get_adapter
 from lookalike_bench.cases.base import Case, Way
-from lookalike_bench.cases.kinds import get_case
+from lookalike_bench.cases.kinds import CASES
 from lookalike_bench.data import Prepared
 from lookalike_bench.experiments.spec import CaseSpec, Experiment, PeerSpec, record
 from lookalike_bench.machine import Machine
@@ -106,10 +106,11 @@ def check_cases(experiment: Experiment) -> dict[str, Case]:
     cases = {}
     for spec in experiment.case:
         where = f"case {spec.name!r}"
-        try:
-            kind = get_case(spec.measure)
-        except InputError as error:
-            raise InputError(f"{where}: {error}") from None
+        if spec.measure not in CASES:
+            raise InputError(
+                f"{where}: measure={spec.measure!r} is not known{meant(spec.measure, CASES, 'there are:')}"
+            )
+        kind = CASES[spec.measure]
         for target in spec.target:
             if target.mode not in kind.modes:
                 known = ", ".join(repr(mode) for mode in kind.modes)
@@ -124,13 +125,7 @@ def _check_names(peer: PeerSpec, part: str, known: Mapping[str, Any]) -> None:
             raise InputError(f"peer {peer.name!r}: unknown {part} parameter {name!r}{meant(name, known, 'it takes')}")
         for item in value if isinstance(value, list) else [value]:
             if not _fits(item, known[name]):
-                kind = (
-                    "a whole number"
-                    if isinstance(known[name], int)
-                    else "a number"
-                    if isinstance(known[name], float)
-                    else "a text"
-                )
+                kind = {int: "a whole number", float: "a number", str: "a text"}[type(known[name])]
                 raise InputError(f"peer {peer.name!r}: {part} parameter {name}: expected {kind}, got {item!r}")
 
 

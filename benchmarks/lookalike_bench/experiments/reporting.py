@@ -153,7 +153,6 @@ def _machine(run: dict[str, Any], rows: Sequence[Row]) -> list[str]:
             how = f"; k = {run['k']}, {run['repeats']} rounds or more of about {run['round_s']:g} s, at most {run['limit_s']:g} s a run; each run in a process of its own, bound to as many cores as it has threads"
         lines.append(f"- {run['started']}, `{run['command']}`{how}")
         lines.append(f"- FAISS was built with: {machine['faiss_build']}; {'; '.join(machine['blas'])}")
-        lines.append(f"- {', '.join(f'{name} {version}' for name, version in machine['versions'].items())}")
     loads = [row["load"] for row in rows if row["load"] is not None]
     if loads:
         lines.append(f"- Load before the runs: {min(loads):g} to {max(loads):g}")
@@ -209,17 +208,19 @@ def _failures(rows: Sequence[Row]) -> str:
 def _not_run(run: dict[str, Any], rows: Sequence[Row]) -> str:
     """What the last run wanted and has no row."""
     there = {row["key"] for row in rows}
-    left: dict[str, list[int]] = {}
+    left: dict[tuple[str, str], list[int]] = {}
     for item in run.get("planned", []):
         if "case" in item:
-            name = f"{item['dataset']}: case {item['case']}"
+            name = f"{item['dataset']}: case {item['case']}", "rows"
         else:
             threads = f"{item['threads']} thread{'s' * (item['threads'] > 1)}"
-            name = f"{item['dataset']}, {threads}: {title(item['peer'])}"
+            name = f"{item['dataset']}, {threads}: {title(item['peer'])}", "settings"
         counts = left.setdefault(name, [0, 0])
         counts[0] += sum(key not in there for key in item["keys"])
         counts[1] += len(item["keys"])
-    return "\n".join(f"- {name}: {missing} of {total} settings" for name, (missing, total) in left.items() if missing)
+    return "\n".join(
+        f"- {name}: {missing} of {total} {what}" for (name, what), (missing, total) in left.items() if missing
+    )
 
 
 def _settings(rows: Sequence[Row]) -> str:

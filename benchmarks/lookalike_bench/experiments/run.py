@@ -1,6 +1,6 @@
 """Running an experiment: spec in, lines of results out; what is done already is not done again.
 
-Peers first, each run in a process of its own (`children`), then cases, in this one (`cases.run`).
+Peers first, each run in a process of its own (`children`), then cases, in this one (`case_runs`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lookalike.data.datasets import starter_folder
 from lookalike.errors import DatasetError, InputError
 from lookalike_bench.adapters import ADAPTERS
 from lookalike_bench.cases.rows import Row
-from lookalike_bench.cases.run import measure_cases
 from lookalike_bench.children import Limits, answers
 from lookalike_bench.data import Prepared, about_all, prepare, stand_in
+from lookalike_bench.experiments.case_runs import measure_cases
 from lookalike_bench.experiments.one_run import POOLS
 from lookalike_bench.experiments.plan import CaseRun, Run, check_cases, check_peers, plan, plan_cases
 from lookalike_bench.experiments.spec import Experiment
@@ -89,7 +89,13 @@ def run_experiment(
     say(f"{machine.cpu}, {machine.cores} cores, {machine.instructions}")
     asked, cases = plan(experiment, data), plan_cases(experiment, data, machine)
     runs = [run for run in asked if run.threads <= cores()]
-    _check_planned(experiment, asked, runs, cases)
+    if not asked and not cases:
+        raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
+    if not runs and not cases:
+        fewest = min(run.threads for run in asked)
+        raise InputError(
+            f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use, got {fewest}"
+        )
     installed = {peer: ADAPTERS[peer].version() for peer in {run.peer for run in runs}}
     with opened(out / "results.jsonl") as store:
         done = store.done(installed, retry=retry)
@@ -142,17 +148,6 @@ def _prepared(experiment: Experiment, keep: Path, folders: Sequence[Path], say: 
             data = [stand_in(spec) for spec in data]
     made = [prepare(spec, keep, folders, say) for spec in data]
     return {spec.name: sets for spec, sets in zip(experiment.data, made, strict=True)}
-
-
-def _check_planned(experiment: Experiment, asked: Sequence[Run], runs: Sequence[Run], cases: Sequence[CaseRun]) -> None:
-    """There has to be something to measure here."""
-    if not asked and not cases:
-        raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
-    if asked and not runs and not cases:
-        fewest = min(run.threads for run in asked)
-        raise InputError(
-            f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use, got {fewest}"
-        )
 
 
 def _now() -> str:

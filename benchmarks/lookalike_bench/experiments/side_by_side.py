@@ -43,7 +43,10 @@ def side_by_side(rows: Sequence[Row], run: dict[str, Any]) -> list[str]:
     machine = run.get("machine", {})
     instructions = machine.get("instructions", "avx512vbmi")
     data = dict.fromkeys(f"{row['dataset']} ({row['d']}-d)" for row in rows)
-    parts = ["## Side by side", f"Data: {'; '.join(data)}."]
+    facts = [f"- Data: {'; '.join(data)}"]
+    if machine:
+        facts.append(f"- {', '.join(f'{name} {version}' for name, version in machine['versions'].items())}")
+    parts = ["## Side by side", "\n".join(facts)]
     if machine and machine["load"] > 0.3 * machine["cores"]:
         parts.append(_BUSY.format(**machine))
     if instructions != "avx512vbmi" and any(row["target"]["vbmi_only"] for row in rows):

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lookalike._files import try_lock
 from lookalike.errors import DatasetError, FormatError, InputError, VersionError
+from lookalike_bench.cases.rows import Row
 
 __all__ = ["FIELDS", "SCHEMA", "Store", "opened", "read_rows", "read_runs"]
 
@@ -25,10 +27,7 @@ FIELDS = {
         "recall_at_1", "recall_at_10", "recall_at_100", "one_recall_at_1", "one_recall_at_5", "one_recall_at_10", "relative_error",
         "machine", "load", "when",
     ),
-    "case": (
-        "kind", "schema", "key", "status", "case", "mode", "title", "threads", "dataset", "n", "d", "params", "ours", "peer",
-        "value", "low", "high", "unit", "agreement", "is_valid", "note", "target", "verdict", "machine", "load", "when",
-    ),
+    "case": ("kind", "schema", "key", "status", *(field.name for field in fields(Row)), "verdict", "machine", "load", "when"),
 }  # fmt: skip
 """What every line of a kind has, null where it was not measured; docs/benchmarks says what each is."""
 

@@ -233,9 +233,7 @@ def test_time_that_is_over_leaves_the_rest_for_later(starter: Path, tmp_path: Pa
     _run(starter, tmp_path, MEMORY, only=["memory-own-ids"])
     _run(starter, tmp_path, MEMORY, minutes=1e-6)
     text = write_report(tmp_path / "out" / "results.jsonl", tmp_path / "report")[0].read_text("utf-8")
-    assert (
-        text.split("## Not run yet")[1].strip().splitlines()[-1] == "- sift: case memory-default-ids: 1 of 1 settings"
-    )
+    assert text.split("## Not run yet")[1].strip().splitlines()[-1] == "- sift: case memory-default-ids: 1 of 1 rows"
 
 
 def test_peers_and_cases_in_one_spec(tmp_path: Path) -> None:

@@ -214,3 +214,11 @@ def test_the_committed_report_says_what_its_results_say(name: str) -> None:
             )
             compared["k-means"] += 1
     assert set(compared) == {"times", "built", "k-means"}, "a sentence that nobody compares"
+
+
+def test_committed_results_of_an_older_schema_give_the_report_beside_them(tmp_path: Path) -> None:
+    folder = COMMITTED / "upstream"
+    assert {row["kind"] for row in read_rows(folder / "results.jsonl")} == {"peer"}
+    report, page, _ = write_report(folder / "results.jsonl", tmp_path)
+    assert report.read_text("utf-8") == (folder / "report.md").read_text("utf-8")
+    assert page.read_text("utf-8").count("data:image/png;base64,") == len(list(tmp_path.glob("*.png")))

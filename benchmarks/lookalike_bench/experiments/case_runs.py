@@ -69,6 +69,6 @@ def _rows(bench: Bench, ways: Sequence[Way]) -> Iterator[Row]:
 
 
 def _words(row: Row) -> str:
-    value = "" if row.value is None else f"{row.value:.2f} {row.unit} "
-    result = "" if row.agreement is None else f", results {row.agreement.words}"
-    return f"{value}{row.verdict}{result} {row.note}".strip()
+    value = "" if row.value is None else f"{row.value:.2f} {row.unit}"
+    result = "" if row.agreement is None else f"results {row.agreement.words}"
+    return ", ".join(part for part in (value, row.verdict, result, row.note) if part)
