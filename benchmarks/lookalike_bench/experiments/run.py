@@ -104,7 +104,7 @@ def run_experiment(
         ways = [(case, some) for case, some in ways if some]
         _note(out / "runs.jsonl", experiment, command, machine, data.values(), asked, cases)
         total, missing = len(runs) + len(cases), len(left) + len(ways)
-        say(f"{total} runs, {total - missing} of them done already")
+        say(f"{total} runs, {total - missing} of them done already{'' if missing else '; another --out measures anew'}")
         if len(runs) < len(asked):
             say(
                 f"{len(asked) - len(runs)} more are left out: they want more threads than this process may use cores ({cores()})"

@@ -241,20 +241,15 @@ def read_experiment(path: Path) -> Experiment:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{path}: not TOML: {str(error).splitlines()[0]}") from None
     where = str(path)
-    read = {
-        "name": path.stem,
+    table.setdefault("name", path.stem)
+    tables = {
         "data": tuple(_data(path, entry, f"{path}: data {n}") for n, entry in _tables(table, "data", where)),
         "peer": tuple(record(PeerSpec, entry, f"{path}: peer {n}") for n, entry in _tables(table, "peer", where)),
         "case": tuple(_case(entry, f"{path}: case {n}") for n, entry in _tables(table, "case", where)),
     }
-    experiment = record(
-        Experiment, {**read, **{key: value for key, value in table.items() if key not in _TABLES}}, where
-    )
+    experiment = record(Experiment, {**table, **tables}, where)
     _check(experiment, where)
     return experiment
-
-
-_TABLES = ("data", "peer", "case")
 
 
 def _tables(table: Mapping[str, Any], key: str, where: str) -> list[tuple[int, dict[str, Any]]]:

@@ -154,7 +154,9 @@ def test_one_case_and_data_that_is_kept(
     kept = sorted((tmp_path / "keep").rglob("*"))
     assert not any(path.name.startswith(("wide", "pooled")) for path in kept)  # nothing is made that nobody asked for
     monkeypatch.setattr(pictures, "sift_set", None)  # would fail if it were called
-    assert _run(starter, tmp_path, EVERY, only=["memory-own-ids"]).measured == 0
+    said: list[str] = []
+    assert _run(starter, tmp_path, EVERY, only=["memory-own-ids"], say=said.append).measured == 0
+    assert said[-1] == "1 runs, 1 of them done already; another --out measures anew"
     assert sorted((tmp_path / "keep").rglob("*")) == kept
 
 
