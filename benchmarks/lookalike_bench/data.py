@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from lookalike.errors import DatasetError, FormatError, InputError
 from lookalike.index.exact import exact_search
 from lookalike_bench.experiments.spec import DataSpec
 
-__all__ = ["NEIGHBORS", "Prepared", "about_all", "prepare", "stand_in"]
+__all__ = ["NEIGHBORS", "Prepared", "Vectors", "about_all", "fetched_pictures", "prepare", "stand_in"]
 
 NEIGHBORS = 100  # exact neighbours that are known of each query, at the most
 _QUERIES = 500  # pictures that are queries, at the most
@@ -31,6 +31,14 @@ _TIE = 1e-3  # how far a given ground truth may be from the distances that are c
 Say = Callable[[str], None]
 
 
+class Vectors(NamedTuple):
+    """Base vectors and queries, with the exact neighbours' squared distances, ascending."""
+
+    base: FloatArray
+    queries: FloatArray
+    exact: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A data set on disk.
@@ -40,7 +48,7 @@ class Prepared:
     name, about : str
         Its name, and what it is in words.
     folder : Path
-        Holds ``base.npy``, ``queries.npy`` and ``exact.npy`` (squared distances, ascending).
+        Holds ``base.npy``, ``queries.npy`` and ``exact.npy``, as `Vectors`.
     n, d, queries : int
     fingerprint : str
         Of the vectors themselves: results are kept under it.
@@ -54,10 +62,8 @@ class Prepared:
     queries: int
     fingerprint: str
 
-    def load(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Base, queries and exact squared distances."""
-        base, queries, exact = (np.load(self.folder / f"{part}.npy") for part in ("base", "queries", "exact"))
-        return base, queries, exact
+    def load(self) -> Vectors:
+        return Vectors(*(np.load(self.folder / f"{part}.npy") for part in Vectors._fields))
 
 
 def prepare(spec: DataSpec, keep: Path, folders: Sequence[Path], say: Say) -> list[Prepared]:
@@ -241,6 +247,11 @@ def stand_in(spec: DataSpec) -> DataSpec:
     return replace(
         spec, name=f"made-up-{spec.name}", kind="synthetic", d=d, rows=tuple(rows or most for rows in spec.rows)
     )
+
+
+def fetched_pictures(datasets: Path) -> list[Path]:
+    """The folders of the data sets that vectors are made of, as far as they were fetched."""
+    return [folder for name in ("stamps", "clipart") if (folder := datasets / name).is_dir()]
 
 
 def about_all(prepared: Sequence[Prepared]) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ from lookalike._typing import FloatArray, SearchResult
 from lookalike.errors import InputError, LookalikeWarning
 from lookalike.index.exact import exact_search
 from lookalike_bench import peers
+from lookalike_bench.cases.rows import Row
+from lookalike_bench.experiments.spec import Target
 from lookalike_bench.metrics import Agreement, compare_results, merged, recall
 
 RNG = np.random.default_rng(5)
@@ -160,16 +162,14 @@ def test_kmeans_uses_all_points_and_its_seed() -> None:
 
 
 def test_a_row_that_is_not_equal_is_not_met() -> None:
-    from lookalike_bench.engine.rows import Row
-
-    row = Row("search-nprobe16-k10", "batch", "t", 1, "d", 1, 1, {}, value=6.0)
+    row = Row("search", "batch", "t", 1, "d", 1, 1, {}, value=6.0, target=Target("batch", at_least=5, aim=10))
     assert row.verdict == "met"
     assert replace(row, value=11.0).verdict == "aim"
     assert replace(row, value=4.9).verdict == "missed"
     assert replace(row, agreement=Agreement(5, 1, 0, 3, 2.0)).verdict == "not equal"
     assert replace(row, is_valid=False).verdict == "not equal"
     assert replace(row, value=None).verdict == "failed"
-    assert replace(row, case="features").verdict == ""
-    assert replace(row, case="search-nprobe16-k100", value=4.0).verdict == "below aim"
-    small = replace(row, case="memory-own-ids", mode="", unit="B")
+    assert replace(row, target=Target()).verdict == ""
+    assert replace(row, target=Target(aim=5), value=4.0).verdict == "below aim"
+    small = replace(row, mode="", unit="B", target=Target(at_most=32))
     assert [replace(small, value=value).verdict for value in (32.0, 32.1)] == ["met", "missed"]

@@ -1,4 +1,4 @@
-"""Experiments: data × index × parameters from a small declarative file, each run in a process of its own.
+"""Experiments: data × index × parameters, and cases side by side, from a small declarative file.
 
-spec (TOML) → plan (runs with keys) → run (one_run: a process, an index) → store (results.jsonl) → plots and report.
+spec (TOML) → plan (runs with keys) → run (one_run: a peer in a process; case_runs: rivals in turns) → store (results.jsonl) → report.
 """

@@ -13,7 +13,7 @@ from lookalike.collection.index import choose as tune
 from lookalike.errors import FormatError
 from lookalike_bench.experiments.frame import Row, latest, measured
 from lookalike_bench.experiments.scaling import draw_scale, ladders
-from lookalike_bench.experiments.store import read_rows
+from lookalike_bench.experiments.store import read_rows, read_runs
 from lookalike_bench.markdown import table
 
 __all__ = ["advice", "scale_page", "table_of", "write_scale"]
@@ -147,7 +147,7 @@ def write_scale(results: Path, table: Path, page: Path) -> None:
     """Write the table, then the page, its plots and a copy of the results into the folder `scale` beside the page."""
     rows = measured(latest(read_rows(results)))
     notes = results.with_name("runs.jsonl")
-    run = json.loads(notes.read_text("utf-8").splitlines()[-1]) if notes.is_file() else {}
+    run = (read_runs(results) or [{}])[-1]
     made = table_of(rows, run)
     with atomic_write(table) as file:
         file.write((json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode())

@@ -16,7 +16,8 @@ def latest(rows: Iterable[Row]) -> list[Row]:
 
 
 def measured(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row["status"] == "ok" and row["recall_at_10"] is not None]
+    """Of peers, with 10 neighbours or more."""
+    return [row for row in rows if row["status"] == "ok" and row.get("recall_at_10") is not None]
 
 
 def datasets(rows: Iterable[Row]) -> list[tuple[str, int]]:

@@ -7,16 +7,19 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lookalike.errors import InputError
 from lookalike_bench.adapters import Adapter, get_adapter
+from lookalike_bench.cases.base import Case, Way
+from lookalike_bench.cases.kinds import CASES
 from lookalike_bench.data import Prepared
-from lookalike_bench.experiments.spec import Experiment, PeerSpec
+from lookalike_bench.experiments.spec import CaseSpec, Experiment, PeerSpec, record
+from lookalike_bench.machine import Machine
 from lookalike_bench.names import meant
 
-__all__ = ["METHOD", "Run", "check_peers", "plan"]
+__all__ = ["METHOD", "CaseRun", "Run", "check_cases", "check_peers", "plan", "plan_cases"]
 
 _MOST = 5000  # settings of a peer
 METHOD = 2  # part of every key: raise it when something is measured otherwise
@@ -44,13 +47,39 @@ class Run:
 
     def key(self, search: Mapping[str, Any]) -> str:
         """Of one search setting: the same wherever and whenever it is measured."""
-        what = [METHOD, self.data.fingerprint, self.peer, self.build, dict(search), self.threads, self.k]
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        return _key(self.data.fingerprint, self.peer, self.build, dict(search), self.threads, self.k)
 
     @property
     def title(self) -> str:
         settings = ", ".join(f"{name} {value}" for name, value in self.build.items() if value != "")
         return f"{self.data.name}: {self.peer}{f' ({settings})' if settings else ''}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """One case on one data set, and the ways to measure it, each of which gives a row.
+
+    Attributes
+    ----------
+    spec : CaseSpec
+    case : Case
+        Its parameters.
+    data : Prepared
+    ways : tuple of Way
+    """
+
+    spec: CaseSpec
+    case: Case
+    data: Prepared
+    ways: tuple[Way, ...]
+
+    def key(self, way: Way) -> str:
+        """Of one row: the same wherever and whenever it is measured."""
+        return _key(self.data.fingerprint, self.spec.name, self.spec.measure, asdict(self.case), way.mode, way.threads)
+
+
+def _key(*what: Any) -> str:
+    return hashlib.sha256(json.dumps([METHOD, *what], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_peers(experiment: Experiment) -> None:
@@ -66,19 +95,37 @@ def check_peers(experiment: Experiment) -> None:
             )
 
 
+def check_cases(experiment: Experiment) -> dict[str, Case]:
+    """The cases with their parameters, by name.
+
+    Raises
+    ------
+    InputError
+        For a measure, a parameter or a mode that does not exist.
+    """
+    cases = {}
+    for spec in experiment.case:
+        where = f"case {spec.name!r}"
+        if spec.measure not in CASES:
+            raise InputError(
+                f"{where}: measure={spec.measure!r} is not known{meant(spec.measure, CASES, 'there are:')}"
+            )
+        kind = CASES[spec.measure]
+        for target in spec.target:
+            if target.mode not in kind.modes:
+                known = ", ".join(repr(mode) for mode in kind.modes)
+                raise InputError(f"{where}: target: mode={target.mode!r}: expected one of {known}")
+        cases[spec.name] = record(kind, spec.params, f"{where}: params")
+    return cases
+
+
 def _check_names(peer: PeerSpec, part: str, known: Mapping[str, Any]) -> None:
     for name, value in getattr(peer, part).items():
         if name not in known:
             raise InputError(f"peer {peer.name!r}: unknown {part} parameter {name!r}{meant(name, known, 'it takes')}")
         for item in value if isinstance(value, list) else [value]:
             if not _fits(item, known[name]):
-                kind = (
-                    "a whole number"
-                    if isinstance(known[name], int)
-                    else "a number"
-                    if isinstance(known[name], float)
-                    else "a text"
-                )
+                kind = {int: "a whole number", float: "a number", str: "a text"}[type(known[name])]
                 raise InputError(f"peer {peer.name!r}: {part} parameter {name}: expected {kind}, got {item!r}")
 
 
@@ -120,6 +167,27 @@ def plan(experiment: Experiment, data: Mapping[str, list[Prepared]]) -> list[Run
             unique.append(run)
             keys |= mine
     return unique
+
+
+def plan_cases(experiment: Experiment, data: Mapping[str, list[Prepared]], machine: Machine) -> list[CaseRun]:
+    """Every case on each of its data, in the order of the spec.
+
+    Raises
+    ------
+    InputError
+        If a case cannot have these parameters on this data.
+    """
+    cases = check_cases(experiment)
+    runs = []
+    for spec in experiment.case:
+        case = cases[spec.name]
+        for prepared in itertools.chain.from_iterable(data[name] for name in spec.data or data):
+            try:
+                case.check(prepared.n, prepared.d)
+            except InputError as error:
+                raise InputError(f"case {spec.name!r} on {prepared.name}: {error}") from None
+            runs.append(CaseRun(spec, case, prepared, tuple(case.ways(machine))))
+    return runs
 
 
 def _mixed(run: Run) -> str:

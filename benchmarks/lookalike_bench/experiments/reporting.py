@@ -13,7 +13,9 @@ from lookalike.errors import FormatError
 from lookalike_bench.experiments import plots
 from lookalike_bench.experiments.findings import findings
 from lookalike_bench.experiments.frame import Row, by_peer, datasets, latest, measured, setting, title
-from lookalike_bench.experiments.store import read_rows
+from lookalike_bench.experiments.scaling import draw_scale
+from lookalike_bench.experiments.side_by_side import side_by_side
+from lookalike_bench.experiments.store import read_rows, read_runs
 from lookalike_bench.markdown import table, to_html
 
 __all__ = ["write_report"]
@@ -45,7 +47,12 @@ docs/benchmarks/experiments.md."""
 
 
 def write_report(results: Path, out: Path, say: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Draw and write everything about a file of results; gives the paths of the report, its page and the interactive page.
+    """Draw and write everything about a file of results.
+
+    Returns
+    -------
+    list of Path
+        The report, the same as a page, and the interactive page, which there is where peers were measured.
 
     Raises
     ------
@@ -53,36 +60,38 @@ def write_report(results: Path, out: Path, say: Callable[[str], None] = lambda _
         If nothing was measured in it.
     """
     rows = latest(read_rows(results))
-    good = measured(rows)
-    if not good:
+    cases, peers = ([row for row in rows if row["kind"] == kind] for kind in ("case", "peer"))
+    good = measured(peers)
+    if not good and not cases:
         raise FormatError(f"{results}: nothing was measured with 10 neighbours or more; there is nothing to draw")
-    runs = _runs(results.with_name("runs.jsonl"))
+    run = (read_runs(results) or [{}])[-1]
     out.mkdir(parents=True, exist_ok=True)
-    drawn: dict[tuple[str, int], list[tuple[Path, str]]] = {}
-    for dataset, threads in datasets(good):
-        say(f"drawing {dataset}")
-        drawn[dataset, threads] = _draw([r for r in good if (r["dataset"], r["threads"]) == (dataset, threads)], out)
-    from lookalike_bench.experiments.scaling import draw_scale
-
-    scale = draw_scale(good, out)
-    text = _markdown(rows, good, runs, drawn, scale)
-    paths = [out / "report.md", out / "report.html", out / "interactive.html"]
-    _write(paths[0], text)
-    _write(paths[1], _page(text, out))
-    _write(paths[2], interactive(good))
-    return paths
-
-
-def _runs(path: Path) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError):
-        return []
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    parts = [f"# Experiment: {run.get('name', 'results')}", run.get("description", ""), *_machine(run, peers)]
+    if cases:
+        parts += side_by_side(cases, run)
+    if good:
+        parts += ["## Metrics", _METRICS]
+        for dataset, threads in datasets(good):
+            say(f"drawing {dataset}")
+            here = [row for row in good if (row["dataset"], row["threads"]) == (dataset, threads)]
+            parts += _dataset(here, run, _draw(here, out))
+        scale = draw_scale(good, out)
+        parts += ["## Growth", scale] if scale else []
+    if peers:
+        parts += ["## What was not measured", _failures([row for row in peers if row["status"] != "ok"])]
+    unrun = _not_run(run, rows)
+    if unrun:
+        parts += ["## Not run yet", "The run was stopped, or is under way; the same command goes on with these.", unrun]
+    if peers:
+        parts += ["## Every setting", _settings(peers)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    pages = {"report.md": text, "report.html": _page(text, out)}
+    if good:
+        pages["interactive.html"] = interactive(good)
+    for name, page in pages.items():
+        with atomic_write(out / name) as file:
+            file.write(page.encode())
+    return [out / name for name in pages]
 
 
 def _draw(rows: Sequence[Row], out: Path) -> list[tuple[Path, str]]:
@@ -100,42 +109,25 @@ def _draw(rows: Sequence[Row], out: Path) -> list[tuple[Path, str]]:
     return made
 
 
-def _markdown(rows: Sequence[Row], good: Sequence[Row], runs: Sequence[dict[str, Any]], drawn: Any, scale: str) -> str:
-    run = runs[-1] if runs else {}
-    parts = [f"# Experiment: {run.get('name', 'results')}"]
-    if run.get("description"):
-        parts.append(run["description"])
-    parts += ["## Machine and versions", _machine(run, rows), "## Metrics", _METRICS]
-    for (dataset, threads), pictures in drawn.items():
-        here = [r for r in good if (r["dataset"], r["threads"]) == (dataset, threads)]
-        busy = _is_busy(here, run)
-        parts.append(f"## {dataset}, {here[0]['n']:,} × {here[0]['d']}, {threads} thread{'s' * (threads > 1)}")
-        about = next((item["about"] for item in run.get("data", []) if item["name"] == dataset), "")
+def _dataset(rows: Sequence[Row], run: dict[str, Any], pictures: Sequence[tuple[Path, str]]) -> list[str]:
+    """What was found on one data set at one number of threads."""
+    first, busy = rows[0], _is_busy(rows, run)
+    dataset, threads = first["dataset"], first["threads"]
+    parts = [f"## {dataset}, {first['n']:,} × {first['d']}, {threads} thread{'s' * (threads > 1)}"]
+    about = next((item["about"] for item in run.get("data", []) if item["name"] == dataset), "")
+    if about:
+        queries = max(row["queries"] for row in rows)
+        parts.append(f"{about[:1].upper()}{about[1:]}; {queries:,} queries, fewer for slow peers.")
+    if busy:
         parts.append(
-            f"{about[:1].upper()}{about[1:]}; {max(r['queries'] for r in here):,} queries, fewer for slow peers."
-            if about
-            else ""
+            "**The machine had other work meanwhile (see load): findings compare processor time; the plots show the clock's.**"
         )
-        if busy:
-            parts.append(
-                "**The machine had other work meanwhile (see load): findings compare processor time; the plots show the clock's.**"
-            )
-        elif (load := _load(here)) >= threads + _OTHERS:
-            parts.append(
-                f"**Other work ran on the other cores meanwhile (load {load:.1f}): each run had its own cores, but shared memory and caches.**"
-            )
-        parts.append(" ".join(findings(here, busy)))
-        parts += [f"![{caption}]({path.name})\n\n{caption}" for path, caption in pictures]
-        parts.append(_table(here))
-    if scale:
-        parts += ["## Growth", scale]
-    failed = [row for row in rows if row["status"] != "ok"]
-    parts += ["## What was not measured", _failures(failed)]
-    unrun = _not_run(run, rows)
-    if unrun:
-        parts += ["## Not run yet", "The run was stopped, or is under way; the same command goes on with these.", unrun]
-    parts += ["## Every setting", _settings(rows)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    elif (load := _load(rows)) >= threads + _OTHERS:
+        parts.append(
+            f"**Other work ran on the other cores meanwhile (load {load:.1f}): each run had its own cores, but shared memory and caches.**"
+        )
+    parts.append(" ".join(findings(rows, busy)))
+    return [*parts, *(f"![{caption}]({path.name})\n\n{caption}" for path, caption in pictures), _table(rows)]
 
 
 def _load(rows: Sequence[Row]) -> float:
@@ -148,25 +140,29 @@ def _is_busy(rows: Sequence[Row], run: dict[str, Any]) -> bool:
     return bool(_load(rows) > 1.3 * run.get("machine", {}).get("cores", 1))
 
 
-def _machine(run: dict[str, Any], rows: Sequence[Row]) -> str:
+def _machine(run: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    """The section about where it was measured; `rows` are of peers."""
     machine = run.get("machine")
     lines = []
     if machine:
         lines.append(
             f"- {machine['cpu']}, {machine['cores']} core{'s' * (machine['cores'] != 1)}; our kernels are compiled to {machine['instructions']}; {machine['system']}"
         )
-        lines.append(f"- {run['started']}, `{run['command']}`; k = {run['k']}, {run['repeats']} rounds or more of about {run['round_s']:g} s, "
-                     f"at most {run['limit_s']:g} s a run; each run in a process of its own, bound to as many cores as it has threads")  # fmt: skip
+        how = ""
+        if rows:
+            how = f"; k = {run['k']}, {run['repeats']} rounds or more of about {run['round_s']:g} s, at most {run['limit_s']:g} s a run; each run in a process of its own, bound to as many cores as it has threads"
+        lines.append(f"- {run['started']}, `{run['command']}`{how}")
         lines.append(f"- FAISS was built with: {machine['faiss_build']}; {'; '.join(machine['blas'])}")
     loads = [row["load"] for row in rows if row["load"] is not None]
     if loads:
         lines.append(f"- Load before the runs: {min(loads):g} to {max(loads):g}")
     versions = sorted({(row["peer"], row["version"]) for row in rows if row["version"]})
-    lines.append("- " + ", ".join(f"{title(peer)} {version}" for peer, version in versions))
+    if versions:
+        lines.append("- " + ", ".join(f"{title(peer)} {version}" for peer, version in versions))
     for name, about in run.get("peers", {}).items():
         if about.get("note") and any(row["peer"] == name for row in rows):
             lines.append(f"- {title(name)}: {about['note']}")
-    return "\n".join(lines)
+    return ["## Machine and versions", "\n".join(lines)] if lines else []
 
 
 _HEAD = (
@@ -212,15 +208,18 @@ def _failures(rows: Sequence[Row]) -> str:
 def _not_run(run: dict[str, Any], rows: Sequence[Row]) -> str:
     """What the last run wanted and has no row."""
     there = {row["key"] for row in rows}
-    left: dict[tuple[str, int, str], list[int]] = {}
+    left: dict[tuple[str, str], list[int]] = {}
     for item in run.get("planned", []):
-        counts = left.setdefault((item["dataset"], item["threads"], item["peer"]), [0, 0])
+        if "case" in item:
+            name = f"{item['dataset']}: case {item['case']}", "rows"
+        else:
+            threads = f"{item['threads']} thread{'s' * (item['threads'] > 1)}"
+            name = f"{item['dataset']}, {threads}: {title(item['peer'])}", "settings"
+        counts = left.setdefault(name, [0, 0])
         counts[0] += sum(key not in there for key in item["keys"])
         counts[1] += len(item["keys"])
     return "\n".join(
-        f"- {dataset}, {threads} thread{'s' * (threads > 1)}: {title(peer)}: {missing} of {total} settings"
-        for (dataset, threads, peer), (missing, total) in left.items()
-        if missing
+        f"- {name}: {missing} of {total} {what}" for (name, what), (missing, total) in left.items() if missing
     )
 
 

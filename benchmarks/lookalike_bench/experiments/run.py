@@ -1,4 +1,7 @@
-"""Running an experiment: spec in, lines of results out; what is done already is not done again."""
+"""Running an experiment: spec in, lines of results out; what is done already is not done again.
+
+Peers first, each run in a process of its own (`children`), then cases, in this one (`case_runs`).
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,23 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lookalike._threads import cores
-from lookalike.errors import InputError
+from lookalike.data.datasets import starter_folder
+from lookalike.errors import DatasetError, InputError
 from lookalike_bench.adapters import ADAPTERS
+from lookalike_bench.cases.rows import Row
 from lookalike_bench.children import Limits, answers
-from lookalike_bench.data import about_all, prepare, stand_in
+from lookalike_bench.data import Prepared, about_all, prepare, stand_in
+from lookalike_bench.experiments.case_runs import measure_cases
 from lookalike_bench.experiments.one_run import POOLS
-from lookalike_bench.experiments.plan import Run, check_peers, plan
+from lookalike_bench.experiments.plan import CaseRun, Run, check_cases, check_peers, plan, plan_cases
 from lookalike_bench.experiments.spec import Experiment
 from lookalike_bench.experiments.store import Store, opened
-from lookalike_bench.machine import this_machine
+from lookalike_bench.machine import Machine, Threads, this_machine
 
 __all__ = ["Outcome", "run_experiment"]
 
@@ -41,6 +47,7 @@ def run_experiment(
     keep: Path,
     folders: Sequence[Path],
     *,
+    only: Sequence[str] = (),
     command: str = "",
     retry: bool = False,
     minutes: float = 0.0,
@@ -55,49 +62,49 @@ def run_experiment(
     keep : Path
         Where vectors are kept between runs.
     folders : sequence of Path
-        Of pictures, for the data that are made of them; where there are none, `data.stand_in` says what is measured instead.
+        Of pictures, for the data that are made of them. Where there are none, `Experiment.pictures` says what then.
+    only : sequence of str
+        Names of cases (`Experiment.only`): nothing else is measured.
+    command : str
+        What was typed, for the report.
     retry : bool
         Whether to try again what failed or took too long.
     minutes : float
-        After how long to stop, making the vectors included; the run under way then is not counted. 0 for never.
+        After how long to stop, making the vectors included; a peer's run under way then is not counted, a case's row is finished.
+        0 for never.
 
     Raises
     ------
     InputError
         If the spec asks for something that cannot be.
+    DatasetError
+        If there are no pictures to make the vectors of.
     """
     until = time.monotonic() + 60 * minutes if minutes else math.inf
+    experiment = experiment.only(only) if only else experiment
     check_peers(experiment)
+    check_cases(experiment)
     machine = this_machine()
-    alone = not folders and any(spec.wants_pictures for spec in experiment.data)
-    if alone:
-        say(
-            "no pictures are fetched or given by --images: the starter pictures and made-up vectors are measured instead"
-        )
-    data = {spec.name: prepare(stand_in(spec) if alone else spec, keep, folders, say) for spec in experiment.data}
-    asked = plan(experiment, data)
-    if not asked:
-        raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
+    data = _prepared(experiment, keep, folders, say)
+    say(f"{machine.cpu}, {machine.cores} cores, {machine.instructions}")
+    asked, cases = plan(experiment, data), plan_cases(experiment, data, machine)
     runs = [run for run in asked if run.threads <= cores()]
-    if not runs:
+    if not asked and not cases:
+        raise InputError(f"{experiment.name}: no peer is meant for these data: see its data and n")
+    if not runs and not cases:
         fewest = min(run.threads for run in asked)
         raise InputError(
             f"{experiment.name}: expected at most {cores()} threads, the cores that this process may use, got {fewest}"
         )
     installed = {peer: ADAPTERS[peer].version() for peer in {run.peer for run in runs}}
-    results = out / "results.jsonl"
-    with opened(results) as store:
-        done = {row["key"] for row in store.rows if row["status"] == "ok"} if retry else store.done(installed)
+    with opened(out / "results.jsonl") as store:
+        done = store.done(installed, retry=retry)
         left = [run for run in runs if any(run.key(search) not in done for search in run.searches)]
-        _note(
-            out / "runs.jsonl",
-            experiment,
-            command,
-            machine.to_dict(),
-            [p for sets in data.values() for p in sets],
-            asked,
-        )
-        say(f"{len(runs)} runs, {len(runs) - len(left)} of them done already")
+        ways = [(case, [way for way in case.ways if case.key(way) not in done]) for case in cases]
+        ways = [(case, some) for case, some in ways if some]
+        _note(out / "runs.jsonl", experiment, command, machine, data.values(), asked, cases)
+        total, missing = len(runs) + len(cases), len(left) + len(ways)
+        say(f"{total} runs, {total - missing} of them done already{'' if missing else '; another --out measures anew'}")
         if len(runs) < len(asked):
             say(
                 f"{len(asked) - len(runs)} more are left out: they want more threads than this process may use cores ({cores()})"
@@ -105,11 +112,51 @@ def run_experiment(
         before = len(store.rows)
         for number, run in enumerate(left, 1):
             if time.monotonic() > until:
-                say(f"{minutes:g} minutes are over: {len(left) - number + 1} runs are left; the same command goes on")
                 break
             say(f"[{number}/{len(left)}] {run.title}")
             _one(run, experiment, store, installed[run.peer], done, machine.slug, say, until)
-        return Outcome(results, len(store.rows) - before, len(store.rows))
+
+        def write(key: str, row: Row) -> None:
+            store.append(
+                "case", {"key": key, **row.to_dict(), "machine": machine.slug, "load": _load(), "when": _now()}
+            )
+
+        measure_cases(ways, machine, write, say, until)
+        done |= {row["key"] for row in store.rows[before:]}
+        unrun = sum(any(run.key(search) not in done for search in run.searches) for run in left)
+        unrun += sum(any(case.key(way) not in done for way in some) for case, some in ways)
+        if unrun:
+            say(f"{minutes:g} minutes are over: {unrun} runs are left; the same command goes on")
+        return Outcome(store.path, len(store.rows) - before, len(store.rows))
+
+
+def _prepared(experiment: Experiment, keep: Path, folders: Sequence[Path], say: Say) -> dict[str, list[Prepared]]:
+    """The vectors of each data set of the spec."""
+    data = list(experiment.data)
+    if not folders and any(spec.wants_pictures for spec in data):
+        if experiment.pictures == "fetched":
+            raise DatasetError(
+                "vectors are made of real pictures: first `lookalike datasets fetch stamps` and `… fetch clipart`, "
+                "or name a folder of some thousand pictures with --images"
+            )
+        if experiment.pictures == "starter":
+            folders = [starter_folder()]
+        else:
+            say(
+                "no pictures are fetched or given by --images: the starter pictures and made-up vectors are measured instead"
+            )
+            data = [stand_in(spec) for spec in data]
+    made = [prepare(spec, keep, folders, say) for spec in data]
+    return {spec.name: sets for spec, sets in zip(experiment.data, made, strict=True)}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _load() -> float | None:
+    """Mean number of busy processes over the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _one(
@@ -125,21 +172,13 @@ def _one(
     """One process; a line for each of its search settings that has none."""
     common: dict[str, Any] = {
         "peer": run.peer, "version": version or "", "family": ADAPTERS[run.peer].family, "dataset": run.data.name,
-        "n": run.data.n, "d": run.data.d, "k": run.k, "threads": run.threads, "machine": machine,
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "n": run.data.n, "d": run.data.d, "k": run.k, "threads": run.threads, "machine": machine, "load": _load(),
     }  # fmt: skip
     left = [search for search in run.searches if run.key(search) not in done]
 
     def write(search: dict[str, Any], status: str, reason: str, figures: dict[str, Any]) -> None:
-        when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {
-            "key": run.key(search),
-            "params": {**run.build, **search},
-            "status": status,
-            "reason": reason,
-            "when": when,
-        }
-        store.append({**common, **about, **figures})
+        about = {"key": run.key(search), "params": {**run.build, **search}, "status": status, "reason": reason}
+        store.append("peer", {**common, **about, "when": _now(), **figures})
 
     built: dict[str, Any] = {}
     status, reason = "not installed", f"{ADAPTERS[run.peer].package} is not installed"
@@ -174,15 +213,25 @@ def _one(
 
 
 def _note(
-    path: Path, experiment: Experiment, command: str, machine: dict[str, Any], data: Any, runs: Sequence[Run]
+    path: Path,
+    experiment: Experiment,
+    command: str,
+    machine: Machine,
+    data: Iterable[Sequence[Prepared]],
+    runs: Sequence[Run],
+    cases: Sequence[CaseRun],
 ) -> None:
     """Append who measured what, for the report."""
+    planned: list[Mapping[str, Any]] = [
+        {"dataset": r.data.name, "peer": r.peer, "threads": r.threads, "keys": [r.key(search) for search in r.searches]} for r in runs
+    ]  # fmt: skip
+    planned += [{"dataset": c.data.name, "case": c.spec.name, "keys": [c.key(way) for way in c.ways]} for c in cases]
     about = {
-        "name": experiment.name, "description": experiment.description, "command": command, "machine": machine,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "data": about_all(data),
-        "k": experiment.k, "repeats": experiment.repeats, "round_s": experiment.round_s, "limit_s": experiment.limit_s,
-        "limit_mb": experiment.limit_mb,
-        "planned": [{"dataset": r.data.name, "peer": r.peer, "threads": r.threads, "keys": [r.key(s) for s in r.searches]} for r in runs],
+        "name": experiment.name, "description": experiment.description, "command": command, "machine": machine.to_dict(),
+        "can_bind": Threads().can_bind, "started": _now(),
+        "data": about_all([prepared for sets in data for prepared in sets]), "k": experiment.k,
+        "repeats": experiment.repeats, "round_s": experiment.round_s, "limit_s": experiment.limit_s, "limit_mb": experiment.limit_mb,
+        "planned": planned,
         "peers": {name: {"version": adapter.version(), "note": adapter.note} for name, adapter in ADAPTERS.items()},
     }  # fmt: skip
     with path.open("a", encoding="utf-8") as file:

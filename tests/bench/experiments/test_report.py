@@ -19,7 +19,7 @@ from lookalike_bench.experiments.store import FIELDS, read_rows
 from lookalike_bench.markdown import to_html
 
 RUN: dict[str, Any] = {
-    "machine": {"cpu": "a CPU", "cores": 1, "instructions": "AVX2", "system": "a system", "faiss_build": "AVX2", "blas": ["a BLAS"]},
+    "machine": {"cpu": "a CPU", "cores": 1, "instructions": "AVX2", "system": "a system", "faiss_build": "AVX2", "blas": ["a BLAS"], "versions": {"numpy": "2"}},
     "started": "2026-01-01T00:00:00+00:00", "command": "lookalike bench run x", "k": 10, "repeats": 1, "round_s": 1, "limit_s": 9,
 }  # fmt: skip
 
@@ -27,12 +27,12 @@ RUN: dict[str, Any] = {
 def row(peer: str, recall: float, qps: float, **more: Any) -> dict[str, Any]:
     family = "lookalike" if peer.startswith("lookalike") else "FAISS" if peer.startswith("faiss") else "graph"
     values = {
-        "schema": 2, "key": f"{peer}{recall}{qps}{more}", "status": "ok", "reason": "", "peer": peer, "version": "1", "family": family, "dataset": "x",
+        "kind": "peer", "schema": 3, "key": f"{peer}{recall}{qps}{more}", "status": "ok", "reason": "", "peer": peer, "version": "1", "family": family, "dataset": "x",
         "n": 1000, "d": 32, "k": 10, "params": {"p": 1}, "threads": 1, "build_s": 1.0, "build_cpu_s": 1.0, "peak_mb": 1.0, "bytes": 8000,
         "bytes_per_vector": 8.0, "queries": 10, "qps": qps, "cpu_us": 1e6 / qps, "p50_ms": 1e3 / qps, "p95_ms": 2e3 / qps, "p99_ms": 3e3 / qps,
         "recall_at_10": recall, "one_recall_at_1": recall, "one_recall_at_5": recall, "load": 1.0,
     }  # fmt: skip
-    return dict.fromkeys(FIELDS) | values | more
+    return dict.fromkeys(FIELDS["peer"]) | values | more
 
 
 def test_everything_is_drawn(finished: Path, tmp_path: Path) -> None:
@@ -214,3 +214,11 @@ def test_the_committed_report_says_what_its_results_say(name: str) -> None:
             )
             compared["k-means"] += 1
     assert set(compared) == {"times", "built", "k-means"}, "a sentence that nobody compares"
+
+
+def test_committed_results_of_an_older_schema_give_the_report_beside_them(tmp_path: Path) -> None:
+    folder = COMMITTED / "upstream"
+    assert {row["kind"] for row in read_rows(folder / "results.jsonl")} == {"peer"}
+    report, page, _ = write_report(folder / "results.jsonl", tmp_path)
+    assert report.read_text("utf-8") == (folder / "report.md").read_text("utf-8")
+    assert page.read_text("utf-8").count("data:image/png;base64,") == len(list(tmp_path.glob("*.png")))

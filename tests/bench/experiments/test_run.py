@@ -32,7 +32,7 @@ def test_every_line_is_whole(finished: Path) -> None:
     rows = read_rows(finished / "out" / "results.jsonl")
     assert [row["status"] for row in rows] == ["ok"] * 5
     for row in rows:
-        assert set(row) == set(FIELDS)
+        assert set(row) == set(FIELDS["peer"])
         assert (row["dataset"], row["n"], row["d"], row["k"], row["threads"]) == ("made-up", 1500, 64, 10, 1)
         assert row["version"]
         assert min(row["build_s"], row["qps"], row["p50_ms"], row["bytes"]) > 0
@@ -167,8 +167,10 @@ def test_results_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
         read_rows(path)
     for text, kind, message in (
         ('{"schema": 1, "kind": "run"}\n', VersionError, "line 1 is of an older version"),
-        ('{"schema": 3}\n', VersionError, "line 1 is of a newer lookalike"),
+        ('{"schema": 4}\n', VersionError, r"line 1 is of a newer lookalike \(schema 4, known 3\)"),
         ('{"schema": 2}\n', FormatError, "line 1 is not a whole result: key is missing"),
+        ('{"schema": 3}\n', FormatError, "line 1 is not a whole result: kind=None: expected one of peer, case"),
+        ('{"schema": 3, "kind": "case"}\n', FormatError, "line 1 is not a whole result: key is missing"),
         ("[" * 100_000 + "\n", FormatError, "line 1 is not a result"),
         ('{"schema": "2"}\n', FormatError, "line 1 is not a result"),
         ("null\n", FormatError, "line 1 is not a result"),
@@ -181,7 +183,7 @@ def test_results_that_cannot_be_gone_on_with(tmp_path: Path) -> None:
 
 def test_a_line_with_an_unknown_field_is_not_written(tmp_path: Path) -> None:
     with opened(tmp_path / "results.jsonl") as store, pytest.raises(InputError, match="no field is called 'qsp'"):
-        store.append({"qsp": 1})
+        store.append("peer", {"qsp": 1})
 
 
 def test_the_spec_of_the_fixture_is_whole() -> None:

@@ -11,8 +11,9 @@ import pytest
 from lookalike.errors import FormatError, InputError
 from lookalike_bench.adapters import ADAPTERS
 from lookalike_bench.data import Prepared, stand_in
-from lookalike_bench.experiments.plan import check_peers, plan
+from lookalike_bench.experiments.plan import check_peers, plan, plan_cases
 from lookalike_bench.experiments.spec import built_in, load_experiment, read_experiment
+from lookalike_bench.machine import this_machine
 
 from .conftest import run
 
@@ -38,10 +39,12 @@ def test_lists_are_swept_and_keys_do_not_depend_on_order(spec: Write) -> None:
 def test_built_in_specs_can_be_planned(name: str) -> None:
     experiment = load_experiment(name)
     check_peers(experiment)
-    d = {"upstream-2048": 2048, "pictures": 1280}
+    d = {"upstream-2048": 2048, "pictures": 1280, "features": 1280, "wide": 2048}
     data = {e.name: [Prepared(e.name, "", Path(), 7196, d.get(e.name, 128), 500, e.name)] for e in experiment.data}
     runs = plan(experiment, data)
-    assert len(runs) > 5
+    cases = plan_cases(experiment, data, this_machine())
+    assert len(runs) + len(cases) > 5
+    assert len({case.key(way) for case in cases for way in case.ways}) == sum(len(case.ways) for case in cases)
     if name in {"small", "full"}:
         assert {run.peer for run in runs} == set(ADAPTERS)
         assert len({ADAPTERS[run.peer].package for run in runs}) >= 12
@@ -67,9 +70,9 @@ def test_built_in_specs_can_be_planned(name: str) -> None:
         ('{data}[[peer]]\nname = "faiss-flat"\nthreads = [1, 0]\n', "peer 'faiss-flat': threads: expected at least 1, got 0"),
         ('{data}[[peer]]\nname = "faiss-flat"\nthreads = 4096\n', "expected at most .* threads, the cores"),
         (f"limit_s = nan\n{{data}}{FLAT}", "limit_s: expected a number"),
-        ("{data}", r"expected at least one \[\[peer\]\]"),
+        ("{data}", r"expected at least one \[\[peer\]\] or \[\[case\]\]"),
         (FLAT, r"expected at least one \[\[data\]\]"),
-        ("data = 3\n" + FLAT, r"expected at least one \[\[data\]\]"),
+        ("data = 3\n" + FLAT, r"expected data as \[\[data\]\]"),
         (f'[[data]]\nname = "x"\nkind = "sitf"\n{FLAT}', "kind='sitf': expected one of .*; did you mean 'sift'"),
         (f'[[data]]\nname = "x"\nkind = "hdf5"\n{FLAT}', "kind='hdf5' needs path"),
         (f'[[data]]\nname = "x"\nkind = "sift"\nd = 3\n{FLAT}', "'d' means nothing for kind='sift'"),
@@ -109,7 +112,9 @@ def test_files_that_are_no_specs(spec: Write, tmp_path: Path) -> None:
         read_experiment(path)
     with pytest.raises(InputError, match="'smal'; did you mean 'small'"):
         load_experiment("smal")
-    with pytest.raises(InputError, match="expected a TOML file or one of engine, full, scale, small, upstream"):
+    with pytest.raises(
+        InputError, match="expected a TOML file or one of engine, engine-quick, full, scale, small, upstream"
+    ):
         load_experiment(str(tmp_path))
 
 
@@ -139,6 +144,8 @@ def test_where_there_are_no_pictures_every_peer_still_fits() -> None:
     """The starter pictures and made-up vectors are enough for the parameters of every spec that comes with the package."""
     for name in built_in():
         experiment = load_experiment(name)
+        if not experiment.peer:
+            continue
         data = {}
         for spec in experiment.data:
             other = stand_in(spec)

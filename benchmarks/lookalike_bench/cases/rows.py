@@ -1,20 +1,16 @@
-"""What a measurement leaves: rows, one line of JSON each."""
+"""What a case leaves: rows, one line of results each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from lookalike_bench import lines
-from lookalike_bench.engine.scale import TARGETS, Target
+from lookalike_bench.experiments.spec import Target
 from lookalike_bench.measure import Timing, ratio_of
 from lookalike_bench.metrics import Agreement
 
-__all__ = ["SCHEMA", "Row", "Side", "compared", "read_results", "write_line"]
-
-SCHEMA = 1
+__all__ = ["Row", "Side", "compared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,6 @@ class Row:
     Attributes
     ----------
     case, mode : str
-        Together the key of its target (`spec.TARGETS`).
     title : str
         The case in words.
     threads : int
@@ -63,7 +58,7 @@ class Row:
     params : dict
     ours, peer : Side or None
     value : float or None
-        What is judged: peer / ours, or an absolute value in `unit`.
+        What is judged: peer / ours, or an absolute value in `unit`; None if the case failed.
     low, high : float or None
         Quartiles of the ratios of single rounds.
     unit : str
@@ -73,6 +68,7 @@ class Row:
     is_valid : bool
         False where ours was not as good as what it is compared with, so that its speed does not count.
     note : str
+    target : Target
     """
 
     case: str
@@ -92,10 +88,7 @@ class Row:
     agreement: Agreement | None = None
     is_valid: bool = True
     note: str = ""
-
-    @property
-    def target(self) -> Target:
-        return TARGETS.get(f"{self.case}/{self.mode}", Target())
+    target: Target = field(default_factory=Target)
 
     @property
     def verdict(self) -> str:
@@ -108,7 +101,8 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         agreement = None if self.agreement is None else self.agreement.to_dict()
-        return asdict(self) | {"agreement": agreement, "target": asdict(self.target), "verdict": self.verdict}
+        asked = {"agreement": agreement, "target": self.target.to_dict(), "verdict": self.verdict}
+        return asdict(self) | asked | {"status": "failed" if self.value is None else "ok"}
 
 
 def compared(
@@ -122,13 +116,3 @@ def compared(
     value, low, high = ratio_of(theirs, mine)
     sides = {"ours": Side.of(mine, per, **(ours or {})), "peer": Side.of(theirs, per, **(peer or {}))}
     return {**sides, "value": value, "low": low, "high": high}
-
-
-def write_line(file: BinaryIO, kind: str, values: Mapping[str, Any]) -> None:
-    """Append a line of kind ``"run"`` (what was run, and where), ``"row"`` or ``"end"``."""
-    lines.append(file, {"kind": kind, "schema": SCHEMA, **values})
-
-
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of the engine's results, as `lines.read`."""
-    return lines.read(path, SCHEMA)

@@ -1,4 +1,4 @@
-"""What the engine's cases have done in a process of its own (`children`).
+"""What the cases have done in a process of its own (`children`).
 
 Imports stand inside the functions, because one task is to measure them.
 """
@@ -64,7 +64,7 @@ def plain(folder: str, settings: dict[str, Any]) -> dict[str, Any]:
             ),
             Contestant("peer", lambda _: theirs(xq), under=lambda: threads.limited(count)),
         ],
-        Budget(settings["rounds"], settings["seconds"]),
+        Budget(settings["rounds"], settings["seconds"], settings["most"]),
     )
     np.save(f"{folder}/distances.npy", mine.result.distances)
     np.save(f"{folder}/ids.npy", mine.result.ids)

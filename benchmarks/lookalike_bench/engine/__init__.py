@@ -1,1 +1,0 @@
-"""The cases of ``lookalike bench run engine``: each a function from the bench to rows."""
