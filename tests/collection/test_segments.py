@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,56 @@ def test_store_without_segments_holds_nothing(folder: Path) -> None:
     store = FeatureStore(folder, [], 6)
     assert len(store) == 0
     assert not store.holds(np.array([0, 1])).any()
+
+
+@pytest.fixture
+def store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+    """Three segments and a gap, with a row that is damaged and one that is zero; too large for numpy, as it were."""
+    rows = unit(700, 24, 3)
+    rows[40], rows[70, 3], rows[71] = 0, np.nan, rows[5]
+    parts = [(0, rows[:300]), (310, rows[300:301]), (320, rows[301:])]
+    segments = [write(folder, f"s{first}", part, first) for first, part in parts]
+    monkeypatch.setattr("lookalike.collection.segments.CACHED_ELEMENTS", 0)
+    monkeypatch.setattr("lookalike.collection.segments.ONCE", 0)
+    return FeatureStore(folder, segments, 24)
+
+
+@pytest.mark.parametrize("nq", [1, 30])
+def test_kernels_and_numpy_find_the_same(store: FeatureStore, nq: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = np.flatnonzero(store.holds(np.arange(len(store))))
+    xq = unit(nq, 24, 4).astype(np.float32)
+    xq /= np.linalg.norm(xq, axis=1, keepdims=True)
+    xq[0] = store[np.array([5])][0]
+    for ids in (held, held[::3], held[-20:]):
+        for k in (1, 12, len(ids)):
+            assert store._wants_kernels(ids)
+            distances, found = store.nearest(xq, k, ids)
+            with monkeypatch.context() as patch:
+                patch.setattr(FeatureStore, "_wants_kernels", lambda self, ids: False)
+                wanted_distances, wanted = store.nearest(xq, k, ids)
+            np.testing.assert_allclose(distances, wanted_distances, atol=1e-6)
+            assert np.isin(found, ids).all()
+            if k < len(ids):
+                assert (found == wanted).mean() > 0.98, "all but ties"
+            else:
+                np.testing.assert_array_equal(np.sort(found), np.sort(wanted))
+    assert store.nearest(xq[:1], 2, held)[1].tolist() == [[5, 71]], "equal rows by id"
+    at = store.nearest(xq[:1], len(held), held)
+    for damaged in (40, 70):
+        assert at[0][0, at[1][0] == damaged] == 1
+
+
+def test_few_of_many_are_gathered_and_what_no_segment_holds_is_not_found(store: FeatureStore) -> None:
+    held = np.flatnonzero(store.holds(np.arange(len(store))))
+    assert not store._wants_kernels(held[:5])
+    _, found = store.nearest(store[held[:1]], 5, np.append(held, 5000))
+    assert (found < 5000).all()
+
+
+def test_the_first_search_of_a_middling_store_needs_no_kernels(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.collection.segments.ONCE", 1 << 40)
+    monkeypatch.delitem(sys.modules, "numba", raising=False)
+    ids = np.arange(300)
+    assert [store._wants_kernels(ids) for _ in range(3)] == [False, True, True]

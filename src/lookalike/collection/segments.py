@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ BLOCK = 1 << 20
 READ_UP_TO = 2 << 20  # bytes of a segment: read, and checked at once; a larger one is mapped
 CACHED_ELEMENTS = 16_000_000  # of float32: 64 MB
 CACHED_FROM = 512  # rows asked for at once
+ONCE = 64_000_000  # numbers that are compared without loading kernels, the first time
+SPARSE = 64  # one in so many rows is asked for, or fewer: they are gathered
 FILLED_AT_ONCE = 8192
 
 
@@ -210,7 +213,7 @@ def rows_of(folder: Path, segment: Segment, d: int) -> Array:
 class FeatureStore:
     """All features of a collection by id, as float32 unit rows, mapped from their segments, and transformed if asked.
 
-    ``store[ids]`` gathers rows; `exact_search` takes a store as its base. Segments never change, so a store can be
+    ``store[ids]`` gathers rows; `nearest` compares with all of them. Segments never change, so a store can be
     shared by threads and outlives the writer's deleting of old files.
     """
 
@@ -253,6 +256,8 @@ class FeatureStore:
         self._firsts = np.array([segment.first for segment in self._segments], np.int64)
         self._ends = np.array([segment.end for segment in self._segments], np.int64)
         self._cache: FloatArray | None = None
+        self._was_asked = False
+        self._names: tuple[IdArray, IdArray] | None = None  # features that were asked for, and `_named` of them
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -270,6 +275,7 @@ class FeatureStore:
         """The same features without the transform."""
         store = copy.copy(self)
         store.transform = store._cache = None
+        store._was_asked = False
         return store if self.transform is not None else self
 
     @property
@@ -338,6 +344,56 @@ class FeatureStore:
         if self._cache is not None:
             return self._cache[_as_slice(ids - base)]
         return self.transformed(_unit(self.raw(ids)))
+
+    def nearest(self, xq: FloatArray, k: int, ids: IdArray) -> tuple[FloatArray, IdArray]:
+        """The k nearest of some features by comparing with all of them, best first.
+
+        Parameters
+        ----------
+        xq : ndarray of float32, shape (nq, d)
+            Unit vectors.
+        k : int
+            At most as many as there are ids.
+        ids : ndarray of int64, shape (n,)
+            Sorted.
+
+        Returns
+        -------
+        distances : ndarray of float32, shape (nq, k)
+            1 − cosine.
+        found : ndarray of int64, shape (nq, k)
+            Equal distances by id.
+        """
+        if not self._wants_kernels(ids):
+            from lookalike.index.exact import exact_search
+
+            return exact_search(xq, self.rows, k, "cosine", ids)
+        from lookalike._threads import cores
+        from lookalike.index.vectors import search_vectors
+
+        names = self._named(ids)
+        parts = [(self._maps[part.key], names[part.first : part.end]) for part in self._segments]
+        return search_vectors(np.ascontiguousarray(xq, np.float32), parts, k, "angle", threads=cores())
+
+    def _wants_kernels(self, ids: IdArray) -> bool:
+        """Whether kernels should read the rows where they lie, as they are too many to be kept as float32.
+
+        Loading kernels takes as long as one search of `ONCE` numbers by numpy.
+        """
+        if self.transform is not None or self.fits_cache or len(ids) * SPARSE < len(self):
+            return False
+        asked_before, self._was_asked = self._was_asked, True
+        return asked_before or "numba" in sys.modules or len(self) * self.d > ONCE
+
+    def _named(self, ids: IdArray) -> IdArray:
+        """The id of each row that there could be, −1 for those that are not among `ids`; of the last ids it is remembered."""
+        known = self._names
+        if known is not None and known[0] is ids:
+            return known[1]
+        names = np.full(max(len(self), int(ids[-1]) + 1), -1, np.int64)
+        names[ids] = ids
+        self._names = ids, names
+        return names
 
     def raw(self, ids: IdArray) -> Array:
         """The rows of ids that it holds, as they are stored, float16, shape (n, d)."""

@@ -201,9 +201,7 @@ class Snapshot:
         return entries[:k], -negated[:k]
 
     def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
-        from lookalike.index.exact import exact_search
-
-        distances, found = exact_search(xq[None, :], self.store.rows, min(k, len(features)), "cosine", features)
+        distances, found = self.store.nearest(xq[None, :], min(k, len(features)), features)
         return found[0], distances[0]
 
     def _by_index(

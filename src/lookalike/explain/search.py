@@ -83,9 +83,7 @@ def _looked_at(snapshot: Snapshot, xq: FloatArray, k: int) -> IdArray:
 
 
 def _nearest(snapshot: Snapshot, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
-    from lookalike.index.exact import exact_search
-
-    distances, found = exact_search(xq[None, :], snapshot.store.rows, min(k, len(features)), "cosine", features)
+    distances, found = snapshot.store.nearest(xq[None, :], min(k, len(features)), features)
     return found[0], distances[0]
 
 

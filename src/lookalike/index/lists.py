@@ -10,7 +10,6 @@ A column is either rows, one after the other, or blocks: the codes of 64 vectors
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -95,6 +94,7 @@ class Lists:
     ) -> None:
         self.columns, self.arrays, self.table, self.gone = columns, arrays, table, gone
         self.longest, self.ntotal = int(self.sizes.max(initial=0)), int(self.sizes.sum()) - len(gone)
+        self._visible: dict[int, IdArray] = {}
         self.for_kernels = table, gone, self.longest, self.wide_ids  # kernels.layout.ListTable
 
     @classmethod
@@ -143,16 +143,14 @@ class Lists:
         here: Array = self.gone[np.minimum(np.searchsorted(self.gone, places), len(self.gone) - 1)] == places
         return here
 
-    @functools.cached_property
-    def visible(self) -> tuple[IdArray, IdArray]:
-        """`table` where the ids of vectors that are gone are −1, and what it points to; for ids of eight bytes."""
-        if not len(self.gone):
-            return self.table, self.table
-        table, number = self.table.copy(), int(self.gone[0] >> 32)
-        ids = self.ids_of(number).copy()
-        ids[self.gone & POSITION] = -1
-        table[number, -2] = ids.ctypes.data
-        return table, ids
+    def visible_ids(self, number: int) -> IdArray:
+        """The ids that stand in a list, in int64, −1 for those that are gone; made once for a snapshot."""
+        if number not in self._visible:
+            ids = self.ids_of(number).astype(np.int64, copy=len(self.gone) > 0)
+            if len(self.gone):
+                ids[self.gone_from(number)] = -1
+            self._visible[number] = ids
+        return self._visible[number]
 
     def ids_of(self, number: int) -> IdArray:
         """The ids that stand in a list, position by position."""

@@ -21,7 +21,7 @@ from lookalike.kernels.topk import quickselect, sort_candidates
 
 VECTORS, IDS, SIZE = 0, 1, 2  # columns of the table of lists
 MANY = 16  # visitors for whom it pays to make columns of the rows
-ANGLE = 3  # a metric: as COSINE, of rows that need not be unit vectors
+ANGLE = 3  # a metric: as COSINE, of rows that need not be unit vectors; one that is not finite is like nothing
 
 
 class Found(NamedTuple):
@@ -50,6 +50,13 @@ class Rows(NamedTuple):
 
 
 @inlined
+def angle(query, at, is_half, product, norm):
+    """The cosine distance of the row at an address; 1 where that is not finite."""
+    distance = cosine_distance(query, at, is_half, product, norm)
+    return np.float32(1) if np.isnan(distance) else distance
+
+
+@inlined
 def offer(found, i, distance, number):
     """Keep a candidate of query i; when the room is full, the k nearest stay."""
     count = found.counts[i]
@@ -72,7 +79,7 @@ def meet_each(xq, visitors, count, rows, is_half, metric, found):
         row_sums(query, at, count, is_half, metric == L2, sums, norms)
         for c in range(count):
             if metric == ANGLE:
-                distance = cosine_distance(query, at[c], is_half, sums[c], norms[c])
+                distance = angle(query, at[c], is_half, sums[c], norms[c])
             else:
                 distance = distance_of(sums[c], norms[c], metric)
             if distance <= limit:
@@ -157,7 +164,7 @@ def meet_all(xq, visitors, count, rows, is_half, metric, found):
             query = xq[i]
             row_sums(query, at[c : c + 1], 1, is_half, metric == L2, sums, norms)
             if metric == ANGLE:
-                distance = cosine_distance(query, at[c], is_half, sums[0], norms[0])
+                distance = angle(query, at[c], is_half, sums[0], norms[0])
             else:
                 distance = distance_of(sums[0], norms[0], metric)
             if distance <= limits[i]:

@@ -284,8 +284,6 @@ def _of_side(picture: Image) -> Image:
 
 def _finds(snapshot: Snapshot, copies: FloatArray, own: int) -> Array:
     """Whether nothing is nearer to each copy than the feature it was made from; equal pictures stand for each other."""
-    from lookalike.index.exact import exact_search
-
-    distances, _ = exact_search(copies, snapshot.store.rows, 1, "cosine", snapshot.features)
+    distances, _ = snapshot.store.nearest(copies, 1, snapshot.features)
     original = 1 - copies @ snapshot.store[np.array([own], np.int64)][0]
     return np.asarray(original <= distances[:, 0] + TIE)

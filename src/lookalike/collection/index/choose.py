@@ -20,7 +20,6 @@ import numpy as np
 
 from lookalike._typing import FloatArray, IdArray
 from lookalike.collection.segments import FeatureStore
-from lookalike.index.exact import exact_search
 
 if TYPE_CHECKING:
     from lookalike.index.kinds import IVFPQIndex
@@ -137,7 +136,7 @@ def draw(store: FeatureStore, ids: IdArray, count: int, seed: int) -> Sample:
     chosen = np.sort(rng.choice(ids, min(count, len(ids)), replace=False))
     queries = store[chosen]
     k = min(K, len(ids) - 1)
-    distances, found = exact_search(queries, store.rows, k + 1, "cosine", ids)
+    distances, found = store.nearest(queries, k + 1, ids)
     return Sample(chosen, queries, _kth_other(chosen, distances, found, k), k)
 
 

@@ -14,13 +14,11 @@ from lookalike.index.exact import NO_ROWS, VECTORS, direct_distances, exact_sear
 from lookalike.index.filters import as_allow, is_permitted
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to
-from lookalike.index.results import merged
+from lookalike.index.vectors import query_parts, search_vectors
 from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["WholeCodec"]
 
-QUERIES = 1024  # of one pass over the lists
-CANDIDATES = 2_000_000  # of one pass at the most
 SMALL = 1 << 23  # numbers in one list, up to which numpy is as quick as loading the kernels
 
 
@@ -74,14 +72,22 @@ class WholeCodec(Codec):
     ) -> tuple[FloatArray, IdArray]:
         if self._is_small(lists):
             return self._by_numpy(lists, xq, k, permitted)
-        if isinstance(self.cells, OneCell):  # each thread takes a part of the list, else some of the queries
-            return self._of_one_list(lists, xq, k, permitted, threads)
+        if isinstance(self.cells, OneCell):
+            vectors = lists.standing(0)[0]
+            return search_vectors(xq, [(vectors, lists.visible_ids(0))], k, self.metric, permitted, threads)
+        from lookalike.kernels.whole import search_whole
+
+        table, allow = lists.table, as_allow(permitted)
+        if len(lists.gone):
+            table, visible = table.copy(), lists.visible_ids(0)  # of a single cell: only then is anything gone in place
+            table[0, -2] = visible.ctypes.data
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
 
         def run(rows: slice) -> None:
-            self._scan(lists.visible[0], xq[rows], probes[rows], permitted, distances[rows], ids[rows])
+            kind, metric = (4 * self._d, False), METRIC_NUMBERS[self.metric]
+            search_whole(xq[rows], probes[rows], table, kind, metric, allow, distances[rows], ids[rows])
 
-        run_all(run, _parts(len(xq), k, threads), threads)
+        run_all(run, query_parts(len(xq), k, threads), threads)
         return distances, ids
 
     def _is_small(self, lists: Lists) -> bool:
@@ -98,50 +104,6 @@ class WholeCodec(Codec):
         if self.metric == "ip":
             np.negative(distances, out=distances)
         return distances, np.where(found >= 0, ids[found], -1) if len(ids) else found
-
-    def _of_one_list(
-        self, lists: Lists, xq: FloatArray, k: int, permitted: Array | None, threads: int
-    ) -> tuple[FloatArray, IdArray]:
-        """Each thread searches a part of the list for all queries."""
-        table, size = lists.visible[0], lists.longest
-        count = max(1, min(threads, size * self._d // max(1, SMALL)))
-        ends = np.arange(count + 1) * size // count
-        parts = np.stack([
-            table[0, 0] + ends[:-1] * 4 * self._d, table[0, 1] + ends[:-1] * 8, np.diff(ends)
-        ], axis=1)  # fmt: skip
-        out_distances, out_ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
-        for rows in _parts(len(xq), k, 1):
-            queries = xq[rows]
-            distances = np.empty((count, len(queries), k), np.float32)
-            ids, probes = np.empty((count, len(queries), k), np.int64), np.zeros((len(queries), 1), np.int64)
-
-            def run(
-                part: int,
-                queries: FloatArray = queries,
-                probes: IdArray = probes,
-                distances: FloatArray = distances,
-                ids: IdArray = ids,
-            ) -> None:
-                self._scan(parts[part : part + 1], queries, probes, permitted, distances[part], ids[part])
-
-            run_all(run, range(count), threads)
-            out_distances[rows], out_ids[rows] = merged(distances, ids)
-        return out_distances, out_ids
-
-    def _scan(
-        self,
-        table: IdArray,
-        xq: FloatArray,
-        probes: IdArray,
-        permitted: Array | None,
-        out_distances: FloatArray,
-        out_ids: IdArray,
-    ) -> None:
-        """Search the given lists of each query, list by list for all its visitors."""
-        from lookalike.kernels.whole import search_whole
-
-        kind, metric = (4 * self._d, False), METRIC_NUMBERS[self.metric]
-        search_whole(xq, probes, table, kind, metric, as_allow(permitted), out_distances, out_ids)
 
     def within(
         self,
@@ -192,9 +154,3 @@ class WholeCodec(Codec):
         distances = distances_to(q, vectors, self.metric)
         kept = best(distances, ids, k, permitted)
         return distances[kept], ids[kept]
-
-
-def _parts(count: int, k: int, threads: int) -> list[slice]:
-    """Queries in parts, some for each thread, that keep few enough candidates at a time."""
-    step = max(1, min(QUERIES, CANDIDATES // k, -(-count // threads)))
-    return [slice(at, at + step) for at in range(0, count, step)]
