@@ -304,6 +304,9 @@ class Index:
             return None
         nprobe = min(check_count(1 if nprobe is None else nprobe, "nprobe"), self.nlist)
         check_count(1 if threads is None else threads, "threads")
+        if self.metric == "cosine":
+            with np.errstate(invalid="ignore"):  # what is not finite is seen below
+                xq = unit_rows(xq)
         found = self._codec.search_one(self._lists, xq, k, nprobe)
         if found is None or not found[2] < LARGEST_NORM:
             return None

@@ -7,7 +7,7 @@ Blocks of codes are laid out as in `scan.py`; ids are int32 or int64. A kernel's
 import numpy as np
 
 from lookalike.kernels import layout
-from lookalike.kernels.distances import code_product, inner_product, reported_distance, table_sum
+from lookalike.kernels.distances import code_product, inner_product, reported_distance, squared_distance, table_sum
 from lookalike.kernels.layout import BLOCK, COSINE, L2, ONE_ROUNDING, SUM_ROUNDING, Allow, ListTable, Space
 from lookalike.kernels.probe import probe_lists
 from lookalike.kernels.scan import lane_byte, masks_below, scan_estimates, scan_masks
@@ -323,19 +323,34 @@ def search_lists(xq, probes, terms, space, lists, allow, out_d, out_i):
 
 
 @kernel
+def list_terms(xq, probes, centroids, metric, terms):
+    """terms[i, p] = ‖q − c‖², −⟨q, c⟩ or 1 − ⟨q, c⟩ of query i and the centroid of the p-th list that it probes."""
+    for i in range(xq.shape[0]):
+        query = xq[i]
+        for p in range(probes.shape[1]):
+            centroid = centroids[probes[i, p]]
+            if metric == L2:
+                terms[i, p] = squared_distance(query, centroid)
+            else:
+                terms[i, p] = np.float32(1 if metric == COSINE else 0) - inner_product(query, centroid)
+
+
+@kernel
 def search_one(xq, tiles, nprobe, space, lists, out_d, out_i):
     """One query from its coarse search to its results, as a call costs as much as a list; xq (1, d), out_d (1, k), out_i (1, k).
 
-    Lists are chosen by the metric of the search, if there are several. Returns ‖q‖²: what is written holds if that is neither NaN
-    nor too large.
+    Lists are chosen by the metric of the search, or by distance for COSINE, which takes unit vectors. Returns ‖q‖²: what is
+    written holds if that is neither NaN nor too large.
     """
     probes, terms = np.zeros((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
     norm = inner_product(xq[0], xq[0])
-    _, _, _, by_residual, metric = space
+    centroids, _, _, by_residual, metric = space
     if by_residual or tiles[0].shape[1] > 1:
         probe_lists(xq, tiles, probes, terms)
     if not by_residual:
-        terms[:] = norm if metric == L2 else np.float32(0)
+        terms[:] = norm if metric == L2 else np.float32(1 if metric == COSINE else 0)
+    elif metric == COSINE:
+        list_terms(xq, probes, centroids, metric, terms)
     everything = np.empty(0, np.bool_), np.empty(0, np.int64)
     search_lists(xq, probes, terms, space, lists, everything, out_d, out_i)
     return norm

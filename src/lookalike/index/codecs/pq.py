@@ -25,8 +25,6 @@ from lookalike.quantizers.rotation import LinearTransform, train_opq
 
 __all__ = ["PQCodec"]
 
-GATHERED = 1 << 20  # elements of centroids gathered at a time
-
 
 class PQCodec(Codec):
     """m codes of nbits bits, and a float32.
@@ -186,17 +184,14 @@ class PQCodec(Codec):
     ) -> tuple[FloatArray, IdArray]:
         from lookalike.kernels.ivf import search_lists
 
-        terms, xq, allow = self._terms(xq, probes, coarse), self._moved(xq), as_allow(permitted)
+        allow = as_allow(permitted)
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
-        if len(xq) == 1:  # every microsecond counts
-            search_lists(xq, probes, terms, self._for_kernels, lists.for_kernels, allow, distances, ids)
-            return distances, ids
 
         def run(rows: slice) -> None:
             search_lists(
-                xq[rows],
+                self._moved(xq[rows]),
                 probes[rows],
-                terms[rows],
+                self._terms(xq[rows], probes[rows], coarse[rows]),
                 self._for_kernels,
                 lists.for_kernels,
                 allow,
@@ -204,14 +199,17 @@ class PQCodec(Codec):
                 ids[rows],
             )
 
-        run_all(run, shares(len(xq), group_size(self.pq.m, self.pq.ksub, k), threads), threads)
+        if len(xq) == 1:  # every microsecond counts
+            run(slice(0, 1))
+        else:
+            run_all(run, shares(len(xq), group_size(self.pq.m, self.pq.ksub, k), threads), threads)
         return distances, ids
 
     def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
         cells = self.cells
         if cells is None or not lists.ntotal or self.origin is not None or cells.origin is not None:
             return None
-        if self.metric == "cosine" or (isinstance(cells, Cells) and cells.metric != self.metric):
+        if isinstance(cells, Cells) and cells.metric != ("ip" if self.metric == "ip" else "l2"):
             return None
         from lookalike.kernels.ivf import search_one
 
@@ -256,12 +254,10 @@ class PQCodec(Codec):
             return np.repeat(own[:, None], coarse.shape[1], axis=1)
         if is_l2 == (self.cells.metric == "l2"):
             return coarse if self.metric != "cosine" else coarse + least
-        centroids, terms = self.cells.centroids, np.empty_like(coarse)
-        group = max(1, GATHERED // (coarse.shape[1] * xq.shape[1]))
-        for first in range(0, len(xq), group):
-            rows = slice(first, first + group)
-            visited, queries = centroids[probes[rows]], xq[rows, None, :]
-            terms[rows] = np.square(visited - queries).sum(axis=2) if is_l2 else least - (visited * queries).sum(axis=2)
+        from lookalike.kernels.ivf import list_terms
+
+        terms = np.empty_like(coarse)
+        list_terms(xq, probes, self.cells.centroids, METRIC_NUMBERS[self.metric], terms)
         return terms
 
     # --- by definition -----------------------------------------------------------------------------------------------
