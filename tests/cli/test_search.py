@@ -40,6 +40,27 @@ def test_nothing_found_is_said(indexed: Indexed) -> None:
     assert "no picture matches" in outcome.err
 
 
+def test_a_disk_that_was_away_when_it_was_indexed(lookalike: Command, starter: Path, tmp_path: Path) -> None:
+    disk, away = tmp_path / "disk", tmp_path / "away"
+    disk.mkdir()
+    for name in ("fish-1.jpg", "fish-2.jpg"):
+        shutil.copy(starter / "photos/fish" / name, disk)
+    assert lookalike("index", disk).code == 0
+    assert "missing" not in lookalike("status").out
+    disk.rename(away)
+    assert lookalike("index", disk).code == 1
+    away.rename(disk)
+    told = lookalike("status").out
+    assert re.search(r"^missing +2, hidden until lookalike index finds them again$", told, re.MULTILINE), told
+    assert "not measured: there are no pictures" in told
+    outcome = lookalike("search", disk / "fish-1.jpg")
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "all 2 pictures of disk were missing when it was last indexed" in outcome.err
+    assert "--folder" not in outcome.err
+    assert lookalike("index", disk).code == 0
+    assert len(lookalike("search", disk / "fish-1.jpg").lines) == 2
+
+
 def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
     trip, holiday = tmp_path / "Trip", tmp_path / "Holiday"
     trip.mkdir()

@@ -182,9 +182,11 @@ def status(into: In = None, json: Json = False) -> None:
             rows.append(("transform", f"{facts['transform']['kind']}, {facts['transform']['d']:,} dimensions"))
         rows += [
             ("index", f"{facts['index']} ({facts['spec']})"),
-            ("recall@10", _recall(recall)),
+            ("recall@10", _recall(recall) if facts["pictures"] else "not measured: there are no pictures"),
             ("skipped", f"{len(skipped):,}"),
         ]
+        if facts["missing"]:
+            rows.append(("missing", f"{facts['missing']:,}, hidden until lookalike index finds them again"))
         table(rows)
         table([(f"  {path}", reason) for path, reason in grouped((item["path"], item["reason"]) for item in skipped)])
 

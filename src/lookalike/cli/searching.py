@@ -102,14 +102,14 @@ def search(
                 emit_json([_to_json(query, found) for query, found in answers])
             for query, found in [] if json else answers:
                 emit(f"query: {query}")
-                _print(found)
+                _print(found, collection)
             return
         found = answer(given, region)
         if json:
             emit_json([hit.to_json() for hit in found.hits])
-            _say(found)
+            _say(found, collection)
         else:
-            _print(found)
+            _print(found, collection)
             say_timing(collection, found.timing_ms)
 
 
@@ -119,20 +119,33 @@ def _to_json(query: str, found: Answer) -> dict[str, Any]:
     return {"query": query, "results": [hit.to_json() for hit in found.hits]} | labels
 
 
-def _print(found: Answer) -> None:
-    _say(found)
+def _print(found: Answer, collection: Collection) -> None:
+    _say(found, collection)
     print_hits(found.hits)
 
 
-def _say(found: Answer) -> None:
+def _say(found: Answer, collection: Collection) -> None:
     """What is to be said of an answer, on stderr: the results are the same kind of thing whatever was asked."""
     if found.words:
         say(found.words)
     if not found.found:
-        say("no picture matches; try another --folder, --taken or size, or a lower --at-least")
+        say(_why_nothing(collection))
     elif found.missed is not None:
         missed = f"{len(found.missed):,} of these" if found.missed else "none of these"
         say(f"the index would have missed {missed} {count(len(found.found), 'picture')}")
+
+
+def _why_nothing(collection: Collection) -> str:
+    """What to say of a search that found nothing."""
+    if len(collection):
+        return "no picture matches; try another --folder, --taken or size, or a lower --at-least"
+    missing = collection.status()["missing"]
+    if not missing:
+        return f"{collection.name} holds no pictures yet; index a folder first: lookalike index FOLDER"
+    return (
+        f"all {count(missing, 'picture')} of {collection.name} were missing when it was last indexed; "
+        "if they are back, for example on a disk that was not connected, run lookalike index again"
+    )
 
 
 def print_hits(hits: list[Hit]) -> None:

@@ -40,7 +40,7 @@ const TITLES = {
 
 const AT_ONCE = 40; // tiles drawn in one frame
 
-const NONE = "This collection holds no pictures yet. Collections, above, makes one from a folder; so does lookalike index FOLDER.";
+const NONE = "This collection shows no pictures: it is new, or its folder was missing when it was last indexed. Collections, above, says which, and indexes a folder; so does lookalike index FOLDER.";
 
 /** @param {string} text */
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
