@@ -110,7 +110,7 @@ def _print_labels(measured: Evaluation) -> None:
     if measured.confusions:
         emit()
         emit("most often confused")
-        table([(f"  {a}", b, f"{n:,} times") for a, b, n in measured.confusions[:SHOWN]])
+        table([(f"  {a}", b, count(n, "time")) for a, b, n in measured.confusions[:SHOWN]])
 
 
 def _print_separation(measured: Evaluation, names: dict[str, str]) -> None:
