@@ -63,6 +63,10 @@ def test_a_difference_to_something_else_is_refused(tmp_path: Path) -> None:
     whole, source = b"head" + scales.tobytes() + steps.tobytes() + b"tail", b"no" + exact.tobytes()
     write_difference(tmp_path / "d", whole, source, [Weights(24, 4, 2, 5, 7)])
     assert read_rounded(tmp_path / "d", source) == whole
-    for broken in ({}, {"weights": np.array([[0, 0]]), "rest": np.empty(3, np.uint8)}):
+    rest = np.empty(3, np.uint8)
+    for row in ([0, 0], [0, 0, 0, 1 << 30, 1 << 20], [0, 0, 0, -1, 5], [1 << 40, 0, 0, 2, 2], [0, 0, 1 << 40, 2, 2]):
+        with pytest.raises((ValueError, IndexError, KeyError, TypeError)):
+            rounded({"weights": np.array([row]), "rest": rest}, source)
+    for broken in ({}, {"weights": np.array([[0, 0]]), "rest": rest}):
         with pytest.raises((ValueError, IndexError, KeyError, TypeError)):
             rounded(broken, source)

@@ -76,6 +76,29 @@ def test_a_large_index_gives_one_answer(metric, monkeypatch) -> None:
     assert (near.ids[: near.lims[1]][:5] == index.search(xq[:1], 5).ids[0]).all()
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_threads_for_fewer_vectors_than_threads(n: int) -> None:
+    x = np.random.default_rng(0).random((n, SMALL + 1)).astype(np.float32)
+    found = la.FlatIndex().add(x).search(x[:1], 2, threads=16)
+    assert found.ids[0, 0] == 0
+    assert (found.ids[0, 1] == -1) == (n == 1)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_long_vectors_whose_products_round_to_one_side(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of numbers above 0 that are added one by one lose more than those of a BLAS; single queries decide."""
+    monkeypatch.setattr("lookalike.index.codecs.whole.SMALL", 0)
+    rng = np.random.default_rng(1)
+    base = rng.random(100_352, np.float32)
+    x, xq = (base + np.float32(1e-2) * rng.random((n, len(base)), np.float32) for n in (200, 20))
+    index = la.FlatIndex(metric).add(x)
+    whole = index.search(xq, 5, threads=1)
+    for i in range(20):
+        one = index.search(xq[i : i + 1], 5, threads=1)
+        np.testing.assert_array_equal(one.ids[0], whole.ids[i])
+        np.testing.assert_array_equal(one.distances[0], whole.distances[i])
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_more_queries_and_vectors_than_a_block(metric, monkeypatch) -> None:
     whole = trained("flat", metric).search(queries(), 30)

@@ -137,6 +137,6 @@ def test_no_score_within_the_limit_is_rejected(metric, rng) -> None:
         largest = np.float32(np.square(x).sum(axis=1).max())
         for i in range(200):
             size = np.float32(np.square(q[i]).sum())
-            bound = whole.highest_score(size, np.float32(exact[i]), largest, metric)
+            bound = whole.highest_score(size, np.float32(exact[i]), largest, metric, 30)
             assert score[i] <= bound
             assert bound - score[i] <= 3 * PRODUCT_ROUNDING * (size + largest)

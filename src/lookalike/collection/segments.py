@@ -355,7 +355,7 @@ class FeatureStore:
         k : int
             At most as many as there are ids.
         ids : ndarray of int64, shape (n,)
-            Sorted.
+            Sorted, and such that it `holds`.
 
         Returns
         -------

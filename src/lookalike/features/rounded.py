@@ -53,6 +53,8 @@ def rounded(parts: dict[str, Array], source: bytes) -> bytes:
     """
     weights = [Weights(*row) for row in parts["weights"].tolist()]
     counts = [part.rows * part.columns for part in weights]
+    if min(min(part) for part in weights) < 0 or 2 * sum(counts) > len(source):
+        raise ValueError("weights that are not there")
     file = np.empty(len(parts["rest"]) + sum(counts), np.uint8)
     is_rest = np.ones(len(file), np.bool_)
     for part, count in zip(weights, counts, strict=True):

@@ -60,7 +60,8 @@ def search_vectors(
 
     vectors, d = parts[0][0], xq.shape[1]
     kind, number = (d * vectors.itemsize, vectors.dtype == np.float16), (METRIC_NUMBERS | {"angle": ANGLE})[metric]
-    tables = _shares(parts, max(1, min(threads, sum(len(ids) for _, ids in parts) * d // WORTH)))
+    total = sum(len(ids) for _, ids in parts)
+    tables = _shares(parts, max(1, min(threads, total, total * d // WORTH)))
     allow = as_allow(permitted)
     out_distances, out_ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
     for rows in query_parts(len(xq), k):

@@ -125,14 +125,14 @@ def first_masks(lists, list_no, work, i, slack, least):
     scan_estimates(codes, blocks, work.tables.shape[1], work.tables[i].ctypes.data, biases, work.steps[i], at)
     for lane in range(size, blocks * BLOCK):
         estimates[lane] = INFINITY
-    gone = lists.gone
-    for g in range(np.searchsorted(gone, list_no << 32), np.searchsorted(gone, (list_no + 1) << 32)):
-        estimates[gone[g] & 0xFFFFFFFF] = INFINITY
-    bound = INFINITY
+    gone, bound = lists.gone, INFINITY
+    first, last = np.searchsorted(gone, list_no << 32), np.searchsorted(gone, (list_no + 1) << 32)
     if k <= min(SEEDED, size):
+        for g in range(first, last):
+            estimates[gone[g] & 0xFFFFFFFF] = INFINITY
         bound = bound_of_kth(estimates, blocks * BLOCK, k, work.minima)
-    elif k < size:
-        bound = bound_by_bins(estimates, size, k, np.empty(BINS, np.int32))
+    elif k + last - first < size:  # at the worst all that are gone are among the nearest; infinite ones have no bin
+        bound = bound_by_bins(estimates, size, k + last - first, np.empty(BINS, np.int32))
     bound = max(bound, least)
     bound += np.float32(2) * slack + np.float32(SUM_ROUNDING) * abs(bound)
     masks_below(at, blocks, bound, work.masks)

@@ -20,6 +20,7 @@ from lookalike.kernels.tiles import products
 from lookalike.kernels.topk import quickselect, sort_candidates
 
 VECTORS, IDS, SIZE = 0, 1, 2  # columns of the table of lists
+LONG = 2048  # elements of a vector, from which on the rounding of its products is taken at the worst
 MANY = 16  # visitors for whom it pays to make columns of the rows
 ANGLE = 3  # a metric: as COSINE, of rows that need not be unit vectors; one that is not finite is like nothing
 
@@ -115,9 +116,14 @@ def make_columns(count, rows, is_half, metric):
 
 
 @inlined
-def highest_score(size, limit, largest, metric):
-    """Up to here a score ½‖x‖² − ⟨q, x⟩, or −⟨q, x⟩, may be that of a row within the limit; size: ‖q‖²."""
-    slack = np.float32(PRODUCT_ROUNDING) * (size + largest) + np.float32(SUM_ROUNDING) * abs(limit)
+def highest_score(size, limit, largest, metric, d):
+    """Up to here a score ½‖x‖² − ⟨q, x⟩, or −⟨q, x⟩, may be that of a row within the limit; size: ‖q‖².
+
+    A sum of d products, added one by one, may be wrong by d roundings of its size, and ‖q‖² + ‖x‖² is twice that or more. Errors
+    cancel, so that `PRODUCT_ROUNDING` is plenty for some thousand terms; of more, the bound itself is taken.
+    """
+    rounding = max(np.float32(PRODUCT_ROUNDING), np.float32(d) * np.float32(6e-8) if d > LONG else np.float32(0))
+    slack = rounding * (size + largest) + np.float32(SUM_ROUNDING) * abs(limit)
     if metric == L2:
         return (limit - size) / 2 + slack
     return limit + slack if metric == IP else limit - np.float32(1) + slack
@@ -149,7 +155,7 @@ def meet_all(xq, visitors, count, rows, is_half, metric, found):
     if not largest < INFINITY:
         meet_each(xq, visitors, count, rows, is_half, metric, found)
         return
-    nv, every = visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count)
+    d, nv, every = xq.shape[1], visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count)
     at, ids, sums, norms, limits, scores = rows.at, rows.ids, rows.sums, rows.norms, found.limits, rows.scores
     lengths, memory = rows.lengths, np.int64(scores.ctypes.data)
     products(rows.queries[:nv], 0, rows.columns, rows.offsets, scores, 0)
@@ -157,7 +163,7 @@ def meet_all(xq, visitors, count, rows, is_half, metric, found):
         i = visitors[v]
         limit, left = limits[i], every
         if limit < INFINITY:
-            left &= within(memory + v * TILE * 4, highest_score(lengths[i], limit, largest, metric))
+            left &= within(memory + v * TILE * 4, highest_score(lengths[i], limit, largest, metric, d))
         while left != np.uint64(0):
             c = lowest_bit(left)
             left &= left - np.uint64(1)
@@ -239,7 +245,7 @@ def search_whole(xq, probes, table, kind, metric, allow, out_d, out_i):
     order, starts = np.empty(nq * nprobe, np.int64), np.empty(table.shape[0] + 1, np.int64)
     visitors = np.empty(nq, np.int64)
     for phase in range(2):  # the nearest list of each query sets its limit
-        first, last = (0, 1) if phase == 0 else (1, nprobe)
+        first, last = (0, min(1, nprobe)) if phase == 0 else (1, nprobe)
         pairs, pair = visiting_order(probes, first, last, starts, order), 0
         while pair < pairs:
             list_no, count = probes[order[pair] // nprobe, order[pair] % nprobe], 0
