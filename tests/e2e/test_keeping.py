@@ -403,7 +403,7 @@ def test_a_server_that_others_reach_says_why_it_indexes_nothing(browser: Browser
             page.goto(server.url)
             page.wait_for_selector(".lk-tile")
             dialog = open_collections(page)
-            expect(dialog).to_contain_text("on the server's own machine only")
+            expect(dialog).to_contain_text("only on the server's own machine")
             for name in ("New collection", "Update photos", "Delete drawings"):
                 expect(dialog.get_by_role("button", name=name)).to_have_count(0)
             assert str(own_home) not in dialog.inner_text()
