@@ -46,53 +46,47 @@ def summing(is_half, is_l2):
     It writes sums[c] = ‖q − x‖² or ⟨q, x⟩ and norms[c] = ‖x‖² (0 for L2) of the rows x at the addresses rows[:count]; query (d,).
     """
 
-    @inlined
-    def added(q, row, e, total, norm):
-        x = halves_as_f32x8(row + 2 * e) if is_half else load_f32x8(row + 4 * e)
-        if is_l2:
-            difference = load_f32x8(q + 4 * e) - x
-            return fma(difference, difference, total), norm
-        return fma(x, load_f32x8(q + 4 * e), total), fma(x, x, norm)
-
-    @inlined
-    def ended(q, row, start, d, total, norm):
-        result, length = sum_lanes(total), sum_lanes(norm)
-        for e in range(start, d):
-            x, y = element(row, e, is_half), load_f32(q + 4 * e)
-            result += (y - x) * (y - x) if is_l2 else x * y
-            length += np.float32(0) if is_l2 else x * x
-        return result, length
-
     @kernel
     def sums_of_rows(query, rows, count, sums, norms):
-        q, d, first = np.int64(query.ctypes.data), query.shape[0], 0
+        q, d = np.int64(query.ctypes.data), query.shape[0]
         whole = d // 8 * 8
-        while first + 3 < count:
-            row1, row2, row3, row4 = rows[first], rows[first + 1], rows[first + 2], rows[first + 3]
+        for first in range(0, count, 4):  # the last row is summed again where there are fewer than four
+            row1, row2 = rows[first], rows[min(first + 1, count - 1)]
+            row3, row4 = rows[min(first + 2, count - 1)], rows[min(first + 3, count - 1)]
+            ahead = rows[min(first + AHEAD, count - 1)] - row1
             sum1, sum2, sum3, sum4 = zero_f32x8(), zero_f32x8(), zero_f32x8(), zero_f32x8()
             norm1, norm2, norm3, norm4 = zero_f32x8(), zero_f32x8(), zero_f32x8(), zero_f32x8()
-            ahead = rows[min(first + AHEAD, count - 4)] - row1
             for e in range(0, whole, 8):
+                at = (2 if is_half else 4) * e
                 if e & (24 if is_half else 8) == 0:  # a cache line of each row further on
-                    line = (2 if is_half else 4) * e + ahead
-                    prefetch(row1 + line)
-                    prefetch(row2 + line)
-                    prefetch(row3 + line)
-                    prefetch(row4 + line)
-                sum1, norm1 = added(q, row1, e, sum1, norm1)
-                sum2, norm2 = added(q, row2, e, sum2, norm2)
-                sum3, norm3 = added(q, row3, e, sum3, norm3)
-                sum4, norm4 = added(q, row4, e, sum4, norm4)
-            sums[first], norms[first] = ended(q, row1, whole, d, sum1, norm1)
-            sums[first + 1], norms[first + 1] = ended(q, row2, whole, d, sum2, norm2)
-            sums[first + 2], norms[first + 2] = ended(q, row3, whole, d, sum3, norm3)
-            sums[first + 3], norms[first + 3] = ended(q, row4, whole, d, sum4, norm4)
-            first += 4
-        for c in range(first, count):
-            total, norm = zero_f32x8(), zero_f32x8()
-            for e in range(0, whole, 8):
-                total, norm = added(q, rows[c], e, total, norm)
-            sums[c], norms[c] = ended(q, rows[c], whole, d, total, norm)
+                    prefetch(row1 + at + ahead)
+                    prefetch(row2 + at + ahead)
+                    prefetch(row3 + at + ahead)
+                    prefetch(row4 + at + ahead)
+                y = load_f32x8(q + 4 * e)
+                if is_half:
+                    x1, x2 = halves_as_f32x8(row1 + at), halves_as_f32x8(row2 + at)
+                    x3, x4 = halves_as_f32x8(row3 + at), halves_as_f32x8(row4 + at)
+                else:
+                    x1, x2 = load_f32x8(row1 + at), load_f32x8(row2 + at)
+                    x3, x4 = load_f32x8(row3 + at), load_f32x8(row4 + at)
+                if is_l2:
+                    x1, x2, x3, x4 = y - x1, y - x2, y - x3, y - x4
+                    sum1, sum2, sum3, sum4 = fma(x1, x1, sum1), fma(x2, x2, sum2), fma(x3, x3, sum3), fma(x4, x4, sum4)
+                else:
+                    sum1, sum2, sum3, sum4 = fma(x1, y, sum1), fma(x2, y, sum2), fma(x3, y, sum3), fma(x4, y, sum4)
+                    norm1, norm2 = fma(x1, x1, norm1), fma(x2, x2, norm2)
+                    norm3, norm4 = fma(x3, x3, norm3), fma(x4, x4, norm4)
+            for c in range(first, min(first + 4, count)):
+                which = c - first
+                total = sum1 if which == 0 else sum2 if which == 1 else sum3 if which == 2 else sum4
+                norm = norm1 if which == 0 else norm2 if which == 1 else norm3 if which == 2 else norm4
+                result, length = sum_lanes(total), sum_lanes(norm)
+                for e in range(whole, d):
+                    x, y1 = element(rows[c], e, is_half), load_f32(q + 4 * e)
+                    result += (y1 - x) * (y1 - x) if is_l2 else x * y1
+                    length += np.float32(0) if is_l2 else x * x
+                sums[c], norms[c] = result, length
 
     return sums_of_rows
 
@@ -101,7 +95,7 @@ halves_l2, halves_products = summing(True, True), summing(True, False)
 floats_l2, floats_products = summing(False, True), summing(False, False)
 
 
-@kernel
+@inlined
 def row_sums_simd(query, rows, count, is_half, is_l2, sums, norms):
     """sums[c] = ‖q − x‖² or ⟨q, x⟩, norms[c] = ‖x‖² (0 for L2) of the rows at the addresses rows[:count]; query (d,)."""
     if is_half and is_l2:

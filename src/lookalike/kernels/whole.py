@@ -41,6 +41,8 @@ class Rows(NamedTuple):
 
     at: np.ndarray  # int64 (64,): addresses
     ids: np.ndarray  # int64 (64,)
+    some: np.ndarray  # int64 (64,): of these the addresses and ids that products did not reject
+    named: np.ndarray
     sums: np.ndarray  # float32 (64,), and the next (`rows.row_sums`)
     norms: np.ndarray
     columns: np.ndarray  # float32 (1, d, 64): −x, as a tile
@@ -67,25 +69,6 @@ def offer(found, i, distance, number):
         found.limits[i] = quickselect(found.distances[i], found.ids[i], found.unused, count, found.k)
         count = found.k
     found.counts[i] = count
-
-
-@kernel
-def meet_each(xq, visitors, count, rows, is_half, metric, found):
-    """Compare each visitor, a row number of xq, with `count` rows directly."""
-    # parts of a tuple are named once, as naming one costs two atomic operations
-    at, ids, sums, norms, limits = rows.at, rows.ids, rows.sums, rows.norms, found.limits
-    for v in range(visitors.shape[0]):
-        i = visitors[v]
-        query, limit = xq[i], limits[i]
-        row_sums(query, at, count, is_half, metric == L2, sums, norms)
-        for c in range(count):
-            if metric == ANGLE:
-                distance = angle(query, at[c], is_half, sums[c], norms[c])
-            else:
-                distance = distance_of(sums[c], norms[c], metric)
-            if distance <= limit:
-                offer(found, i, distance, ids[c])
-                limit = limits[i]
 
 
 @kernel
@@ -149,43 +132,42 @@ within = within_simd if available() else within_plain
 
 
 @kernel
-def meet_all(xq, visitors, count, rows, is_half, metric, found):
-    """The same as `meet_each`, for many visitors, whose elements stand in ``rows.queries``."""
-    largest = make_columns(count, rows, is_half, metric)
-    if not largest < INFINITY:
-        meet_each(xq, visitors, count, rows, is_half, metric, found)
-        return
-    d, nv, every = xq.shape[1], visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count)
-    at, ids, sums, norms, limits, scores = rows.at, rows.ids, rows.sums, rows.norms, found.limits, rows.scores
-    lengths, memory = rows.lengths, np.int64(scores.ctypes.data)
-    products(rows.queries[:nv], 0, rows.columns, rows.offsets, scores, 0)
-    for v in range(nv):
-        i = visitors[v]
-        limit, left = limits[i], every
-        if limit < INFINITY:
-            left &= within(memory + v * TILE * 4, highest_score(lengths[i], limit, largest, metric, d))
-        while left != np.uint64(0):
-            c = lowest_bit(left)
-            left &= left - np.uint64(1)
-            query = xq[i]
-            row_sums(query, at[c : c + 1], 1, is_half, metric == L2, sums, norms)
-            if metric == ANGLE:
-                distance = angle(query, at[c], is_half, sums[0], norms[0])
-            else:
-                distance = distance_of(sums[0], norms[0], metric)
-            if distance <= limits[i]:
-                offer(found, i, distance, ids[c])
-
-
-@kernel
 def meet(xq, visitors, count, rows, is_half, metric, found):
-    if visitors.shape[0] < MANY:
-        meet_each(xq, visitors, count, rows, is_half, metric, found)
-    else:
-        meet_all(xq, visitors, count, rows, is_half, metric, found)
+    """Compare each visitor, a row number of xq, with `count` rows; of many visitors the elements stand in ``rows.queries``.
+
+    All of the rows are compared directly, or, of many visitors, those that their products do not reject.
+    """
+    d, nv, every, largest = xq.shape[1], visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count), INFINITY
+    # parts of a tuple are named once, as naming one costs two atomic operations
+    at, ids, sums, norms, limits, lengths = rows.at, rows.ids, rows.sums, rows.norms, found.limits, rows.lengths
+    scores, some, named = np.int64(rows.scores.ctypes.data), rows.some, rows.named
+    if nv >= MANY:
+        largest = make_columns(count, rows, is_half, metric)
+        if largest < INFINITY:
+            products(rows.queries[:nv], 0, rows.columns, rows.offsets, rows.scores, 0)
+    for v in range(nv):
+        i, left, compared, places, names = visitors[v], every, count, at, ids
+        query, limit = xq[i], limits[i]
+        if largest < INFINITY and limit < INFINITY:
+            left &= within(scores + v * TILE * 4, highest_score(lengths[i], limit, largest, metric, d))
+            compared, places, names = 0, some, named
+            while left != np.uint64(0):
+                c = lowest_bit(left)
+                left &= left - np.uint64(1)
+                some[compared], named[compared] = at[c], ids[c]
+                compared += 1
+        row_sums(query, places, compared, is_half, metric == L2, sums, norms)
+        for c in range(compared):
+            if metric == ANGLE:
+                distance = angle(query, places[c], is_half, sums[c], norms[c])
+            else:
+                distance = distance_of(sums[c], norms[c], metric)
+            if distance <= limit:
+                offer(found, i, distance, names[c])
+                limit = limits[i]
 
 
-@kernel
+@inlined
 def scan_list(xq, visitors, lie, allow, rows, metric, found):
     """Offer the vectors of one list to its visitors.
 
@@ -197,17 +179,16 @@ def scan_list(xq, visitors, lie, allow, rows, metric, found):
         queries = rows.queries
         for v in range(visitors.shape[0]):
             queries[v] = xq[visitors[v]]
-    for position in range(size):
-        number = load_i64(ids + 8 * position)
-        if number < 0 or (filtered and not is_allowed(number, allow)):
-            continue
-        at[count], names[count] = vectors + position * stride, number
-        count += 1
-        if count == TILE:
+    for position in range(size + 1):  # the last time for what is left
+        if position < size:
+            number = load_i64(ids + 8 * position)
+            if number < 0 or (filtered and not is_allowed(number, allow)):
+                continue
+            at[count], names[count] = vectors + position * stride, number
+            count += 1
+        if count == TILE or (position == size and count):
             meet(xq, visitors, count, rows, is_half, metric, found)
             count = 0
-    if count:
-        meet(xq, visitors, count, rows, is_half, metric, found)
 
 
 @kernel
@@ -232,6 +213,8 @@ def search_whole(xq, probes, table, kind, metric, allow, out_d, out_i):
     )
     many = nq if nq >= MANY else 0
     rows = Rows(
+        np.empty(TILE, np.int64),
+        np.empty(TILE, np.int64),
         np.empty(TILE, np.int64),
         np.empty(TILE, np.int64),
         np.empty(TILE, np.float32),
