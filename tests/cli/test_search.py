@@ -40,11 +40,16 @@ def test_nothing_found_is_said(indexed: Indexed) -> None:
     assert "no picture matches" in outcome.err
 
 
-def test_a_disk_that_was_away_when_it_was_indexed(lookalike: Command, starter: Path, tmp_path: Path) -> None:
-    disk, away = tmp_path / "disk", tmp_path / "away"
-    disk.mkdir()
+def two_fish(starter: Path, folder: Path) -> Path:
+    """A new folder with two pictures."""
+    folder.mkdir()
     for name in ("fish-1.jpg", "fish-2.jpg"):
-        shutil.copy(starter / "photos/fish" / name, disk)
+        shutil.copy(starter / "photos/fish" / name, folder)
+    return folder
+
+
+def test_a_disk_that_was_away_when_it_was_indexed(lookalike: Command, starter: Path, tmp_path: Path) -> None:
+    disk, away = two_fish(starter, tmp_path / "disk"), tmp_path / "away"
     assert lookalike("index", disk).code == 0
     assert "missing" not in lookalike("status").out
     disk.rename(away)
@@ -62,10 +67,7 @@ def test_a_disk_that_was_away_when_it_was_indexed(lookalike: Command, starter: P
 
 
 def test_a_renamed_folder_and_a_file_that_is_gone(lookalike: Command, starter: Path, tmp_path: Path) -> None:
-    trip, holiday = tmp_path / "Trip", tmp_path / "Holiday"
-    trip.mkdir()
-    for name in ("fish-1.jpg", "fish-2.jpg"):
-        shutil.copy(starter / "photos/fish" / name, trip)
+    trip, holiday = two_fish(starter, tmp_path / "Trip"), tmp_path / "Holiday"
     assert lookalike("index", trip).code == 0
     trip.rename(holiday)
     assert lookalike("index", holiday, "--in", "Trip").code == 0

@@ -390,7 +390,7 @@ class FeatureStore:
         known = self._names
         if known is not None and known[0] is ids:
             return known[1]
-        names = np.full(max(len(self), int(ids[-1]) + 1), -1, np.int64)
+        names = np.full(len(self), -1, np.int64)
         names[ids] = ids
         self._names = ids, names
         return names

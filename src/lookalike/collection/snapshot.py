@@ -148,7 +148,7 @@ class Snapshot:
         if self.loaded is not None and index is not None:
             entries, distances = self._expand(*self._by_index(self.loaded, index, xq, wanted, features), mask)
         if len(entries) < wanted:
-            entries, distances = self._expand(*self._exactly(xq, wanted, features), mask)
+            entries, distances = self._expand(*self.compared(xq, wanted, features), mask)
         if len(exclude):
             stays = ~np.isin(entries, exclude)
             entries, distances = entries[stays], distances[stays]
@@ -200,7 +200,8 @@ class Snapshot:
         entries, negated = self._expand(self.features[places], -scores[places], mask)
         return entries[:k], -negated[:k]
 
-    def _exactly(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
+    def compared(self, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
+        """The k nearest of these features by comparing with each, and their distances; xq (d,)."""
         distances, found = self.store.nearest(xq[None, :], min(k, len(features)), features)
         return found[0], distances[0]
 
@@ -224,7 +225,7 @@ class Snapshot:
         ids = index.search(xq[None, :], k=candidates, nprobe=nprobe, allow=allow).ids[0]
         at = np.minimum(np.searchsorted(features, ids), len(features) - 1)
         near = np.unique(np.concatenate([ids[features[at] == ids], fresh]))  # a damaged file may name any id
-        return self._exactly(xq, k, near) if len(near) else (near, np.empty(0, np.float32))
+        return self.compared(xq, k, near) if len(near) else (near, np.empty(0, np.float32))
 
     def _candidates(self, k: int) -> int:
         """How many an index brings for k results; its generation's number is for 10."""

@@ -78,20 +78,15 @@ def _looked_at(snapshot: Snapshot, xq: FloatArray, k: int) -> IdArray:
     """What a temporary index is made of: everything, or a sample with the true neighbours."""
     features = sampled(snapshot.features)
     if len(features) < len(snapshot.features):
-        features = np.union1d(features, _nearest(snapshot, xq, k, snapshot.features)[0])
+        features = np.union1d(features, snapshot.compared(xq, k, snapshot.features)[0])
     return features
-
-
-def _nearest(snapshot: Snapshot, xq: FloatArray, k: int, features: IdArray) -> tuple[IdArray, FloatArray]:
-    distances, found = snapshot.store.nearest(xq[None, :], min(k, len(features)), features)
-    return found[0], distances[0]
 
 
 def _explain(
     snapshot: Snapshot, features: IdArray, index: IVFPQIndex, xq: FloatArray, k: int, nprobe: int, candidates: int
 ) -> dict[str, Any]:
     asked, k = min(nprobe, index.nlist), min(k, len(features))
-    exact_ids, exact_distances = _nearest(snapshot, xq, k, features)
+    exact_ids, exact_distances = snapshot.compared(xq, k, features)
     sizes = index.list_sizes
     order, _ = index._cells.probe(index._rotated(index._vectors(xq[None, :], "query")), index.nlist)
     lists = max(1, int(np.searchsorted(np.cumsum(sizes[order[0]]), SCOPE, side="right")))
@@ -129,7 +124,7 @@ def _reranked(
     near = np.union1d(near, fresh)
     if not len(near):  # the cells that were visited are empty
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    return _nearest(snapshot, xq, k, near)
+    return snapshot.compared(xq, k, near)
 
 
 def _only(trace: Trace, snapshot: Snapshot) -> Trace:
