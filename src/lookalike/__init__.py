@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers see; at run time `__getattr__` loads eac
     from lookalike.index import FlatIndex as FlatIndex
     from lookalike.index import IVFFlatIndex as IVFFlatIndex
     from lookalike.index import IVFPQIndex as IVFPQIndex
+    from lookalike.index import IVFSignsIndex as IVFSignsIndex
     from lookalike.index import PQIndex as PQIndex
     from lookalike.index import RefinedIndex as RefinedIndex
     from lookalike.index import Reranked as Reranked
@@ -59,6 +60,7 @@ _HOME = {
     "IVFFlatIndex": "lookalike.index",
     "IVFPQIndex": "lookalike.index",
     "IVFPQNeighbors": "lookalike.index.neighbors",
+    "IVFSignsIndex": "lookalike.index",
     "PQIndex": "lookalike.index",
     "Part": "lookalike.search",
     "Query": "lookalike.search",

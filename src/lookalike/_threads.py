@@ -119,5 +119,5 @@ def shares(count: int, group: int, threads: int) -> list[slice]:
     """``range(count)`` cut for kernels that work through groups of `group`: a few shares for each thread, of whole groups."""
     per_thread = -(-count // threads)
     group = max(1, min(group, per_thread))
-    step = group * max(1, min(LONGEST, per_thread // (SHARES * group)))
+    step = group * (LONGEST if threads == 1 else max(1, min(LONGEST, per_thread // (SHARES * group))))
     return [slice(at, min(at + step, count)) for at in range(0, count, step)]

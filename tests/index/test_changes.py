@@ -16,7 +16,7 @@ from tests.index.conftest import METRICS, NLIST, D, M, base, queries, trained
 
 pytestmark = pytest.mark.filterwarnings("ignore::lookalike.LookalikeWarning")  # few points to train on
 
-KINDS = ["flat", "pq", "ivfflat", "ivfpq", "refined"]
+KINDS = ["flat", "pq", "ivfflat", "ivfpq", "ivfsigns", "refined"]
 
 
 def empty_of(kind: str, metric: str = "l2") -> Any:
@@ -25,6 +25,8 @@ def empty_of(kind: str, metric: str = "l2") -> Any:
         return la.RefinedIndex(la.IVFPQIndex(NLIST, M, 6, metric)).train(base())
     if kind == "ivfflat":
         return la.IVFFlatIndex(NLIST, metric).train(base())
+    if kind == "ivfsigns":
+        return la.IVFSignsIndex(NLIST, metric).train(base())
     index = trained(kind, metric).split(np.empty(0, np.int64))
     assert len(index) == 0
     index._next_id = 0

@@ -17,6 +17,7 @@ from tests.index.conftest import METRICS, NLIST, D, M, N, base, centroids, empty
 EVERY: dict[str, Callable[..., Any]] = {
     "flat": la.FlatIndex,
     "ivfflat": lambda metric="l2": la.IVFFlatIndex(nlist=NLIST, metric=metric),
+    "ivfsigns": lambda metric="l2": la.IVFSignsIndex(nlist=NLIST, metric=metric),
     "pq": lambda metric="l2": la.PQIndex(m=M, nbits=5, metric=metric),
     "ivfpq": lambda metric="l2": la.IVFPQIndex(nlist=NLIST, m=M, nbits=5, metric=metric),
 }

@@ -29,6 +29,7 @@ KINDS: dict[str, Any] = {
     "ivfpq, pca": lambda: la.IVFPQIndex(16, 4, 6, rotation="pca:12"),
     "ivfpq, plain codes": lambda: la.IVFPQIndex(16, 8, 6, by_residual=False),
     "ivfpq, lists by product": lambda: la.IVFPQIndex(16, 8, 6, coarse_metric="ip"),
+    "ivfsigns": lambda: la.IVFSignsIndex(16),
     "refined": lambda: la.RefinedIndex(la.PQIndex(8, 6)),
 }
 CODED = ["pq", "pq, opq", "pq, wide codes", "ivfpq", "ivfpq, pca", "ivfpq, plain codes"]

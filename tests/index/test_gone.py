@@ -15,7 +15,7 @@ from tests.index.conftest import METRICS, D, queries
 pytestmark = pytest.mark.filterwarnings("ignore::lookalike.LookalikeWarning")  # few points to train on
 
 N = LONG + 3000
-KINDS = ["flat", "flat by kernels", "pq4", "pq8", "pq10", "ivfflat", "ivfpq", "refined"]
+KINDS = ["flat", "flat by kernels", "pq4", "pq8", "pq10", "ivfflat", "ivfpq", "ivfsigns", "refined"]
 
 
 def vectors() -> np.ndarray:
@@ -32,6 +32,8 @@ def filled(kind: str, metric: str) -> tuple[Any, np.ndarray]:
             index = la.IVFFlatIndex(1, metric)
         case "ivfpq":
             index = la.IVFPQIndex(1, 4, 6, metric)
+        case "ivfsigns":
+            index = la.IVFSignsIndex(1, metric, "float32")
         case "refined":
             index = la.RefinedIndex(la.PQIndex(4, 6, metric))
         case _:
@@ -67,7 +69,7 @@ def test_an_index_is_as_if_they_had_never_been_there(
     fresh.remove(kept[:3])
     compare(index, fresh, np.concatenate([kept[3:], gone[:7]]))
     assert index.to_bytes() == fresh.to_bytes()
-    if kind not in {"ivfflat", "pq10"}:
+    if kind not in {"ivfflat", "pq10", "ivfsigns"}:
         la.write_faiss(index, tmp_path / "ours")
         la.write_faiss(fresh, tmp_path / "theirs")
         assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()

@@ -17,6 +17,8 @@ from tests.index.conftest import METRICS, NLIST, D, M, N, base, queries, same
 KINDS: dict[str, Any] = {
     "flat": lambda metric, rotation: la.FlatIndex(metric),
     "ivfflat": lambda metric, rotation: la.IVFFlatIndex(NLIST, metric, rotation=rotation),
+    "signs": lambda metric, rotation: la.IVFSignsIndex(NLIST, metric, rotation=rotation),
+    "signs and floats": lambda metric, rotation: la.IVFSignsIndex(NLIST, metric, "float16", rotation=rotation),
     "pq": lambda metric, rotation: la.PQIndex(M, 5, metric, rotation=rotation),
     "ivfpq": lambda metric, rotation: la.IVFPQIndex(NLIST, M, 5, metric, rotation=rotation),
     "plain codes": lambda metric, rotation: la.IVFPQIndex(NLIST, M, 5, metric, rotation=rotation, by_residual=False),
@@ -26,12 +28,15 @@ KINDS: dict[str, Any] = {
 ROTATIONS: dict[str, list[str | None]] = {
     "flat": [None],
     "ivfflat": [None, "pca:8"],
+    "signs": [None, "pca:8"],
+    "signs and floats": [None],
     "pq": [None, "opq", "pca:8"],
     "ivfpq": [None, "opq", "pca:8"],
     "plain codes": [None],
     "wide codes": [None],
     "refined": ["pca:8"],
 }
+RANKED = {"refined", "signs", "signs and floats"}  # of some candidates only
 CASES = [(kind, rotation) for kind in KINDS for rotation in ROTATIONS[kind]]
 
 
@@ -97,7 +102,7 @@ def test_adding_in_pieces_is_adding_at_once(kind, rotation, metric, tmp_path: Pa
 def test_equal_distances_come_by_id_wherever_k_cuts(kind, rotation, metric) -> None:
     index, sign = filled(kind, metric, rotation), -1 if metric == "ip" else 1
     xq = np.concatenate([stepped()[:20], np.round(queries()[:10])]).astype(np.float32)
-    everything = {"candidates": len(stepped())} if kind == "refined" else {}
+    everything = {"candidates": len(stepped())} if kind in RANKED else {}
     whole = index.search(xq, len(stepped()), nprobe=NLIST, **everything)
     ties = 0
     for i in range(len(xq)):
@@ -137,10 +142,10 @@ def test_ties_of_one_vector_stored_many_times(metric) -> None:
     ids = np.random.default_rng(1).permutation(len(x)) + 5
     for kind, make in KINDS.items():
         index = make(metric, None).train(base()).add(x, ids=ids)
-        more = {"candidates": len(x)} if kind == "refined" else {}
+        more = {"candidates": len(x)} if kind in RANKED else {}
         for k in (1, 5, 50):
             found = index.search(base()[:3], k, nprobe=NLIST, **more)
-            if kind in {"flat", "ivfflat", "refined"}:
+            if kind in {"flat", "ivfflat", *RANKED}:
                 for i in range(3 if metric != "ip" else 0):
                     np.testing.assert_array_equal(found.ids[i], np.sort(ids[700 * i : 700 * i + 700])[:k])
             for i in range(3):

@@ -24,7 +24,8 @@ def test_the_nprobe_nearest_lists_in_order(seed, nlist, by_l2, data) -> None:
     scores = np.full((3, -(-nlist // 64) * 64), np.inf, np.float32)
     scores[:, :nlist] = (exact - np.square(xq).sum(axis=1, keepdims=True)) / 2 if by_l2 else exact
     probes, coarse = np.full((3, nprobe), -1, np.int64), np.empty((3, nprobe), np.float32)
-    probe.select_probes(xq, scores, Tiles.of(centroids[None], by_l2), probes, coarse)
+    slack = np.full(3, 1e-5 * np.abs(exact).max(), np.float32)
+    probe.select_probes(xq, scores, slack, Tiles.of(centroids[None], by_l2), probes, coarse)
     np.testing.assert_allclose(coarse, np.sort(exact, axis=1)[:, :nprobe], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(coarse, np.take_along_axis(exact, probes, 1), rtol=1e-4, atol=1e-5)
     assert all(len(set(row)) == nprobe for row in probes.tolist())
@@ -37,7 +38,7 @@ def test_lists_at_one_distance_come_by_number(rng) -> None:
     scores[:, 300:] = np.inf
     for nprobe in (1, 10, 64, 300):
         probes, coarse = np.empty((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
-        probe.select_probes(centroids[:1], scores, Tiles.of(centroids[None]), probes, coarse)
+        probe.select_probes(centroids[:1], scores, np.zeros(1, np.float32), Tiles.of(centroids[None]), probes, coarse)
         assert probes[0].tolist() == list(range(nprobe))
 
 
@@ -50,7 +51,7 @@ def test_scores_that_are_no_numbers_choose_lists_all_the_same(nprobe, rng) -> No
     probes, coarse = np.full((1, nprobe), -1, np.int64), np.empty((1, nprobe), np.float32)
     xq = rng.normal(size=(1, 4)).astype(np.float32)
     with np.errstate(all="ignore"):  # without the JIT, numpy warns of the overflow
-        probe.select_probes(xq, scores, Tiles.of(centroids[None]), probes, coarse)
+        probe.select_probes(xq, scores, np.zeros(1, np.float32), Tiles.of(centroids[None]), probes, coarse)
     assert ((probes >= 0) & (probes < 300)).all()
 
 

@@ -16,6 +16,7 @@ from lookalike.files.tensors import Source, read_tensors, source_name
 from lookalike.kernels.layout import BLOCK
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import LinearTransform
+from lookalike.quantizers.signs import bits_for
 
 __all__ = [
     "BASE",
@@ -25,6 +26,7 @@ __all__ = [
     "check_codes",
     "check_flat",
     "check_nlist",
+    "check_signs",
     "check_vectors",
     "metadata_of",
     "read_index",
@@ -33,12 +35,15 @@ __all__ = [
 ]
 
 FORMAT, VERSION = "lookalike-index", 1
-KINDS = ("flat", "pq", "ivfflat", "ivfpq", "refined")
+KINDS = ("flat", "pq", "ivfflat", "ivfpq", "ivfsigns", "refined")
 BASE = "base."  # begins the names of what a RefinedIndex refines
 LARGE = (
     "vectors",
     "codes",
     "biases",
+    "scales",
+    "rows",
+    "ranges",
     "ids",
 )  # grow with the vectors: their checksums are not compared where they are mapped
 UNREAD = frozenset([*LARGE, *(BASE + name for name in LARGE)])
@@ -127,6 +132,32 @@ def check_codes(tensors: Tensors, nlist: int, ntotal: int, pq: ProductQuantizer,
     codes = tensors["codes"]
     if look and pq.nbits not in {8, 16} and codes.size and int(codes.max()) >= pq.ksub:
         raise FormatError(f"code {int(codes.max())} of {pq.ksub} centroids")
+
+
+def check_signs(tensors: Tensors, nlist: int, ntotal: int, rows: str) -> None:
+    """Check the tensors of sign codes and the rows beside them."""
+    d = tensors["coarse_centroids"].shape[1]
+    _check_lists(tensors, nlist, d, ntotal)
+    bits, blocks = bits_for(d), int((-(-tensors["sizes"] // BLOCK)).sum())
+    room = blocks * BLOCK
+    rounds = 2 if bits & (bits - 1) == 0 else 4
+    wanted = {
+        "flips": ("uint8", (rounds, bits)),
+        "codes": ("uint8", (blocks, bits // 8, BLOCK)),
+        "scales": ("float32", (room,)),
+        "biases": ("float32", (room,)),
+        "rows": (rows if rows.startswith("float") else "uint8", (room, d)),
+        "ids": ("int32 or int64", (room,)),
+    }
+    if rows == "sq8":
+        wanted |= {"base": ("float32", (d,)), "widths": ("float32", (d,))}
+    if rows == "lvq8":
+        wanted |= {"ranges": ("float32", (room, 2))}
+    _check_arrays(tensors, wanted)
+    if tensors["flips"].max() > 1:
+        raise FormatError("flips of signs other than 0 and 1")
+    if rows == "sq8" and not (np.isfinite(tensors["base"]).all() and np.isfinite(tensors["widths"]).all()):
+        raise FormatError("ranges of bytes that are not finite")
 
 
 def _check_lists(tensors: Tensors, nlist: int, d: int, ntotal: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lookalike.index.kinds import PQIndex as PQIndex
     from lookalike.index.refine import RefinedIndex as RefinedIndex
     from lookalike.index.refine import Reranked as Reranked
+    from lookalike.index.signs import IVFSignsIndex as IVFSignsIndex
     from lookalike.index.storage import load_index as load_index
 
 _HOME = {
@@ -23,6 +24,7 @@ _HOME = {
     **dict.fromkeys(["read_faiss", "write_faiss"], "lookalike.index.faiss"),
     **dict.fromkeys(["FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex"], "lookalike.index.kinds"),
     **dict.fromkeys(["RefinedIndex", "Reranked"], "lookalike.index.refine"),
+    "IVFSignsIndex": "lookalike.index.signs",
     "load_index": "lookalike.index.storage",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "FlatIndex",
     "IVFFlatIndex",
     "IVFPQIndex",
+    "IVFSignsIndex",
     "PQIndex",
     "RefinedIndex",
     "Reranked",

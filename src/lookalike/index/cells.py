@@ -11,7 +11,7 @@ from lookalike._threads import run_all, shares
 from lookalike._typing import FloatArray, IdArray
 from lookalike._validate import LARGEST_NORM
 from lookalike.errors import InputError
-from lookalike.kernels.layout import TILE, Tiles
+from lookalike.kernels.layout import TILE, ByteTiles, Tiles
 from lookalike.quantizers.kmeans import KMeansChoice, assign, train_centroids
 from lookalike.quantizers.origin import far_origin
 
@@ -53,7 +53,8 @@ class OneCell:
         self.centroids = np.zeros((1, d), np.float32)
         self.centroids.flags.writeable = False
         nothing = np.empty((1, 0, d, TILE), np.float32), np.empty((1, 0), np.float32), np.zeros(1, np.float32)
-        self.for_kernels = tuple(Tiles(self.centroids[None], *nothing, is_l2=True))  # no score is asked for
+        coarse = tuple(ByteTiles.of(self.centroids[:0], True))
+        self.for_kernels = tuple(Tiles(self.centroids[None], *nothing, True, coarse))  # no score is asked for
 
     def assign(self, x: FloatArray) -> IdArray:
         """Zeros, int64, shape (n,)."""

@@ -10,11 +10,15 @@ from lookalike._validate import check_metric
 from lookalike.errors import InputError
 from lookalike.index.kinds import FlatIndex, IVFFlatIndex, IVFPQIndex, PQIndex
 from lookalike.index.refine import RefinedIndex
+from lookalike.index.signs import IVFSignsIndex
 from lookalike.quantizers.kmeans import KMeansChoice
 
 __all__ = ["index_factory"]
 
-UNDERSTOOD = "Flat, PQ8, PQ8x4, IVF100, PCA128, OPQ16, OPQ16_64, L2norm, RFlat and IDMap"
+UNDERSTOOD = (
+    "Flat, PQ8, PQ8x4, RaBitQ, IVF100, PCA128, OPQ16, OPQ16_64, L2norm, RFlat, Refine(SQ8), Refine(SQfp16) and IDMap"
+)
+REFINEMENTS = {"RFlat": "float32", "Refine(Flat)": "float32", "Refine(SQfp16)": "float16", "Refine(SQ8)": "sq8"}
 THOUSANDS = {"": 1, "k": 1 << 10, "M": 1 << 20}
 
 
@@ -29,8 +33,9 @@ class _Spec:
     nlist: int | None = None
     m: int | None = None  # None for whole vectors
     nbits: int = 8
+    signs: bool = False
     encoded: bool = False
-    refine: bool = False
+    refinement: str | None = None  # how rows are kept beside codes
 
     def fail(self, message: str) -> NoReturn:
         raise InputError(f"index_factory: {message} in {self.text!r}")
@@ -38,7 +43,7 @@ class _Spec:
 
 def index_factory(
     description: str, metric: str = "l2", *, kmeans: KMeansChoice = "native", seed: int = 0
-) -> FlatIndex | PQIndex | IVFFlatIndex | IVFPQIndex | RefinedIndex:
+) -> FlatIndex | PQIndex | IVFFlatIndex | IVFPQIndex | IVFSignsIndex | RefinedIndex:
     """An empty index from its description.
 
     Parameters
@@ -54,8 +59,12 @@ def index_factory(
             So many inverted lists.
         ``Flat``, ``PQ16``, ``PQ16x4``
             Keep vectors whole; in 16 codes of 8 bits; of 4 bits.
+        ``RaBitQ``, ``RaBitQfs``
+            Keep signs of the residual, and rows for refinement; only after ``IVF``.
         ``RFlat``, ``Refine(Flat)``
             Keep the vectors, too, and order candidates by exact distance.
+        ``Refine(SQfp16)``, ``Refine(SQ8)``
+            Keep them in float16, or in a byte for each dimension; only after ``RaBitQ``, whose rows are ``"lvq8"`` by default.
         ``IDMap``, ``IDMap2``
             Accepted; every index here takes its own ids.
     metric : {"l2", "ip", "cosine"}
@@ -65,7 +74,7 @@ def index_factory(
 
     Returns
     -------
-    FlatIndex, PQIndex, IVFFlatIndex, IVFPQIndex or RefinedIndex
+    FlatIndex, PQIndex, IVFFlatIndex, IVFPQIndex, IVFSignsIndex or RefinedIndex
         ``PCA64,Flat`` is an `IVFFlatIndex` of one list.
 
     Raises
@@ -93,15 +102,21 @@ def index_factory(
     for part in description.split(","):
         _read_part(spec, part.strip())
     if not spec.encoded:
-        spec.fail("expected Flat or PQ, which say how vectors are kept, got neither")
+        spec.fail("expected Flat, PQ or RaBitQ, which say how vectors are kept, got none of them")
     if spec.opq_m is not None and spec.m is not None and spec.opq_m != spec.m:
         spec.fail(f"OPQ{spec.opq_m} rotates for {spec.opq_m} pieces, PQ{spec.m} has {spec.m}; give the same number")
     metric = "cosine" if spec.normalise else check_metric(metric)
     index = _make(spec, {"metric": metric, "kmeans": kmeans, "seed": seed})
-    return RefinedIndex(index) if spec.refine else index
+    return RefinedIndex(index) if spec.refinement and not spec.signs else index
 
 
 def _make(spec: _Spec, common: dict[str, Any]) -> Any:
+    if spec.signs:
+        if spec.nlist is None or spec.opq_m is not None:
+            spec.fail("RaBitQ has to follow IVF, without OPQ")
+        return IVFSignsIndex(spec.nlist, rows=spec.refinement or "lvq8", rotation=spec.rotation, **common)
+    if spec.refinement not in {None, "float32"}:
+        spec.fail("vectors are kept in float16 or bytes only beside RaBitQ; expected RFlat")
     if spec.m is not None:
         common |= {"m": spec.m, "nbits": spec.nbits, "rotation": spec.rotation}
         return PQIndex(**common) if spec.nlist is None else IVFPQIndex(spec.nlist, **common)
@@ -116,10 +131,11 @@ def _read_part(spec: _Spec, part: str) -> None:
     """Add one part to the specification."""
     if part in {"IDMap", "IDMap2"}:
         return
-    if part in {"RFlat", "Refine(Flat)"} and spec.encoded and not spec.refine:
-        spec.refine = True
+    if part in REFINEMENTS and spec.encoded and not spec.refinement:
+        spec.refinement = REFINEMENTS[part]
     elif spec.encoded:
-        spec.fail(f"{part!r} after {'RFlat' if spec.refine else 'Flat or PQ'} is not understood; expected {UNDERSTOOD}")
+        after = "a refinement" if spec.refinement else "Flat, PQ or RaBitQ"
+        spec.fail(f"{part!r} after {after} is not understood; expected {UNDERSTOOD}")
     elif part == "L2norm":
         if spec.rotation or spec.nlist is not None:
             spec.fail("L2norm has to come first, other positions are not understood")
@@ -133,12 +149,20 @@ def _read_part(spec: _Spec, part: str) -> None:
         if spec.nlist is not None:
             spec.fail(f"{part!r} is a second inverted file")
         spec.nlist = int(found[1]) * THOUSANDS[found[2]]
-    elif part == "Flat":
-        spec.encoded = True
-    elif found := re.fullmatch(r"PQ([1-9]\d{0,8})(?:x(\d{1,2}))?(?:np)?", part):
-        spec.encoded, spec.m, spec.nbits = True, int(found[1]), int(found[2] or 8)
-    else:
+    elif not _read_codec(spec, part):
         spec.fail(f"{part!r} is not understood; expected {UNDERSTOOD}")
+
+
+def _read_codec(spec: _Spec, part: str) -> bool:
+    """Add how vectors are kept, if that is what a part says."""
+    if part in {"RaBitQ", "RaBitQfs"}:
+        spec.signs = True
+    elif found := re.fullmatch(r"PQ([1-9]\d{0,8})(?:x(\d{1,2}))?(?:np)?", part):
+        spec.m, spec.nbits = int(found[1]), int(found[2] or 8)
+    elif part != "Flat":
+        return False
+    spec.encoded = True
+    return True
 
 
 def _rotate(spec: _Spec, part: str, rotation: str) -> None:

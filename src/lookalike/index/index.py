@@ -279,9 +279,15 @@ class Index:
         ------
         NotTrainedError, DimensionError, InputError
         """
+        return self._searched(self._codec, xq, k, nprobe, allow, deny, threads)
+
+    def _searched(
+        self, codec: Codec, xq: Any, k: int, nprobe: int | None, allow: Any, deny: Any, threads: int | None
+    ) -> SearchResult:
+        """What `search` gives, by a codec of this index."""
         k = check_count(k, "k", 1, MAX_K)
         self._check_whole()
-        found = self._search_one(xq, k, nprobe, threads) if allow is None and deny is None else None
+        found = self._search_one(codec, xq, k, nprobe, threads) if allow is None and deny is None else None
         if found is not None:
             return found
         vectors, nprobe, threads, permitted = self._check_request(xq, nprobe, threads, allow, deny)
@@ -294,11 +300,13 @@ class Index:
         else:
             queries = self._rotated(vectors, threads)
             probes, coarse = self._cells.probe(queries, nprobe, threads)
-            distances, ids = self._codec.search(lists, queries, probes, coarse, k, permitted, threads)
+            distances, ids = codec.search(lists, queries, probes, coarse, k, permitted, threads)
         self._is_fresh = False
         return SearchResult(self._as_metric(distances), ids)
 
-    def _search_one(self, xq: Any, k: int, nprobe: int | None, threads: int | None) -> SearchResult | None:
+    def _search_one(
+        self, codec: Codec, xq: Any, k: int, nprobe: int | None, threads: int | None
+    ) -> SearchResult | None:
         """What `search` gives for one query in the common case, by one call of one kernel; None in any other case."""
         if self._is_fresh or self._transform is not None or not is_plain(xq, self.d) or len(xq) != 1:
             return None
@@ -307,7 +315,7 @@ class Index:
         if self.metric == "cosine":
             with np.errstate(invalid="ignore"):  # what is not finite is seen below
                 xq = unit_rows(xq)
-        found = self._codec.search_one(self._lists, xq, k, nprobe)
+        found = codec.search_one(self._lists, xq, k, nprobe)
         if found is None or not found[2] < LARGEST_NORM:
             return None
         return SearchResult(self._as_metric(found[0]), found[1])

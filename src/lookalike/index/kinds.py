@@ -21,7 +21,7 @@ from lookalike.quantizers.kmeans import KMeansChoice, get_kmeans
 from lookalike.quantizers.pq import ProductQuantizer
 from lookalike.quantizers.rotation import parse_rotation
 
-__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "PQIndex", "WholeVectors"]
+__all__ = ["Encoded", "FlatIndex", "IVFFlatIndex", "IVFPQIndex", "InvertedFile", "PQIndex", "WholeVectors"]
 
 
 class WholeVectors(Index):
@@ -245,7 +245,7 @@ class PQIndex(_Coded):
         super().__init__(PQCodec(pq, False, metric), 1, kmeans, rotation, seed)
 
 
-class _InvertedFile(Index):
+class InvertedFile(Index):
     """What the two kinds with many cells share."""
 
     coarse_metric: str
@@ -279,7 +279,7 @@ class _InvertedFile(Index):
         return self._cells_of(coarse_centroids)
 
 
-class IVFFlatIndex(_InvertedFile):
+class IVFFlatIndex(InvertedFile):
     """Inverted file of float32 vectors: as `IVFPQIndex`, without the loss of codes and with 4d + 8 bytes a vector.
 
     Parameters
@@ -350,7 +350,7 @@ class IVFFlatIndex(_InvertedFile):
         return WholeCodec(self.metric, self._cells_of(tensors["coarse_centroids"]))
 
 
-class IVFPQIndex(_InvertedFile, _Coded):
+class IVFPQIndex(InvertedFile, _Coded):
     """Inverted file with product quantization: m bytes a vector, sub-linear search.
 
     Parameters

@@ -372,7 +372,7 @@ def _scatter(
     next_positions(list_no, sizes, position)
     for c, (column, value) in enumerate(zip(columns, values, strict=True)):
         rows = np.ascontiguousarray(value, column.dtype).reshape(len(value), -1)
-        numbers = rows if column.is_blocked else rows.view(np.uint16)
+        numbers = rows if column.is_blocked or rows.itemsize == 1 else rows.view(np.uint16)
         store_rows(table[:, c], list_no, position, numbers, column.is_blocked)
 
 

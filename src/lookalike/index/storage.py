@@ -107,7 +107,7 @@ def load_index(path: Source, mmap: bool = False) -> Index:
 
     Returns
     -------
-    FlatIndex, PQIndex, IVFFlatIndex, IVFPQIndex or RefinedIndex
+    FlatIndex, PQIndex, IVFFlatIndex, IVFPQIndex, IVFSignsIndex or RefinedIndex
 
     Raises
     ------
@@ -141,7 +141,8 @@ def _load(source: Source | bytes | bytearray | memoryview, mmap: bool) -> Index:
 
 def _class_of(kind: str) -> type[Index]:
     """The class of a kind, which its module makes known."""
-    importlib.import_module("lookalike.index.refine" if kind == "refined" else "lookalike.index.kinds")
+    homes = {"refined": "lookalike.index.refine", "ivfsigns": "lookalike.index.signs"}
+    importlib.import_module(homes.get(kind, "lookalike.index.kinds"))
     return KINDS[kind]
 
 

@@ -15,12 +15,16 @@ from lookalike._typing import CodeArray, FloatArray, IdArray
 from lookalike._validate import MAX_K, check_count, check_ids
 from lookalike.errors import InputError
 from lookalike.index.codecs.pq import PQCodec
+from lookalike.index.codecs.signs import SignsCodec
 from lookalike.index.plain import distances_to, opened
 
 if TYPE_CHECKING:
     from lookalike.index.index import Index
 
 __all__ = ["Missed", "ProbedList", "Trace", "as_json", "trace_search"]
+
+
+Reason = Literal["not stored", "cell not probed", "code too coarse", "beyond k"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Missed:
     ----------
     id : int
     reason : {"not stored", "cell not probed", "code too coarse", "beyond k"}
-        The last one where vectors are kept whole: it was seen, and k others are nearer.
+        The last one where vectors or rows are compared: it was seen, and k others are nearer. Of sign codes, "code too coarse" is
+        one that its code kept from being a candidate.
     list_no : int
         Its cell; −1 if it is not stored, 0 where there are no cells.
     needed_nprobe : int
@@ -72,7 +77,7 @@ class Missed:
     """
 
     id: int
-    reason: Literal["not stored", "cell not probed", "code too coarse", "beyond k"]
+    reason: Reason
     list_no: int = -1
     needed_nprobe: int = 0
     distance: float = float("nan")
@@ -182,9 +187,6 @@ def _missed(
     scanned = sign * np.concatenate([cell.distances for cell in probed])
     scanned_ids = np.concatenate([cell.ids for cell in probed])
     worst = float(np.partition(scanned, len(kept) - 1)[len(kept) - 1]) if len(kept) else float("inf")
-    seen: Literal["code too coarse", "beyond k"] = (
-        "code too coarse" if isinstance(index._codec, PQCodec) else "beyond k"
-    )
     wanted = check_ids(exact_ids, name="exact_ids")
     with index._writing:
         places = index._find(wanted)
@@ -204,6 +206,12 @@ def _missed(
             distance = float(distances_to(q, vector, index.metric)[0])
         before = (scanned < distance) | ((scanned == distance) & (scanned_ids < number))  # the lower id of equal ones
         needed = int(np.flatnonzero(order == list_no)[0]) + 1
-        reason = "cell not probed" if needed > len(probed) else seen
-        missed.append(Missed(number, reason, list_no, needed, sign * distance, sign * worst, int(before.sum())))
+        rank = int(before.sum())
+        if needed > len(probed):
+            reason: Reason = "cell not probed"
+        elif isinstance(index._codec, PQCodec) or (isinstance(index._codec, SignsCodec) and rank < len(kept)):
+            reason = "code too coarse"
+        else:
+            reason = "beyond k"
+        missed.append(Missed(number, reason, list_no, needed, sign * distance, sign * worst, rank))
     return tuple(missed)

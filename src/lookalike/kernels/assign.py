@@ -7,11 +7,12 @@ number of threads.
 
 import numpy as np
 
+from lookalike.kernels.coarse import score
 from lookalike.kernels.distances import inner_product, squared_distance
 from lookalike.kernels.layout import PRODUCT_ROUNDING, TILE
-from lookalike.kernels.scratch import aligned_floats
+from lookalike.kernels.scratch import aligned_bytes, aligned_floats
 from lookalike.kernels.simd import load_f32x64, lowest_bit, mask_le, minimum, smallest_lane, splat_f32x64
-from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.target import NONE, available, inlined, kernel
 from lookalike.kernels.tiles import products, rows_together
 
 SHORT = 32  # elements of a piece whose length is summed one by one
@@ -106,6 +107,23 @@ def settle_simd(x, i, start, scores, row, rounding, centroids, is_l2):
 settle = settle_simd if available() else settle_plain
 
 
+@inlined
+def score_bytes_simd(x, coarse, packed, scores, slack):
+    """Scores in products of bytes, and their slack; False where the centroids have none."""
+    if coarse[0].shape[0] == 0:
+        return False
+    score(x, coarse, packed, scores, slack)
+    return True
+
+
+@inlined
+def score_bytes_plain(x, coarse, packed, scores, slack):
+    return False
+
+
+score_bytes = score_bytes_simd if available() else score_bytes_plain
+
+
 @kernel
 def nearest(x, tiles, numbers, distances):
     """numbers[i, j] = argmin_c ‖x_ij − p_jc‖², or of −⟨x_ij, p_jc⟩; distances[i, j] the minimum. Jégou et al. 2011, II-A.
@@ -113,19 +131,25 @@ def nearest(x, tiles, numbers, distances):
     x (n, m · d); tiles: `layout.Tiles` of m pieces, d long; numbers (n, m) of any integer type; distances float32 (n, m),
     or (0, m) where they are not wanted.
     """
-    centroids, columns, offsets, largest, is_l2 = tiles
+    centroids, columns, offsets, largest, is_l2, coarse = tiles
     m, k, d = centroids.shape
     n, used = x.shape[0], (k + TILE - 1) // TILE
     group = rows_together(n, d, used * TILE)
-    scores = aligned_floats(group, used * TILE)
+    scores, slack, packed = (
+        aligned_floats(group, used * TILE),
+        np.empty(group, np.float32),
+        aligned_bytes(group * (d + 15)),
+    )
     for j in range(m):
         book, longest = centroids[j], largest[j]
         for first in range(0, n, group):
             last = min(first + group, n)
-            products(x[first:last], j * d, columns[j, :used], offsets[j], scores, 0)
+            if not score_bytes(x[first:last], coarse, packed, scores, slack):
+                products(x[first:last], j * d, columns[j, :used], offsets[j], scores, NONE)
+                for i in range(first, last):
+                    slack[i - first] = rounding_of_piece(x, i, j * d, d, longest)
             for i in range(first, last):
-                rounding = rounding_of_piece(x, i, j * d, d, longest)
-                number = settle(x, i, j * d, scores, i - first, rounding, book, is_l2)
+                number = settle(x, i, j * d, scores, i - first, slack[i - first], book, is_l2)
                 numbers[i, j] = number
                 if distances.shape[0]:
                     distances[i, j] = distance_to(x[i, j * d : (j + 1) * d], book[number], is_l2)

@@ -14,7 +14,7 @@ from lookalike.kernels.scan import lane_byte, masks_below, scan_estimates, scan_
 from lookalike.kernels.scratch import aligned_bytes, aligned_floats, make_scratch
 from lookalike.kernels.simd import load_f32, load_i32, load_i64, lowest_bit, prefetch
 from lookalike.kernels.tables import build_tables, quantize_tables
-from lookalike.kernels.target import inlined, kernel
+from lookalike.kernels.target import NONE, inlined, kernel
 from lookalike.kernels.topk import BINS, bound_by_bins, bound_of_kth, keep_near, quickselect, sort_candidates
 
 CODES, BIASES, IDS, SIZE = 0, 1, 2, 3  # columns of `ListTable.table`
@@ -382,7 +382,7 @@ def range_lists(xq, probes, terms, space, lists, allow, radius):
         build_tables(xq.reshape(1, -1), space.columns, table_scale(space.metric), table.reshape(1, m, 256))
         step, floor = quantize_tables(table, largest_byte(m), quantized.reshape(m, 256))
     distances, ids, places = np.empty(256, np.float32), np.empty(256, np.int64), np.empty(256, np.int64)
-    count = 0
+    count = NONE
     for p in range(probes.shape[0]):
         row = lists.table[probes[p]]
         codes, biases, names, size = row[CODES], row[BIASES], row[IDS], row[SIZE]

@@ -12,12 +12,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 __all__ = [
-    "BLOCK", "COSINE", "IP", "L2", "METRIC_NUMBERS", "ONE_ROUNDING", "PRODUCT_ROUNDING", "SUM_ROUNDING", "TILE", "Allow",
-    "ListTable", "Space", "Tiles", "aligned_empty", "group_size", "row_tiles",
+    "BLOCK",
+    "COSINE",
+    "IP",
+    "L2",
+    "LEVELS",
+    "METRIC_NUMBERS",
+    "ONE_ROUNDING",
+    "PRODUCT_ROUNDING",
+    "SUM_ROUNDING",
+    "TILE",
+    "Allow",
+    "ByteTiles",
+    "ListTable",
+    "SignSpace",
+    "Space",
+    "Tiles",
+    "aligned_empty",
+    "group_size",
+    "row_tiles",
 ]  # fmt: skip
 
 BLOCK = 64  # vectors of a block of codes: one byte each in a row
 TILE = 64  # columns of a tile
+LEVELS = 127  # the largest byte of a centroid: two products of such bytes fit in 16 bits, which AVX2 needs
+MANY, LONG = 128, 16  # centroids, and their dimensions, from which on they are scored in bytes
 
 IP, L2, COSINE = 0, 1, 2  # metrics, in kernels: inner products are negated, so that smaller is nearer throughout
 METRIC_NUMBERS = {"ip": IP, "l2": L2, "cosine": COSINE}
@@ -59,6 +78,44 @@ def row_tiles(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return tiles
 
 
+class ByteTiles(NamedTuple):
+    """Centroids in bytes, around their middle: `kernels.coarse`."""
+
+    columns: Any  # uint8 (t, ⌈d / 4⌉, 64, 4): four elements of 64 centroids in turn; t = 0 where there are none
+    halves: Any  # float32 (64 t,): ½‖c − middle‖², or 0 for inner products; +inf where padded
+    middle: Any  # float32 (d,): what is subtracted from queries; 0 for inner products
+    about: Any  # float32 (4,): what a unit is worth, what 0 stands for, the largest norm in bytes, the largest of what was lost
+
+    @classmethod
+    def of(cls, centroids: Any, is_l2: bool) -> ByteTiles:
+        """Bytes of centroids (k, d); none of few of them, or of short ones, which floats score as quickly."""
+        k, d = centroids.shape
+        t, quarters = -(-k // TILE) if k >= MANY and d >= LONG else 0, -(-d // 4)
+        columns, halves = aligned_empty((t, quarters, TILE, 4), np.uint8), aligned_empty((TILE * t,), np.float32)
+        middle, about = aligned_empty((d,), np.float32), np.zeros(4, np.float32)
+        middle[:] = 0
+        if not t:
+            return cls(columns, halves, middle, about)
+        mean = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
+        moved = centroids - mean
+        lowest, highest = float(moved.min()), float(moved.max())
+        unit = max((highest - lowest) / LEVELS, 1e-30)
+        padded = np.zeros((TILE * t, 4 * quarters), np.uint8)
+        padded[:k, :d] = np.rint((moved - np.float32(lowest)) / np.float32(unit))
+        columns[:] = padded.reshape(t, TILE, quarters, 4).transpose(0, 2, 1, 3)
+        held = padded[:k, :d] * np.float32(unit) + np.float32(lowest)
+        halves[:k], halves[k:] = np.einsum("cd,cd->c", moved, moved) / 2 if is_l2 else 0, np.inf
+        if is_l2:
+            middle[:] = mean
+        norms = np.einsum("cd,cd->c", held, held).max(), np.einsum("cd,cd->c", moved - held, moved - held).max()
+        about[:] = unit, lowest, 1.0001 * np.sqrt(norms[0]), 1.0001 * np.sqrt(norms[1])  # rounded up
+        return cls(columns, halves, middle, about)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self)
+
+
 class Tiles(NamedTuple):
     """Centroids, and what scores them: those of the cells, m = 1, or of each of the m pieces of a code.
 
@@ -70,6 +127,7 @@ class Tiles(NamedTuple):
     offsets: Any  # float32 (m, 64 t): ½‖c‖², or 0; +inf where padded
     largest: Any  # float32 (m,): of ‖c‖²
     is_l2: bool
+    coarse: Any  # `ByteTiles` as a plain tuple: of the cells' centroids, m = 1
 
     @classmethod
     def of(cls, centroids: Any, is_l2: bool = True, width: int = 0) -> Tiles:
@@ -87,11 +145,12 @@ class Tiles(NamedTuple):
             columns[:, full : full + 1, :, :rest] = -centroids[:, full * TILE :].transpose(0, 2, 1)[:, None]
         norms = np.einsum("jce,jce->jc", centroids, centroids)
         offsets[:, :k], offsets[:, k:] = norms / 2 if is_l2 else 0, np.inf
-        return cls(centroids, columns, offsets, norms.max(axis=1), is_l2)
+        coarse = ByteTiles.of(centroids[0] if m == 1 else centroids[0, :0], is_l2)
+        return cls(centroids, columns, offsets, norms.max(axis=1), is_l2, tuple(coarse))
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self[:-1])
+        return sum(array.nbytes for array in (*self[:4], *self.coarse))
 
 
 class Space(NamedTuple):
@@ -101,6 +160,21 @@ class Space(NamedTuple):
     codebook: Any  # float32 (m, ksub, d / m)
     columns: Any  # float32 (m, t, d / m, 64): of the codebook's `Tiles`
     by_residual: bool
+    metric: int
+
+
+class SignSpace(NamedTuple):
+    """What sign codes mean, and the rows beside them: addresses and numbers, which kernels get as one array."""
+
+    centroids: int  # float32 (nlist, d)
+    origin: int  # float32 (d,): what is subtracted from queries
+    flips: int  # float32 (rounds, bits), and the next: `quantizers.signs.SignRotation`
+    windows: int  # int64 (rounds, 2)
+    rounds: int
+    bits: int
+    base: int  # float32 (d,): of rows of bytes what 0 stands for in each dimension,
+    widths: int  # float32 (d,): and what a unit is worth
+    kind: int  # of rows: `kernels.signs.FLOATS` and so on
     metric: int
 
 

@@ -61,6 +61,7 @@ class RegisterModel(models.PrimitiveModel):
 
 u8x64 = Register("u8x64", I8, 64, np.uint8)
 u16x32 = Register("u16x32", I16, 32, np.uint16)
+i32x16 = Register("i32x16", I32, 16, np.int32)
 f32x8 = Register("f32x8", F32, 8, np.float32)
 f32x16 = Register("f32x16", F32, 16, np.float32)
 f32x32 = Register("f32x32", F32, 32, np.float32)
@@ -81,6 +82,7 @@ def _operator(register, build, *operators):
             return build(builder, *args)
 
 
+_operator(u8x64, lambda b, x, y: b.add(x, y), operator.add)
 _operator(u16x32, lambda b, x, y: b.add(x, y), operator.add, operator.iadd)
 _operator(u16x32, lambda b, x, y: b.sub(x, y), operator.sub)
 for _floats in FLOATS:
@@ -156,6 +158,7 @@ def _scalar_store(numba_type, element, ctype, align):
 
 # Memory. Blocks of codes and tables of bytes are 64-byte aligned; floats may lie anywhere.
 load_u8x64 = _vector_load(u8x64, ctypes.c_uint8, 64)
+load_i32x16 = _vector_load(i32x16, ctypes.c_int32, 64)
 load_f32x8, load_f32x16, load_f32x32, load_f32x64 = (_vector_load(floats, ctypes.c_float, 4) for floats in FLOATS)
 load_u8 = _scalar_load(types.uint8, I8, ctypes.c_uint8, 1)
 load_u16 = _scalar_load(types.uint16, I16, ctypes.c_uint16, 2)
@@ -165,6 +168,7 @@ load_i64 = _scalar_load(types.int64, I64, ctypes.c_int64, 8)
 store_u8 = _scalar_store(types.uint8, I8, ctypes.c_uint8, 1)
 store_u16 = _scalar_store(types.uint16, I16, ctypes.c_uint16, 2)
 store_f32 = _scalar_store(types.float32, F32, ctypes.c_float, 4)
+store_i64 = _scalar_store(types.int64, I64, ctypes.c_int64, 8)
 
 
 def _halves_python(address):
@@ -202,6 +206,25 @@ def prefetch(b, address):
     return b.call(function, [_pointer(b, address, I8), I32(0), I32(3), I32(1)])
 
 
+@operation(f32x16, types.intp, python=lambda address: _at(address, ctypes.c_uint8, 16).astype(np.float32))
+def bytes_as_f32x16(b, address):
+    """Sixteen bytes from any address, as float32."""
+    narrow, wide = ir.VectorType(I8, 16), ir.VectorType(I32, 16)
+    return b.sitofp(b.zext(b.load(_pointer(b, address, narrow), typ=narrow, align=1), wide), f32x16.llvm)
+
+
+def _store_bytes_python(address, v):
+    _at(address, ctypes.c_uint8, 16)[:] = (v + np.float32(0.5)).astype(np.uint8)
+
+
+@operation(types.void, types.intp, f32x16, python=_store_bytes_python)
+def store_as_bytes(b, address, v):
+    """Write sixteen floats from 0 to 255, rounded, as bytes to any address."""
+    rounded = b.fptosi(b.fadd(v, ir.Constant(f32x16.llvm, [0.5] * 16)), ir.VectorType(I32, 16))
+    narrow = ir.VectorType(I8, 16)
+    return b.store(b.trunc(rounded, narrow), _pointer(b, address, narrow), align=1)
+
+
 # Sums of bytes in 16 bits.
 zero_u16x32 = operation(u16x32, python=lambda: np.zeros(32, np.uint16))(lambda b: ir.Constant(u16x32.llvm, [0] * 32))
 as_u16x32 = operation(u16x32, u8x64, python=lambda v: v.view(np.uint16))(lambda b, v: b.bitcast(v, u16x32.llvm))
@@ -221,6 +244,7 @@ def to_high_bytes(b, v):
 
 # Floats.
 zero_f32x8 = operation(f32x8, python=lambda: np.zeros(8, np.float32))(lambda b: ir.Constant(f32x8.llvm, [0.0] * 8))
+zero_f32x16 = operation(f32x16, python=lambda: np.zeros(16, np.float32))(lambda b: ir.Constant(f32x16.llvm, [0.0] * 16))
 
 
 def _splat(floats):
@@ -282,24 +306,164 @@ low_as_f32 = _half_as_f32(0)
 high_as_f32 = _half_as_f32(16)
 
 
-def _mask_python(x, y):
-    return np.uint64(sum(1 << i for i in np.flatnonzero(x <= y).tolist()))
+def _mask(relation):
+    def build(b, x, y):
+        mask = I64(0)
+        for first in range(
+            0, x.type.count, 16
+        ):  # masks of more than sixteen lanes are not what AVX2 has instructions for
+            true = b.fcmp_ordered(relation, _part(b, x, first, 16), _part(b, y, first, 16))
+            mask = b.or_(mask, b.shl(b.zext(b.bitcast(true, I16), I64), I64(first)))
+        return mask
+
+    compare = {"<=": np.less_equal, "<": np.less}[relation]
+
+    def python(x, y):
+        return np.uint64(sum(1 << i for i in np.flatnonzero(compare(x, y)).tolist()))
+
+    return operation(types.uint64, FLOATS, FLOATS, python=python)(build)
 
 
-@operation(types.uint64, FLOATS, FLOATS, python=_mask_python)
-def mask_le(b, x, y):
-    """Bit i is set where x[i] <= y[i]."""
-    mask = I64(0)
-    for first in range(0, x.type.count, 16):  # masks of more than sixteen lanes are not what AVX2 has instructions for
-        below = b.fcmp_ordered("<=", _part(b, x, first, 16), _part(b, y, first, 16))
-        mask = b.or_(mask, b.shl(b.zext(b.bitcast(below, I16), I64), I64(first)))
-    return mask
+mask_le, mask_lt = _mask("<="), _mask("<")  # bit i is set where x[i] <= y[i], or x[i] < y[i]
 
 
 @operation(types.int64, types.uint64, python=lambda mask: (int(mask) & -int(mask)).bit_length() - 1)
 def lowest_bit(b, mask):
     """The number of the lowest bit that is set; the mask is not zero."""
     return b.cttz(mask, ir.Constant(ir.IntType(1), 1))
+
+
+# --- products of bytes -----------------------------------------------------------------------------------------------
+
+VNNI = WIDE  # AVX-512 VBMI came after it
+
+zero_i32x16 = operation(i32x16, python=lambda: np.zeros(16, np.int32))(lambda b: ir.Constant(i32x16.llvm, [0] * 16))
+
+
+@operation(i32x16, types.int32, python=lambda value: np.full(16, value, np.int32))
+def splat_i32x16(b, value):
+    one = b.insert_element(ir.Constant(i32x16.llvm, ir.Undefined), value, I32(0))
+    return b.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, 16), [0] * 16))
+
+
+@operation(f32x16, i32x16, python=lambda v: v.astype(np.float32))
+def floats_of(b, v):
+    return b.sitofp(v, f32x16.llvm)
+
+
+@operation(f32x16, f32x16, python=np.rint)
+def rounded_f32x16(b, v):
+    """The nearest whole numbers."""
+    kind = ir.FunctionType(f32x16.llvm, [f32x16.llvm])
+    return b.call(cgutils.get_or_insert_function(b.module, kind, "llvm.rint.v16f32"), [v])
+
+
+def _store_signed_python(address, v):
+    _at(address, ctypes.c_int8, 16)[:] = v.astype(np.int8)
+
+
+@operation(types.void, types.intp, f32x16, python=_store_signed_python)
+def store_as_signed(b, address, v):
+    """Write sixteen whole numbers from −127 to 127 as signed bytes to any address."""
+    narrow = ir.VectorType(I8, 16)
+    return b.store(b.trunc(b.fptosi(v, ir.VectorType(I32, 16)), narrow), _pointer(b, address, narrow), align=1)
+
+
+def _dot4_python(total, unsigned, signed):
+    products = unsigned.view(np.uint8).astype(np.int32) * signed.view(np.int8)
+    return total + products.reshape(16, 4).sum(axis=1, dtype=np.int32)
+
+
+@operation(i32x16, i32x16, i32x16, i32x16, python=_dot4_python)
+def dot4(b, total, unsigned, signed):
+    """total + Σ of the four products of bytes in each lane, those of the first from 0 to 127, of the second signed.
+
+    vpdpbusd, or three instructions of AVX2, whose sums of two such products fit in 16 bits.
+    """
+    if VNNI:
+        kind = ir.FunctionType(i32x16.llvm, [i32x16.llvm, u8x64.llvm, u8x64.llvm])
+        products = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+        return b.call(products, [total, b.bitcast(unsigned, u8x64.llvm), b.bitcast(signed, u8x64.llvm)])
+    v8, v16, v32 = ir.VectorType(I8, 32), ir.VectorType(I16, 16), ir.VectorType(I32, 8)
+    pairs = cgutils.get_or_insert_function(b.module, ir.FunctionType(v16, [v8, v8]), "llvm.x86.avx2.pmadd.ub.sw")
+    fours = cgutils.get_or_insert_function(b.module, ir.FunctionType(v32, [v16, v16]), "llvm.x86.avx2.pmadd.wd")
+    ones = ir.Constant(v16, [1] * 16)
+    halves = []
+    for first in (0, 8):
+        x, y = (b.bitcast(_part(b, v, first, 8), v8) for v in (unsigned, signed))
+        halves.append(b.call(fours, [b.call(pairs, [x, y]), ones]))
+    return b.add(total, b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, 16), list(range(16)))))
+
+
+# --- signs -----------------------------------------------------------------------------------------------------------
+
+
+@operation(types.int64, types.uint64, python=lambda mask: int(mask).bit_count())
+def bits_set(b, mask):
+    """How many bits are set."""
+    return b.ctpop(mask)
+
+
+def _butterfly(distance):
+    """x[i] + x[i + distance] and, behind it, x[i] − x[i + distance], where bit `distance` of i is not set."""
+    lanes = np.arange(16)
+    other, signs = lanes ^ distance, np.where(lanes & distance, -1, 1).astype(np.float32)
+
+    def build(b, v):
+        swapped = b.shuffle_vector(v, v, ir.Constant(ir.VectorType(I32, 16), other.tolist()))
+        return b.fadd(b.fmul(v, ir.Constant(f32x16.llvm, signs.tolist())), swapped)
+
+    return operation(f32x16, f32x16, python=lambda v: v * signs + v[other])(build)
+
+
+butterfly1, butterfly2, butterfly4, butterfly8 = map(_butterfly, (1, 2, 4, 8))  # steps of a Hadamard transform
+
+
+def _sign_pattern(bit):
+    """Lane i is 1 where this bit of i is set, else −1."""
+    signs = np.where(np.arange(16) >> bit & 1, 1, -1).astype(np.float32)
+    return operation(f32x16, python=signs.copy)(lambda b: ir.Constant(f32x16.llvm, signs.tolist()))
+
+
+signs_of_bit0, signs_of_bit1, signs_of_bit2, signs_of_bit3 = map(_sign_pattern, range(4))
+
+# --- sixty-four look-ups in a table of sixteen bytes -----------------------------------------------------------------
+
+
+@operation(u8x64, types.intp, python=lambda address: np.tile(_at(address, ctypes.c_uint8, 16), 4))
+def load_row16(b, address):
+    """The table of 16 bytes at a 16-byte aligned address, in each quarter of a register."""
+    narrow = ir.VectorType(I8, 16)
+    row = b.load(_pointer(b, address, narrow), typ=narrow, align=16)
+    return b.shuffle_vector(row, row, ir.Constant(ir.VectorType(I32, 64), [*range(16)] * 4))
+
+
+def _nibbles(b, v):
+    """What `lookup16` takes: VBMI reads six bits, of which two choose between equal quarters; else they have to be cleared."""
+    return v if WIDE else b.and_(v, ir.Constant(u8x64.llvm, [15] * 64))
+
+
+low_nibbles = operation(u8x64, u8x64, python=lambda v: v & np.uint8(15))(_nibbles)
+
+
+@operation(u8x64, u8x64, python=lambda v: v >> np.uint8(4))
+def high_nibbles(b, v):
+    """The upper four bits of each byte, as `lookup16` takes them."""
+    words = b.lshr(b.bitcast(v, u16x32.llvm), ir.Constant(u16x32.llvm, [4] * 32))
+    return _nibbles(b, b.bitcast(words, u8x64.llvm))
+
+
+@operation(u8x64, u8x64, u8x64, python=lambda row, index: row[index])
+def lookup16(b, row, index):
+    """``table[index]`` for 64 nibbles of `low_nibbles` or `high_nibbles`, the table from `load_row16`."""
+    if WIDE:
+        kind = ir.FunctionType(u8x64.llvm, [u8x64.llvm] * 2)
+        return b.call(cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx512.permvar.qi.512"), [row, index])
+    half = ir.VectorType(I8, 32)
+    kind = ir.FunctionType(half, [half] * 2)
+    shuffle = cgutils.get_or_insert_function(b.module, kind, "llvm.x86.avx2.pshuf.b")
+    halves = [b.call(shuffle, [_part(b, row, 0, 32), _part(b, index, first, 32)]) for first in (0, 32)]
+    return b.shuffle_vector(*halves, ir.Constant(ir.VectorType(I32, 64), list(range(64))))
 
 
 # --- sixty-four look-ups at once -------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ import warnings
 from pathlib import Path
 
 import numba
+import numpy as np
 from numba import config, njit
 from numba.core.registry import cpu_target
 
-__all__ = ["CACHE_FAULT", "JIT", "WIDE", "available", "inlined", "instructions", "kernel"]
+__all__ = ["CACHE_FAULT", "JIT", "NONE", "WIDE", "available", "inlined", "instructions", "kernel"]
 
 JIT = not config.DISABLE_JIT
 CACHE_FAULT = []  # why kernels are not kept on disk, if they are not: at most one line
@@ -121,5 +122,8 @@ def kernel(function=None, *, fast=False):
         _keep_on_disk(dispatcher, function, instructions() or "plain")
     return dispatcher
 
+
+NONE = np.int64(0)
+"""Where counting starts if a kernel is then called with the count: for a literal 0 Numba would compile that once more."""
 
 inlined = njit(inline="always", nogil=True, error_model="numpy")

@@ -10,7 +10,7 @@ import numpy as np
 from lookalike.kernels.layout import TILE
 from lookalike.kernels.scratch import aligned_floats
 from lookalike.kernels.simd import fma, load_f32x32, load_f32x64, splat_f32x32, splat_f32x64, store
-from lookalike.kernels.target import WIDE, available, inlined, kernel
+from lookalike.kernels.target import NONE, WIDE, available, inlined, kernel
 
 DEPTH = 64  # elements of a tile that all rows of a group meet before the next: 16 kB
 GROUP = 64  # rows whose sums are held at a time,
@@ -135,6 +135,6 @@ def map_rows(x, tiles, offsets, out):
     sums = aligned_floats(group, width)
     for first in range(0, n, group):
         last = min(first + group, n)
-        products(x[first:last], 0, tiles, offsets, sums, 0)
+        products(x[first:last], NONE, tiles, offsets, sums, NONE)
         for i in range(first, last):
             out[i] = sums[i - first, : out.shape[1]]

@@ -6,10 +6,22 @@ answer whatever the order in which lists are visited and however queries are spl
 
 import numpy as np
 
-from lookalike.kernels.simd import load_f32x64, minimum, store
+from lookalike.kernels.simd import (
+    bits_set,
+    largest_lane,
+    load_f32,
+    load_f32x64,
+    mask_le,
+    maximum,
+    minimum,
+    smallest_lane,
+    splat_f32x64,
+    store,
+)
 from lookalike.kernels.target import available, inlined, kernel
 
 LANES = 64
+INSERTED = 32  # up to so many candidates are sorted by insertion
 FEW = 6  # up to this k, selecting k minima is faster than counting for all of them
 
 
@@ -65,7 +77,15 @@ def keep_near(distances, ids, places, count, k, bound):
 
 @kernel
 def sort_candidates(distances, ids, places, count):
-    """Sort the first `count` candidates, nearest first (heapsort: no recursion, no worst case)."""
+    """Sort the first `count` candidates, nearest first: a few by insertion, more by heapsort, which has no worst case."""
+    if count <= INSERTED:
+        for c in range(1, count):
+            distance, number, place, at = distances[c], ids[c], places[c], c
+            while at > 0 and before(distance, number, distances[at - 1], ids[at - 1]):
+                distances[at], ids[at], places[at] = distances[at - 1], ids[at - 1], places[at - 1]
+                at -= 1
+            distances[at], ids[at], places[at] = distance, number, place
+        return
     for start in range(count // 2 - 1, -1, -1):
         _sift(distances, ids, places, start, count)
     for end in range(count - 1, 0, -1):
@@ -161,3 +181,68 @@ def bound_by_bins(values, n, k, counts):
         if total >= k:
             return low + (np.float32(number) + np.float32(1.01)) / scale  # what is rounded off is much less than 0.01
     return high
+
+
+# --- bounds by halving -----------------------------------------------------------------------------------------------
+
+STEPS = 20
+
+
+@kernel
+def extremes_simd(values, n):
+    """The smallest and the largest of n floats at an address, n a multiple of 64."""
+    low = high = load_f32x64(values)
+    for at in range(values + 256, values + 4 * n, 256):
+        v = load_f32x64(at)
+        low, high = minimum(low, v), maximum(high, v)
+    return smallest_lane(low), largest_lane(high)
+
+
+@kernel
+def extremes_plain(values, n):
+    low = high = load_f32(values)
+    for at in range(values + 4, values + 4 * n, 4):
+        low, high = min(low, load_f32(at)), max(high, load_f32(at))
+    return low, high
+
+
+@kernel
+def count_within_simd(values, n, bound):
+    """How many of n floats at an address are not above the bound; n a multiple of 64."""
+    bounds, count = splat_f32x64(bound), np.int64(0)
+    for at in range(values, values + 4 * n, 256):
+        count += bits_set(mask_le(load_f32x64(at), bounds))
+    return count
+
+
+@kernel
+def count_within_plain(values, n, bound):
+    count = np.int64(0)
+    for at in range(values, values + 4 * n, 4):
+        count += np.int64(load_f32(at) <= bound)
+    return count
+
+
+extremes = extremes_simd if available() else extremes_plain
+count_within = count_within_simd if available() else count_within_plain
+
+
+@kernel
+def halve(values, n, k, most, low, high):
+    """A number from low to high that at least k of n floats do not exceed, and how many do not; at most `most` if that can be had.
+
+    values: address, n a multiple of 64; at least k are <= high. Each step counts what is below the middle.
+    """
+    reached = n
+    for _ in range(STEPS):
+        middle = np.float32(0.5) * (low + high)
+        if not low < middle < high:
+            break
+        within = count_within(values, n, middle)
+        if within >= k:
+            high, reached = middle, within
+            if reached <= most:
+                break
+        else:
+            low = middle
+    return high, reached

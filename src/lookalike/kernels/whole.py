@@ -15,7 +15,7 @@ from lookalike.kernels.layout import IP, L2, PRODUCT_ROUNDING, SUM_ROUNDING, TIL
 from lookalike.kernels.rows import cosine_distance, distance_of, element, row_sums
 from lookalike.kernels.scratch import aligned_floats
 from lookalike.kernels.simd import load_f32, load_f32x64, load_i64, lowest_bit, mask_le, splat_f32x64
-from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.target import NONE, available, inlined, kernel
 from lookalike.kernels.tiles import products
 from lookalike.kernels.topk import quickselect, sort_candidates
 
@@ -144,13 +144,13 @@ def meet(xq, visitors, count, rows, is_half, metric, found):
     if nv >= MANY:
         largest = make_columns(count, rows, is_half, metric)
         if largest < INFINITY:
-            products(rows.queries[:nv], 0, rows.columns, rows.offsets, rows.scores, 0)
+            products(rows.queries[:nv], NONE, rows.columns, rows.offsets, rows.scores, NONE)
     for v in range(nv):
         i, left, compared, places, names = visitors[v], every, count, at, ids
         query, limit = xq[i], limits[i]
         if largest < INFINITY and limit < INFINITY:
             left &= within(scores + v * TILE * 4, highest_score(lengths[i], limit, largest, metric, d))
-            compared, places, names = 0, some, named
+            compared, places, names = NONE, some, named
             while left != np.uint64(0):
                 c = lowest_bit(left)
                 left &= left - np.uint64(1)

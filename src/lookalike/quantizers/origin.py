@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike._typing import FloatArray
 
-__all__ = ["far_origin", "without_outliers"]
+__all__ = ["far_origin", "middle", "without_outliers"]
 
 SAMPLE = 256  # points that the middle is taken of
 FAR = 64.0  # times the squared radius is ‖middle‖², below which at most two digits are lost and nothing is moved
@@ -29,28 +29,33 @@ def _middle(x: FloatArray) -> tuple[FloatArray, float]:
         rows.T, order="C"
     )  # a copy, as it is partitioned where it lies; three times as quick as by the first axis
     columns.partition(half, axis=1)
-    middle: FloatArray = columns[:, half].copy()
-    moved = np.subtract(rows, middle, dtype=np.float64)
-    return middle, float(np.partition(np.einsum("nd,nd->n", moved, moved), half)[half])
+    centre: FloatArray = columns[:, half].copy()
+    moved = np.subtract(rows, centre, dtype=np.float64)
+    return centre, float(np.partition(np.einsum("nd,nd->n", moved, moved), half)[half])
+
+
+def middle(x: FloatArray) -> FloatArray:
+    """The median of each component of x, shape (n, d), of a sample: one point far out does not move it."""
+    return _middle(x)[0]
 
 
 def far_origin(x: FloatArray) -> FloatArray | None:
     """The middle of the points x, shape (n, d), where it is far from the origin beside their spread; None where it is near."""
     if not len(x):
         return None
-    middle, radius = _middle(x)
-    if not np.square(middle, dtype=np.float64).sum() > FAR * radius:
+    centre, radius = _middle(x)
+    if not np.square(centre, dtype=np.float64).sum() > FAR * radius:
         return None
-    moved = x - middle
+    moved = x - centre
     with np.errstate(over="ignore"):
         harmed = np.einsum("nd,nd->n", moved, moved) > 4 * np.einsum("nd,nd->n", x, x)
-    return None if harmed.mean() > MAX_HARMED else middle
+    return None if harmed.mean() > MAX_HARMED else centre
 
 
 def without_outliers(x: FloatArray) -> FloatArray:
     """The points without those thousands of times as far out as most: a single one would dominate the covariance."""
-    middle, radius = _middle(x)
-    moved = x - middle
+    centre, radius = _middle(x)
+    moved = x - centre
     with np.errstate(over="ignore"):
         inside = np.einsum("nd,nd->n", moved, moved) <= OUT * radius
     return x if radius == 0 or inside.all() else x[inside]
