@@ -103,8 +103,14 @@ def faiss_ivfpq(d: int, nlist: int, m: int) -> Any:
     return index
 
 
-def faiss_fast_scan(centroids: FloatArray, m: int, by_residual: bool, xt: FloatArray, xb: FloatArray) -> Any:
-    """IVF{nlist},PQ{m}x4fs (or x4fsr, of residuals) with exact re-ranking (RFlat), trained and filled.
+ROW_BYTES = {"Flat": 4, "SQfp16": 2, "SQ8": 1}
+"""Bytes of a dimension in FAISS's refinements."""
+
+
+def faiss_fast_scan(
+    centroids: FloatArray, m: int, by_residual: bool, xt: FloatArray, xb: FloatArray, refinement: str = "Flat"
+) -> Any:
+    """IVF{nlist},PQ{m}x4fs (or x4fsr, of residuals) with re-ranking, trained and filled.
 
     The coarse centroids are given, so that both sides of a comparison cut the space alike.
     """
@@ -112,7 +118,15 @@ def faiss_fast_scan(centroids: FloatArray, m: int, by_residual: bool, xt: FloatA
     base = faiss.IndexIVFPQFastScan(_quantizer(centroids), centroids.shape[1], len(centroids), m, 4)
     base.by_residual = by_residual
     base.train(xt)
-    refined = faiss.IndexRefineFlat(base)
+    if refinement == "Flat":
+        refined = faiss.IndexRefineFlat(base)
+    else:
+        kinds = {"SQfp16": faiss.ScalarQuantizer.QT_fp16, "SQ8": faiss.ScalarQuantizer.QT_8bit}
+        rows = faiss.IndexScalarQuantizer(centroids.shape[1], kinds[refinement])
+        rows.train(xt)
+        refined = faiss.IndexRefine(base, rows)
+        rows.this.disown()  # FAISS keeps a pointer only, and frees it then
+        refined.own_refine_index = True
     refined.add(xb)
     return refined
 

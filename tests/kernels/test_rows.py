@@ -36,15 +36,15 @@ def test_sums_of_rows(kernel, dtype, d, rng) -> None:
     order = rng.permutation(11)
     at, is_half, wide = x.ctypes.data + order * x.strides[0], dtype == np.float16, x.astype(np.float64)[order]
     sums, norms = np.empty(11, np.float32), np.empty(11, np.float32)
-    kernel(query, at, 11, is_half, True, sums, norms)
+    kernel(query, at, 11, 0, is_half, True, sums, norms)
     np.testing.assert_allclose(sums, np.square(query - wide).sum(axis=1), rtol=1e-5)
     assert not norms.any()
-    kernel(query, at, 11, is_half, False, sums, norms)
+    kernel(query, at, 11, 0, is_half, False, sums, norms)
     np.testing.assert_allclose(sums, wide @ query, atol=1e-4)
     np.testing.assert_allclose(norms, np.square(wide).sum(axis=1), rtol=1e-5)
     for c in range(11):  # the same, whatever stands beside it
         alone, norm = np.empty(1, np.float32), np.empty(1, np.float32)
-        kernel(query, at[c : c + 1], 1, is_half, False, alone, norm)
+        kernel(query, at[c : c + 1], 1, 0, is_half, False, alone, norm)
         assert (alone[0], norm[0]) == (sums[c], norms[c])
 
 
@@ -68,7 +68,7 @@ def test_a_cosine_of_what_float32_cannot_square() -> None:
     for scale in (1e-30, 1, 1e25, 0, np.inf):
         x = np.array([[3 * scale, 4 * scale, 0]], np.float32)
         sums, norms, at = np.empty(1, np.float32), np.empty(1, np.float32), np.array([x.ctypes.data])
-        rows.row_sums(query, at, 1, False, False, sums, norms)
+        rows.row_sums(query, at, 1, 0, False, False, sums, norms)
         distance = rows.cosine_distance(query, at[0], False, sums[0], norms[0])
         wanted = {0: 1, np.inf: np.nan}.get(scale, 0)
         np.testing.assert_allclose(distance, wanted, atol=1e-6)

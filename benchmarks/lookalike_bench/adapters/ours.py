@@ -14,6 +14,7 @@ from lookalike_bench.adapters.base import Adapter, Parameters, Size, check_divid
 
 __all__ = ["OURS"]
 
+ROWS = ("float32", "float16", "sq8", "lvq8")
 KMEANS = ("native", "faiss", "sklearn")
 
 
@@ -162,4 +163,26 @@ class IVFPQReranked(IVFPQ):
         return None
 
 
-OURS: tuple[type[Adapter], ...] = (Flat, PQ, IVFFlat, IVFPQ, IVFPQReranked)
+class IVFSigns(_Ours):
+    """Sign codes that choose candidates, and rows that order them."""
+
+    name = "lookalike-ivfsigns"
+    build_params: ClassVar = {"nlist": 256, "rows": "lvq8", "kmeans": "native"}
+    search_params: ClassVar = {"nprobe": 16, "candidates": 60}
+
+    @classmethod
+    def check(cls, params: Parameters, n: int, d: int) -> None:
+        check_lists(params, n)
+        if params["rows"] not in ROWS:
+            raise InputError(f"rows={params['rows']!r}: expected one of {', '.join(ROWS)}")
+
+    def _make(self) -> Any:
+        import lookalike as la
+
+        return la.IVFSignsIndex(**self.params)
+
+    def decoded(self, rows: Array) -> FloatArray | None:
+        return np.asarray(self._index.reconstruct(rows), np.float32)
+
+
+OURS: tuple[type[Adapter], ...] = (Flat, PQ, IVFFlat, IVFPQ, IVFPQReranked, IVFSigns)

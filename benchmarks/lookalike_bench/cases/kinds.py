@@ -5,7 +5,7 @@ from __future__ import annotations
 from lookalike_bench.cases.base import Case
 from lookalike_bench.cases.building import Add, Kmeans, TrainAdd
 from lookalike_bench.cases.processes import FirstSearch, Memory, Plain
-from lookalike_bench.cases.reranking import Rerank
+from lookalike_bench.cases.reranking import Rerank, Signs
 from lookalike_bench.cases.searching import Search, TwoThreads
 
 __all__ = ["CASES"]
@@ -13,6 +13,7 @@ __all__ = ["CASES"]
 CASES: dict[str, type[Case]] = {
     "search": Search,
     "rerank": Rerank,
+    "signs": Signs,
     "two-threads": TwoThreads,
     "kmeans": Kmeans,
     "train-add": TrainAdd,

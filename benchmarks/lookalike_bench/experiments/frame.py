@@ -52,7 +52,7 @@ def title(peer: str) -> str:
     for start, name in (("lookalike-", "lookalike "), ("faiss-", "FAISS "), ("sklearn-", "scikit-learn ")):
         if peer.startswith(start):
             rest = peer.removeprefix(start)
-            words = {"ivfpq": "IVFPQ", "ivfflat": "IVFFlat", "flat": "Flat", "pq": "PQ", "ivfpq-reranked": "IVFPQ, re-ranked",
+            words = {"ivfpq": "IVFPQ", "ivfflat": "IVFFlat", "flat": "Flat", "pq": "PQ", "ivfpq-reranked": "IVFPQ, re-ranked", "ivfsigns": "sign codes",
                      "opq-ivfpq": "OPQ+IVFPQ", "fastscan-refine": "fast-scan, refined", "hnsw": "HNSW", "ivf-rabitq": "IVF-RaBitQ, refined",
                      "kd-tree": "kd-tree", "ball-tree": "ball tree"}  # fmt: skip
             return name + words.get(rest, rest)

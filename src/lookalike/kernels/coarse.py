@@ -79,6 +79,27 @@ def _store_scores(dot, out, halves, scale, shift):
 
 
 @kernel
+def byte_scores_of_one(query, centroids, scale, shift, scores):
+    """`byte_scores` of one query: address of int8 (16 ⌈d / 16⌉,)."""
+    tiles, halves, t, quarters = centroids
+    scales, shifts = splat_f32x16(scale), splat_f32x16(shift)
+    for tile in range(t):
+        at, first = tiles + 256 * tile * quarters, query
+        a, b, c, d = zero_i32x16(), zero_i32x16(), zero_i32x16(), zero_i32x16()
+        for _ in range(quarters):
+            u = splat_i32x16(load_i32(first))
+            a, b = dot4(a, load_i32x16(at), u), dot4(b, load_i32x16(at + 64), u)
+            c, d = dot4(c, load_i32x16(at + 128), u), dot4(d, load_i32x16(at + 192), u)
+            at += 256
+            first += 4
+        near, out = halves + 256 * tile, scores + 256 * tile
+        _store_scores(a, out, near, scales, shifts)
+        _store_scores(b, out + 64, near + 64, scales, shifts)
+        _store_scores(c, out + 128, near + 128, scales, shifts)
+        _store_scores(d, out + 192, near + 192, scales, shifts)
+
+
+@kernel
 def byte_scores(queries, count, centroids, scales, shifts, scores):
     """Scores of all centroids for `count` queries, two at a time: a tile is read from the L1 cache for all of them.
 
@@ -141,4 +162,7 @@ def score(x, coarse, packed, scores, slack):
         rounding = np.float32(PRODUCT_ROUNDING) * (norm * norm + largest * largest)
         slack[i] = np.float32(2.001) * error + rounding
     centroids = np.int64(columns.ctypes.data), np.int64(halves.ctypes.data), t, quarters
-    byte_scores(into, n, centroids, scales, shifts, np.int64(scores.ctypes.data))
+    if n == 1:
+        byte_scores_of_one(into, centroids, scales[0], shifts[0], np.int64(scores.ctypes.data))
+    else:
+        byte_scores(into, n, centroids, scales, shifts, np.int64(scores.ctypes.data))

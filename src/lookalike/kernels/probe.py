@@ -4,7 +4,7 @@ import numpy as np
 
 from lookalike.kernels.assign import rounding_of, score_bytes
 from lookalike.kernels.layout import TILE, Tiles
-from lookalike.kernels.rows import row_sums
+from lookalike.kernels.rows import AHEAD, row_sums
 from lookalike.kernels.scratch import aligned_bytes, aligned_floats
 from lookalike.kernels.simd import bits_set, load_f32x64, lowest_bit, mask_le, mask_lt, splat_f32x64
 from lookalike.kernels.target import NONE, available, inlined, kernel
@@ -104,7 +104,7 @@ def select_probes(xq, scores, slack, tiles, probes, coarse):
             count = pick_plain(row, nlist, INFINITY, values, numbers)
         for p in range(count):
             places[p] = first + numbers[p] * length
-        row_sums(xq[i], places, count, False, is_l2, values, norms)
+        row_sums(xq[i], places, count, AHEAD, False, is_l2, values, norms)
         for p in range(count):
             values[p] = values[p] if is_l2 else -values[p]
             if not values[p] < INFINITY:

@@ -7,7 +7,7 @@ there is to do: rows are asked for some candidates before they are needed.
 import numpy as np
 
 from lookalike.kernels.layout import COSINE, IP, L2
-from lookalike.kernels.rows import AHEAD, cosine_distance, row_sums
+from lookalike.kernels.rows import AHEAD, NEAR, cosine_distance, row_sums
 from lookalike.kernels.simd import prefetch
 from lookalike.kernels.target import NONE, kernel
 from lookalike.kernels.topk import quickselect, sort_candidates
@@ -28,9 +28,7 @@ def rerank(xq, ids, places, rows, metric, out_d, out_i):
     at, named = np.empty(candidates, np.int64), np.empty(candidates, np.int64)
     distances, numbers = np.empty(candidates, np.float32), np.empty(candidates, np.int64)
     sums, norms = np.empty(candidates, np.float32), np.empty(candidates, np.float32)
-    length = min(
-        xq.shape[1] * (2 if is_half else 4), 1024
-    )  # asked for ahead; the processor itself sees the rest coming
+    length = min(xq.shape[1] * (2 if is_half else 4), NEAR)  # asked for ahead; the processor sees the rest coming
     sign = np.float32(-1 if metric == IP else 1)
     for i in range(nq):
         there = count = NONE
@@ -44,7 +42,7 @@ def rerank(xq, ids, places, rows, metric, out_d, out_i):
                 if there <= AHEAD:
                     for byte in range(0, length, 64):
                         prefetch(address + place * stride + byte)
-        row_sums(xq[i], at, there, is_half, metric == L2, sums, norms)
+        row_sums(xq[i], at, there, AHEAD, is_half, metric == L2, sums, norms)
         for c in range(there):
             distance = sums[c]
             if metric == COSINE:

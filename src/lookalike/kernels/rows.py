@@ -1,7 +1,8 @@
 """Distances to whole vectors, float32 or float16, wherever their rows lie: in memory, in a list, in a mapped file.
 
-A row is known by its address. Four rows are summed side by side, as one sum would wait for each of its own additions; each sum runs
-over its elements in one order, so a distance does not depend on which rows or queries stand beside it.
+A row is known by its address. Each is summed in four parts side by side, as one sum would wait for its own additions, and in one
+order, so a distance does not depend on which rows or queries stand beside it. Rows that follow each other are read one after the
+other: four of them at a time would be three times as slow, as the processor does not see so many short runs coming.
 """
 
 import numpy as np
@@ -18,9 +19,10 @@ from lookalike.kernels.simd import (
     sum_lanes,
     zero_f32x8,
 )
-from lookalike.kernels.target import available, inlined, kernel
+from lookalike.kernels.target import NONE, available, inlined, kernel
 
-AHEAD = 24  # rows between asking for one and reading it
+AHEAD = np.int64(12)  # rows between asking for one and reading it, where they lie anywhere,
+NEAR = 1024  # so many bytes of it
 SAFE = np.float32(1e30)  # ‖x‖² up to here and down to its inverse keeps its digits in float32
 
 
@@ -43,50 +45,49 @@ def element(row, e, is_half):
 def summing(is_half, is_l2):
     """A kernel for rows of one type and sums of one kind: asked for each eight elements, the two questions would double the time.
 
-    It writes sums[c] = ‖q − x‖² or ⟨q, x⟩ and norms[c] = ‖x‖² (0 for L2) of the rows x at the addresses rows[:count]; query (d,).
+    It writes sums[c] = ‖q − x‖² or ⟨q, x⟩ and norms[c] = ‖x‖² (0 for L2) of the rows x at the addresses rows[:count]; query (d,);
+    ahead: how many rows before it is read to ask for one, 0 where rows follow each other, which the processor sees by itself.
     """
 
+    @inlined
+    def load(row, e):
+        return halves_as_f32x8(row + 2 * e) if is_half else load_f32x8(row + 4 * e)
+
+    @inlined
+    def add(row, q, e, total, norm):
+        x, y = load(row, e), load_f32x8(q + 4 * e)
+        if is_l2:
+            y = y - x
+            return fma(y, y, total), norm
+        return fma(x, y, total), fma(x, x, norm)
+
     @kernel
-    def sums_of_rows(query, rows, count, sums, norms):
+    def sums_of_rows(query, rows, count, ahead, sums, norms):
         q, d = np.int64(query.ctypes.data), query.shape[0]
-        whole = d // 8 * 8
-        for first in range(0, count, 4):  # the last row is summed again where there are fewer than four
-            row1, row2 = rows[first], rows[min(first + 1, count - 1)]
-            row3, row4 = rows[min(first + 2, count - 1)], rows[min(first + 3, count - 1)]
-            ahead = rows[min(first + AHEAD, count - 1)] - row1
+        wide, whole, length = d // 32 * 32, d // 8 * 8, min(d * (2 if is_half else 4), NEAR)
+        for c in range(count):
+            row = rows[c]
+            if ahead:
+                later = rows[min(c + ahead, count - 1)]
+                for line in range(later, later + length, 64):
+                    prefetch(line)
             sum1, sum2, sum3, sum4 = zero_f32x8(), zero_f32x8(), zero_f32x8(), zero_f32x8()
             norm1, norm2, norm3, norm4 = zero_f32x8(), zero_f32x8(), zero_f32x8(), zero_f32x8()
-            for e in range(0, whole, 8):
-                at = (2 if is_half else 4) * e
-                if e & (24 if is_half else 8) == 0:  # a cache line of each row further on
-                    prefetch(row1 + at + ahead)
-                    prefetch(row2 + at + ahead)
-                    prefetch(row3 + at + ahead)
-                    prefetch(row4 + at + ahead)
-                y = load_f32x8(q + 4 * e)
-                if is_half:
-                    x1, x2 = halves_as_f32x8(row1 + at), halves_as_f32x8(row2 + at)
-                    x3, x4 = halves_as_f32x8(row3 + at), halves_as_f32x8(row4 + at)
-                else:
-                    x1, x2 = load_f32x8(row1 + at), load_f32x8(row2 + at)
-                    x3, x4 = load_f32x8(row3 + at), load_f32x8(row4 + at)
-                if is_l2:
-                    x1, x2, x3, x4 = y - x1, y - x2, y - x3, y - x4
-                    sum1, sum2, sum3, sum4 = fma(x1, x1, sum1), fma(x2, x2, sum2), fma(x3, x3, sum3), fma(x4, x4, sum4)
-                else:
-                    sum1, sum2, sum3, sum4 = fma(x1, y, sum1), fma(x2, y, sum2), fma(x3, y, sum3), fma(x4, y, sum4)
-                    norm1, norm2 = fma(x1, x1, norm1), fma(x2, x2, norm2)
-                    norm3, norm4 = fma(x3, x3, norm3), fma(x4, x4, norm4)
-            for c in range(first, min(first + 4, count)):
-                which = c - first
-                total = sum1 if which == 0 else sum2 if which == 1 else sum3 if which == 2 else sum4
-                norm = norm1 if which == 0 else norm2 if which == 1 else norm3 if which == 2 else norm4
-                result, length = sum_lanes(total), sum_lanes(norm)
-                for e in range(whole, d):
-                    x, y1 = element(rows[c], e, is_half), load_f32(q + 4 * e)
-                    result += (y1 - x) * (y1 - x) if is_l2 else x * y1
-                    length += np.float32(0) if is_l2 else x * x
-                sums[c], norms[c] = result, length
+            for e in range(0, wide, 32):
+                sum1, norm1 = add(row, q, e, sum1, norm1)
+                sum2, norm2 = add(row, q, e + 8, sum2, norm2)
+                sum3, norm3 = add(row, q, e + 16, sum3, norm3)
+                sum4, norm4 = add(row, q, e + 24, sum4, norm4)
+            for e in range(wide, whole, 8):
+                sum1, norm1 = add(row, q, e, sum1, norm1)
+            total, length_of = sum_lanes((sum1 + sum2) + (sum3 + sum4)), np.float32(0)
+            if not is_l2:
+                length_of = sum_lanes((norm1 + norm2) + (norm3 + norm4))
+            for e in range(whole, d):
+                x, y = element(row, e, is_half), load_f32(q + 4 * e)
+                total += (y - x) * (y - x) if is_l2 else x * y
+                length_of += np.float32(0) if is_l2 else x * x
+            sums[c], norms[c] = total, length_of
 
     return sums_of_rows
 
@@ -96,20 +97,23 @@ floats_l2, floats_products = summing(False, True), summing(False, False)
 
 
 @inlined
-def row_sums_simd(query, rows, count, is_half, is_l2, sums, norms):
-    """sums[c] = ‖q − x‖² or ⟨q, x⟩, norms[c] = ‖x‖² (0 for L2) of the rows at the addresses rows[:count]; query (d,)."""
+def row_sums_simd(query, rows, count, ahead, is_half, is_l2, sums, norms):
+    """sums[c] = ‖q − x‖² or ⟨q, x⟩, norms[c] = ‖x‖² (0 for L2) of the rows at the addresses rows[:count]; query (d,).
+
+    ahead: how many rows before it is read to ask for one, 0 where rows follow each other.
+    """
     if is_half and is_l2:
-        halves_l2(query, rows, count, sums, norms)
+        halves_l2(query, rows, count, ahead, sums, norms)
     elif is_half:
-        halves_products(query, rows, count, sums, norms)
+        halves_products(query, rows, count, ahead, sums, norms)
     elif is_l2:
-        floats_l2(query, rows, count, sums, norms)
+        floats_l2(query, rows, count, ahead, sums, norms)
     else:
-        floats_products(query, rows, count, sums, norms)
+        floats_products(query, rows, count, ahead, sums, norms)
 
 
 @kernel(fast=True)
-def row_sums_plain(query, rows, count, is_half, is_l2, sums, norms):
+def row_sums_plain(query, rows, count, ahead, is_half, is_l2, sums, norms):
     """The same numbers up to rounding."""
     for c in range(count):
         total, norm = np.float32(0), np.float32(0)
@@ -159,6 +163,6 @@ def row_distances(query, vectors, metric, out):
         count = min(4, n - first)
         for c in range(count):
             at[c] = vectors.ctypes.data + (first + c) * vectors.strides[0]
-        row_sums(query, at, count, False, metric == L2, sums, norms)
+        row_sums(query, at, count, NONE, False, metric == L2, sums, norms)
         for c in range(count):
             out[first + c] = distance_of(sums[c], norms[c], metric)

@@ -80,7 +80,8 @@ FLOATS, HALVES, GLOBAL, LOCAL = (
 QUARTER = 63  # the largest byte of a table, so that four of them add up in eight bits
 SMALLEST_STEP = np.float32(1e-30)
 TOGETHER = 4 if WIDE else 1  # blocks that share one load of a table
-GROUP = 256  # queries that share the reading of a list
+GROUP = 256  # queries that share the reading of a list,
+CANDIDATES = 1 << 18  # if the candidates that they keep are not more
 MORE = 2  # candidates are cut back when there are more than so many times as many
 LINES = 16  # of codes that are asked for before a list is visited
 AHEAD = 12  # rows between asking for one and reading it
@@ -373,7 +374,7 @@ def whole_sums(query, rows, count, is_half, is_l2):
     at, sums, norms = np.empty(count, np.int64), np.empty(count, np.float32), np.empty(count, np.float32)
     for c in range(count):
         at[c] = load_i64(rows.at + 8 * c)
-    row_sums(query, at, count, is_half, is_l2, sums, norms)
+    row_sums(query, at, count, AHEAD, is_half, is_l2, sums, norms)
     for c in range(count):
         store_f32(rows.sums + 4 * c, sums[c])
 
@@ -601,7 +602,7 @@ def search_signs(xq, probes, terms, plan, lists, allow, keep, out):
     out_d, out_i = out
     space, lists, allow = space_of(plan), ListTable(*lists), Allow(*allow)
     (nq, nprobe), k, table, wide_ids = probes.shape, out_d.shape[1], lists.table, lists.wide_ids
-    group, names = max(1, min(nq, GROUP)), table.shape[1] - 2
+    group, names = max(1, min(nq, GROUP, CANDIDATES // keep)), table.shape[1] - 2
     work, size = lay_out(0, group, space.bits, keep, lists.longest)
     memory, masks = aligned_bytes(size, 4096), np.empty(blocks_of(lists.longest), np.uint64)
     work, _ = lay_out(np.int64(memory.ctypes.data), group, space.bits, keep, lists.longest)

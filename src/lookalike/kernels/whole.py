@@ -12,7 +12,8 @@ import numpy as np
 from lookalike.kernels.distances import inner_product
 from lookalike.kernels.ivf import INFINITY, is_allowed, is_filter, visiting_order
 from lookalike.kernels.layout import IP, L2, PRODUCT_ROUNDING, SUM_ROUNDING, TILE, Allow
-from lookalike.kernels.rows import cosine_distance, distance_of, element, row_sums
+from lookalike.kernels.probe import probe_lists
+from lookalike.kernels.rows import AHEAD, cosine_distance, distance_of, element, row_sums
 from lookalike.kernels.scratch import aligned_floats
 from lookalike.kernels.simd import load_f32, load_f32x64, load_i64, lowest_bit, mask_le, splat_f32x64
 from lookalike.kernels.target import NONE, available, inlined, kernel
@@ -21,6 +22,10 @@ from lookalike.kernels.topk import quickselect, sort_candidates
 
 VECTORS, IDS, SIZE = 0, 1, 2  # columns of the table of lists
 LONG = 2048  # elements of a vector, from which on the rounding of its products is taken at the worst
+STRIP, STRIP_BYTES = (
+    512,
+    1 << 18,
+)  # rows that fewer visitors are compared with at a time, if they are not longer than this
 MANY = 16  # visitors for whom it pays to make columns of the rows
 ANGLE = 3  # a metric: as COSINE, of rows that need not be unit vectors; one that is not finite is like nothing
 
@@ -37,13 +42,13 @@ class Found(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Up to 64 rows that are compared at a time."""
+    """Rows that are compared at a time: up to 64 if they become columns, else up to `STRIP`."""
 
-    at: np.ndarray  # int64 (64,): addresses
-    ids: np.ndarray  # int64 (64,)
+    at: np.ndarray  # int64 (STRIP,): addresses
+    ids: np.ndarray  # int64 (STRIP,)
     some: np.ndarray  # int64 (64,): of these the addresses and ids that products did not reject
     named: np.ndarray
-    sums: np.ndarray  # float32 (64,), and the next (`rows.row_sums`)
+    sums: np.ndarray  # float32 (STRIP,), and the next (`rows.row_sums`)
     norms: np.ndarray
     columns: np.ndarray  # float32 (1, d, 64): −x, as a tile
     offsets: np.ndarray  # float32 (64,): ½‖x‖² for L2, else 0
@@ -137,7 +142,8 @@ def meet(xq, visitors, count, rows, is_half, metric, found):
 
     All of the rows are compared directly, or, of many visitors, those that their products do not reject.
     """
-    d, nv, every, largest = xq.shape[1], visitors.shape[0], ~np.uint64(0) >> np.uint64(TILE - count), INFINITY
+    d, nv = xq.shape[1], visitors.shape[0]
+    every, largest = ~np.uint64(0) >> np.uint64(TILE - min(count, TILE)), INFINITY
     # parts of a tuple are named once, as naming one costs two atomic operations
     at, ids, sums, norms, limits, lengths = rows.at, rows.ids, rows.sums, rows.norms, found.limits, rows.lengths
     scores, some, named = np.int64(rows.scores.ctypes.data), rows.some, rows.named
@@ -146,23 +152,23 @@ def meet(xq, visitors, count, rows, is_half, metric, found):
         if largest < INFINITY:
             products(rows.queries[:nv], NONE, rows.columns, rows.offsets, rows.scores, NONE)
     for v in range(nv):
-        i, left, compared, places, names = visitors[v], every, count, at, ids
+        i, left, compared, places, names, ahead = visitors[v], every, count, at, ids, NONE
         query, limit = xq[i], limits[i]
         if largest < INFINITY and limit < INFINITY:
             left &= within(scores + v * TILE * 4, highest_score(lengths[i], limit, largest, metric, d))
-            compared, places, names = NONE, some, named
+            compared, places, names, ahead = NONE, some, named, AHEAD
             while left != np.uint64(0):
                 c = lowest_bit(left)
                 left &= left - np.uint64(1)
                 some[compared], named[compared] = at[c], ids[c]
                 compared += 1
-        row_sums(query, places, compared, is_half, metric == L2, sums, norms)
+        row_sums(query, places, compared, ahead, is_half, metric == L2, sums, norms)
         for c in range(compared):
             if metric == ANGLE:
                 distance = angle(query, places[c], is_half, sums[c], norms[c])
             else:
                 distance = distance_of(sums[c], norms[c], metric)
-            if distance <= limit:
+            if distance <= limit and names[c] >= 0:  # a negative one has been removed
                 offer(found, i, distance, names[c])
                 limit = limits[i]
 
@@ -174,21 +180,30 @@ def scan_list(xq, visitors, lie, allow, rows, metric, found):
     lie: the address of vectors, bytes from one to the next, whether they are float16, the address of ids, and how many.
     """
     vectors, stride, is_half, ids, size = lie
-    filtered, count, at, names = is_filter(allow), 0, rows.at, rows.ids
+    filtered, count, at, names = is_filter(allow), NONE, rows.at, rows.ids
     if visitors.shape[0] >= MANY:
         queries = rows.queries
         for v in range(visitors.shape[0]):
             queries[v] = xq[visitors[v]]
+    if not filtered:
+        step = TILE if visitors.shape[0] >= MANY else max(TILE, min(STRIP, STRIP_BYTES // stride))
+        for first in range(0, size, step):
+            count = min(step, size - first)
+            for c in range(count):
+                at[c] = vectors + (first + c) * stride
+                names[c] = load_i64(ids + 8 * (first + c))
+            meet(xq, visitors, count, rows, is_half, metric, found)
+        return
     for position in range(size + 1):  # the last time for what is left
         if position < size:
             number = load_i64(ids + 8 * position)
-            if number < 0 or (filtered and not is_allowed(number, allow)):
+            if number < 0 or not is_allowed(number, allow):
                 continue
             at[count], names[count] = vectors + position * stride, number
             count += 1
         if count == TILE or (position == size and count):
             meet(xq, visitors, count, rows, is_half, metric, found)
-            count = 0
+            count = NONE
 
 
 @kernel
@@ -213,12 +228,12 @@ def search_whole(xq, probes, table, kind, metric, allow, out_d, out_i):
     )
     many = nq if nq >= MANY else 0
     rows = Rows(
+        np.empty(STRIP, np.int64),
+        np.empty(STRIP, np.int64),
         np.empty(TILE, np.int64),
         np.empty(TILE, np.int64),
-        np.empty(TILE, np.int64),
-        np.empty(TILE, np.int64),
-        np.empty(TILE, np.float32),
-        np.empty(TILE, np.float32),
+        np.empty(STRIP, np.float32),
+        np.empty(STRIP, np.float32),
         aligned_floats(d if many else 0, TILE).reshape(1, -1, TILE),
         aligned_floats(1, TILE)[0],
         np.empty((many, d), np.float32),
@@ -246,3 +261,17 @@ def search_whole(xq, probes, table, kind, metric, allow, out_d, out_i):
         sort_candidates(distances, ids, found.unused, count)
         out_d[i, :count], out_i[i, :count] = distances[:count], ids[:count]
         out_d[i, count:], out_i[i, count:] = INFINITY, -1
+
+
+@kernel
+def search_whole_one(xq, tiles, nprobe, table, kind, metric, out):
+    """One query from its coarse search to its results; xq (1, d), out: distances (1, k) and ids (1, k).
+
+    Lists are chosen by the metric of the search, or by distance for COSINE. Returns ‖q‖²: what is written holds if that is neither
+    NaN nor too large.
+    """
+    probes, terms = np.zeros((1, nprobe), np.int64), np.empty((1, nprobe), np.float32)
+    probe_lists(xq, tiles, probes, terms)
+    everything = np.empty(0, np.bool_), np.empty(0, np.int64)
+    search_whole(xq, probes, table, kind, metric, everything, out[0], out[1])
+    return inner_product(xq[0], xq[0])

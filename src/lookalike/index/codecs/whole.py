@@ -19,6 +19,7 @@ from lookalike.kernels.layout import METRIC_NUMBERS
 
 __all__ = ["WholeCodec"]
 
+SOME = 1 << 16  # results of a query that need no care for memory
 SMALL = 1 << 23  # numbers in one list, up to which numpy is as quick as loading the kernels
 
 
@@ -89,6 +90,19 @@ class WholeCodec(Codec):
 
         run_all(run, query_parts(len(xq), k, threads), threads)
         return distances, ids
+
+    def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
+        cells = self.cells
+        if not isinstance(cells, Cells) or not lists.ntotal or len(lists.gone) or cells.origin is not None:
+            return None
+        if k > SOME or cells.metric != ("ip" if self.metric == "ip" else "l2"):
+            return None
+        from lookalike.kernels.whole import search_whole_one
+
+        found, kind = (np.empty((1, k), np.float32), np.empty((1, k), np.int64)), (4 * self._d, False)
+        number = METRIC_NUMBERS[self.metric]
+        norm = search_whole_one(xq, cells.for_kernels, nprobe, lists.table, kind, number, found)
+        return *found, norm
 
     def _is_small(self, lists: Lists) -> bool:
         """Whether everything is in one list, and so little that numpy compares with all of it before kernels are loaded."""
