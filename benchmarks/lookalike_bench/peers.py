@@ -68,11 +68,28 @@ def _quantizer(centroids: FloatArray) -> Any:
     return quantizer
 
 
+def faiss_flat(xb: FloatArray) -> Any:
+    """A faiss.IndexFlatL2 of these vectors."""
+    return _quantizer(xb)
+
+
+def faiss_ivfflat(centroids: FloatArray, xb: FloatArray) -> Any:
+    """A faiss.IndexIVFFlat of these vectors, in lists around these centroids."""
+    d = centroids.shape[1]
+    index = load_faiss().IndexIVFFlat(_quantizer(centroids), d, len(centroids))
+    index.is_trained = True
+    index.add(xb)
+    return index
+
+
 def faiss_searcher(twin: Any, k: int, nprobe: int, *, by_lists: bool = False) -> Callable[[FloatArray], SearchResult]:
     """Search as a user of FAISS would. Its threads share out the queries, or with `by_lists` the lists of each query."""
 
+    has_lists = hasattr(twin, "nprobe")
+
     def search(xq: FloatArray) -> SearchResult:
-        twin.nprobe, twin.parallel_mode = nprobe, int(by_lists)
+        if has_lists:
+            twin.nprobe, twin.parallel_mode = nprobe, int(by_lists)
         distances, ids = twin.search(xq, k)
         return SearchResult(distances, ids)
 

@@ -7,6 +7,7 @@ from lookalike_bench.cases.building import Add, Kmeans, TrainAdd
 from lookalike_bench.cases.processes import FirstSearch, Memory, Plain
 from lookalike_bench.cases.reranking import Rerank, Signs
 from lookalike_bench.cases.searching import Search, TwoThreads
+from lookalike_bench.cases.whole import Flat, IVFFlat
 
 __all__ = ["CASES"]
 
@@ -14,6 +15,8 @@ CASES: dict[str, type[Case]] = {
     "search": Search,
     "rerank": Rerank,
     "signs": Signs,
+    "flat": Flat,
+    "ivfflat": IVFFlat,
     "two-threads": TwoThreads,
     "kmeans": Kmeans,
     "train-add": TrainAdd,

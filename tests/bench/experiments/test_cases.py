@@ -71,6 +71,7 @@ EVERY = "".join([
     _case("features", "search", "features", "nlist = 8, m = 4, nprobe = 4"),
     _case("rerank", "rerank", "sift", "nlist = 16, recall = 0.9, m = 16, fast_scan_m = 16, nprobes = 16, candidates = [20, 1000]"),
     _case("signs", "signs", "sift", "nlist = 16, recall = 0.9, kept = 'sq8', refinements = 'SQ8', fast_scan_m = 16, nprobes = 16, candidates = [20, 1000]"),
+    _case("flat", "flat", "sift", "k = 10"), _case("ivfflat", "ivfflat", "sift", "nlist = 16, nprobe = 4"),
     _case("two-threads", "two-threads", "sift", "nlist = 16, m = 16, nprobe = 16"), KMEANS,
     _case("train-add", "train-add", "wide", "nlist = 8, m = 8"),
     _case("add", "add", "sift", "points = 1500, nlist = 16, m = 16"),
@@ -329,6 +330,10 @@ def test_the_engine_is_measured_at_its_sizes_against_its_targets() -> None:
         "signs-recall95/one by one": (None, 5, None, True),
         "signs-recall99/batch": (None, 1.5, None, True),
         "signs-recall99/one by one": (None, 1.5, None, True),
+        "flat/batch": (None, 1, None, True),
+        "flat/one by one": (None, 1.2, None, True),
+        "ivfflat/batch": (None, 2, None, True),
+        "ivfflat/one by one": (None, 1.5, None, True),
         "two-threads/batch": (1.8, 1.95, None, False),
         "kmeans/plain": (1.2, 6, None, True),
         "kmeans/amx": (4, 6, None, True),
@@ -383,6 +388,8 @@ def test_the_engine_is_measured_at_its_sizes_against_its_targets() -> None:
             signs = params.pop(f"signs-recall{level}")
             assert (signs["nlist"], signs["recall"]) == (nlist, level / 100)
             assert (signs["kept"], signs["refinements"]) == (["sq8", "lvq8"], ["Flat", "SQ8"])
+        assert params.pop("flat") == {"k": 10}
+        assert params.pop("ivfflat") == {"nlist": nlist, "nprobe": 16, "k": 10}
         assert params == {}
         for case in spec.case:
             if not case.name.startswith(("memory", "first")):
