@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,37 @@ def test_cores_are_the_fewer_of_quota_and_affinity(monkeypatch: pytest.MonkeyPat
     for quota, wanted in ((1, 1), (own + 5, own), (None, own)):
         monkeypatch.setattr(_threads, "_quota", lambda quota=quota: quota)
         assert cores() == wanted
+
+
+def test_helpers_stay_for_the_next_call_and_may_call_themselves() -> None:
+    names: set[str] = set()
+
+    def inner(x: int) -> int:
+        names.add(threading.current_thread().name)
+        time.sleep(0.001)
+        return x
+
+    def outer(x: int) -> int:
+        return sum(run_all(inner, range(4), 4))
+
+    for _ in range(5):
+        assert run_all(outer, range(200), 40) == [6] * 200
+    before = threading.active_count()
+    run_all(inner, range(8), 4)
+    assert threading.active_count() <= max(before, 40)
+    assert any(name.startswith("lookalike") for name in names)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_has_helpers_of_its_own() -> None:
+    run_all(str, range(10), 3)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if run_all(str, range(10), 3) == [str(x) for x in range(10)] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(("count", "each", "parts"), [(1, 10, 1), (19, 10, 1), (20, 10, 2), (64, 1, 1), (1000, 10, 16)])
+def test_little_work_stays_on_one_thread(count: int, each: float, parts: int) -> None:
+    assert len(shares(count, 64, 2, each)) == parts if parts < 3 else len(shares(count, 64, 2, each)) >= 2

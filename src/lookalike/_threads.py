@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["cgroup_cores", "cores", "run_all", "shares"]
 
 SHARES = 4  # of each thread: one that is late leaves its last ones to the others
+HELPERS = 32  # threads that are kept, beside those that call; as many as there are cores if these are more
+WORTH_MICROSECONDS = 100.0  # of work, from which on another thread is asked
 LONGEST = 16  # groups of one call: an interrupt waits for the end of a call
 
 T = TypeVar("T")
@@ -82,41 +88,79 @@ def _read_some(path: Path) -> str:
 
 
 def run_all(function: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
-    """``[function(item) for item in items]`` on up to `threads` threads; no thread is started for a single item.
+    """``[function(item) for item in items]`` on up to `threads` threads; no thread is asked for a single item.
 
-    The calling thread is one of them, so that two threads never have to share its core. The first error ends the work.
+    The calling thread is one of them, so that two threads never have to share its core, and so that a call from one of the helpers
+    never waits for another. The helpers stay for the next call. The first error ends the work.
     """
     work = list(items)
     if threads == 1 or len(work) < 2:
         return [function(item) for item in work]
-    from concurrent.futures import ThreadPoolExecutor
-
     results: dict[int, R] = {}
     failed = False
     numbered = enumerate(work)  # taking from it is one step of the interpreter, so that threads can share it
 
     def take() -> None:
         nonlocal failed
-        for number, item in numbered:
-            if failed:
-                return
-            try:
+        try:
+            for number, item in numbered:
+                if failed:
+                    return
                 results[number] = function(item)
-            except BaseException:
-                failed = True
-                raise
+        except BaseException:
+            failed = True
+            raise
 
-    helpers = min(threads, len(work)) - 1
-    with ThreadPoolExecutor(helpers) as pool:
-        running = [pool.submit(take) for _ in range(helpers)]
+    running: list[Future[None]] = []
+    try:
+        with contextlib.suppress(
+            RuntimeError
+        ):  # no more threads can be had, or the interpreter is ending: fewer will do
+            for _ in range(min(threads, len(work)) - 1):
+                running.append(_helpers().submit(take))
         take()
-        for one in running:
-            one.result()
+    finally:  # what has begun is waited for, whatever happens: it reads and writes what the caller may free
+        failed = failed or len(results) < len(work)
+        begun = [one for one in running if not one.cancel()]
+        interrupt = _wait(begun)
+    if interrupt is not None:
+        raise interrupt
+    for one in begun:
+        one.result()
     return [results[number] for number in range(len(work))]
 
 
-def shares(count: int, group: int, threads: int) -> list[slice]:
-    """``range(count)`` cut for kernels that work through groups of `group`: a few shares for each thread, of whole groups."""
+def _wait(running: list[Future[None]]) -> KeyboardInterrupt | None:
+    """Wait until all of them are done; gives an interrupt that came meanwhile."""
+    from concurrent.futures import wait
+
+    interrupt = None
+    while True:
+        try:
+            wait(running)
+            return interrupt
+        except KeyboardInterrupt as error:
+            interrupt = error
+
+
+@functools.cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads of this process, which are started as they are needed: starting one takes as long as some searches."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(max(HELPERS, cores()), "lookalike")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # threads are not there in a child
+
+
+def shares(count: int, group: int, threads: int, each: float = WORTH_MICROSECONDS) -> list[slice]:
+    """``range(count)`` cut for kernels that work through groups of `group`: a few shares for each thread, of whole groups.
+
+    each: microseconds that one takes, about. A thread is worth asking for `WORTH_MICROSECONDS`.
+    """
+    threads = max(1, min(threads, int(count * each / WORTH_MICROSECONDS)))
     per_thread = -(-count // threads)
     group = max(1, min(group, per_thread))
     step = group * (LONGEST if threads == 1 else max(1, min(LONGEST, per_thread // (SHARES * group))))

@@ -14,8 +14,7 @@ from lookalike.kernels.target import instructions
 ROOT = Path(__file__).parent.parent.parent
 PRINT = "from lookalike.kernels.target import instructions; print(instructions() or 'plain')"
 
-PATHS = {
-    "plain": ({"LOOKALIKE_SIMD": "off"}, "plain"),
+PATHS = {  # and with LOOKALIKE_SIMD=off: `make test-plain`, for the tests of the kernels, too
     "generic": ({"NUMBA_CPU_NAME": "generic"}, "plain"),
     "emulated": ({"NUMBA_DISABLE_JIT": "1"}, "numpy"),
 } | ({"narrow": ({"LOOKALIKE_SIMD": "avx2"}, "avx2")} if instructions() == "avx512vbmi" else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import lookalike as la
+from lookalike.files.tensors import read_tensors, write_tensors
 from lookalike.index import plain
 from tests.index.conftest import METRICS, NLIST, N, base, queries, same
 
@@ -203,3 +205,58 @@ def test_two_threads_and_batches_of_any_size_give_one_answer() -> None:
     whole = index.search(xq, 7, nprobe=5, threads=1)
     same(index.search(xq, 7, nprobe=5, threads=2), whole)
     same(index.search(xq[:130], 7, nprobe=5), la.SearchResult(whole.distances[:130], whole.ids[:130]))
+
+
+@pytest.mark.parametrize("rows", ["float32", "lvq8"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_numbers_that_are_none_are_nobodys_neighbours(rows: str, value: float, tmp_path: Path) -> None:
+    """A mapped file is not read when it is opened, so that anything may stand in it."""
+    index, names = filled("l2", rows), ["scales", "biases", "rows" if rows == "float32" else "ranges"]
+    for name in names:
+        about, arrays = read_tensors(io.BytesIO(index.to_bytes()))  # type: ignore[arg-type]
+        damaged = arrays[name].copy()
+        damaged[::7] = value
+        head = {key: part for key, part in about.items() if key not in ("shapes", "sha256")}
+        write_tensors(tmp_path / "a.lka", head, arrays | {name: damaged})
+        again = la.load_index(tmp_path / "a.lka", mmap=True)
+        for k, candidates in ((1, 1), (10, 40), (50, N)):
+            found = again.search(queries(), k, nprobe=NLIST, candidates=candidates)  # type: ignore[call-arg]
+            assert ((found.ids >= -1) & (found.ids < N)).all()
+            assert not np.isnan(found.distances).any()
+            one = again.search(queries()[:1], k, nprobe=NLIST, candidates=candidates)  # type: ignore[call-arg]
+            same(one, la.SearchResult(found.distances[:1], found.ids[:1]))
+
+
+def test_a_file_whose_parts_do_not_fit_is_refused(tmp_path: Path) -> None:
+    index = filled("l2", "sq8")
+    about, arrays = read_tensors(io.BytesIO(index.to_bytes()))  # type: ignore[arg-type]
+    head = {key: part for key, part in about.items() if key not in ("shapes", "sha256")}
+    bad: dict[str, Any] = {
+        "flips": arrays["flips"] + 7,
+        "widths": arrays["widths"] * np.nan,
+        "rows": arrays["rows"][:, :-1],
+        "codes": arrays["codes"][:, :4],
+        "scales": arrays["scales"][:-1],
+    }
+    for name, array in bad.items():
+        write_tensors(tmp_path / "a.lka", head, arrays | {name: np.asarray(array, arrays[name].dtype)})
+        for mmap in (False, True):
+            with pytest.raises(la.FormatError):
+                la.load_index(tmp_path / "a.lka", mmap=mmap)
+    write_tensors(tmp_path / "a.lka", head, {name: array for name, array in arrays.items() if name != "flips"})
+    with pytest.raises(la.FormatError):
+        la.load_index(tmp_path / "a.lka")
+    head["spec"]["rows"] = "lvq8"
+    write_tensors(tmp_path / "a.lka", head, arrays)
+    with pytest.raises(la.FormatError):
+        la.load_index(tmp_path / "a.lka")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_results_and_many_candidates(metric: str) -> None:
+    """k beyond what is sorted by insertion, and all vectors as candidates: what comparing with everything gives."""
+    index = filled(metric, "float32")
+    found = index.search(queries()[:5], 700, nprobe=NLIST, candidates=N)
+    wanted = la.FlatIndex(metric).add(base()).search(queries()[:5], 700)
+    np.testing.assert_allclose(found.distances, wanted.distances, rtol=1e-5, atol=1e-5)
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(found.ids, wanted.ids, strict=True)]) > 0.999

@@ -15,6 +15,8 @@ from lookalike.kernels.layout import TILE, ByteTiles, Tiles
 from lookalike.quantizers.kmeans import KMeansChoice, assign, train_centroids
 from lookalike.quantizers.origin import far_origin
 
+SCORED = 1e5  # numbers of centroids in a microsecond, about
+
 __all__ = ["Cells", "OneCell", "check_centroids", "check_coarse_metric", "train_cells"]
 
 
@@ -124,7 +126,8 @@ class Cells:
         if len(xq) == 1:
             run(slice(0, 1))
         else:
-            run_all(run, shares(len(xq), GROUP, threads), threads)
+            each = 1 + self.centroids.size / SCORED
+            run_all(run, shares(len(xq), GROUP, threads, each), threads)
         return probes, coarse
 
     def _moved(self, x: FloatArray) -> FloatArray:

@@ -63,7 +63,7 @@ def ignore_progress(done: int, total: int) -> None:
 
 
 class Index:
-    """Vectors that can be searched; made by `FlatIndex`, `PQIndex`, `IVFFlatIndex`, `IVFPQIndex` and `RefinedIndex`.
+    """Vectors that can be searched: what all kinds share, from `FlatIndex` to `IVFSignsIndex` and `RefinedIndex`.
 
     A search takes no lock: it works on a snapshot that `add` and `remove` replace when they are done, so many
     threads can search while one of them adds. Writers wait for each other. A change that fails leaves the index as it was.

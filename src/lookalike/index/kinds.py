@@ -246,7 +246,7 @@ class PQIndex(_Coded):
 
 
 class InvertedFile(Index):
-    """What the two kinds with many cells share."""
+    """What the kinds with many cells share."""
 
     coarse_metric: str
 

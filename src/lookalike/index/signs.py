@@ -139,7 +139,9 @@ class IVFSignsIndex(InvertedFile):
         native.check_signs(tensors, self.nlist, ntotal, self.rows)
         d = tensors["coarse_centroids"].shape[1]
         base, widths = np.zeros(d, np.float32), np.ones(d, np.float32)
-        learnt = Learnt(tensors["flips"], tensors.get("base", base), tensors.get("widths", widths))
+        if self.rows == "sq8":  # only then they were checked
+            base, widths = tensors["base"], tensors["widths"]
+        learnt = Learnt(tensors["flips"], base, widths)
         return SignsCodec(self.rows, self.metric, self.seed, self._cells_of(tensors["coarse_centroids"]), learnt)
 
     def _mark_loaded(self, mapped: MappedFile | None) -> None:

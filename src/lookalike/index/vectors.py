@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from lookalike._threads import run_all
+from lookalike._threads import WORTH_MICROSECONDS, run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.filters import as_allow
 from lookalike.index.results import merged
@@ -19,8 +20,9 @@ CANDIDATES = 2_000_000  # of one pass at the most
 WORTH = 1 << 20  # numbers that a thread is started for: 0.2 ms
 
 
-def query_parts(count: int, k: int, threads: int = 1) -> list[slice]:
-    """Queries in parts, some for each thread, that keep few enough candidates at a time."""
+def query_parts(count: int, k: int, threads: int = 1, each: float = WORTH_MICROSECONDS) -> list[slice]:
+    """Queries in parts, some for each thread, that keep few enough candidates at a time; each: microseconds of one, about."""
+    threads = max(1, min(threads, int(count * each / WORTH_MICROSECONDS)))
     step = max(1, min(QUERIES, CANDIDATES // k, -(-count // threads)))
     return [slice(at, at + step) for at in range(0, count, step)]
 
@@ -67,7 +69,7 @@ def search_vectors(
     for rows in query_parts(len(xq), k):
         queries = xq[rows]
 
-        def run(table: IdArray, queries: FloatArray = queries) -> tuple[FloatArray, IdArray]:
+        def run(table: IdArray, queries: FloatArray = queries, held: Any = parts) -> tuple[FloatArray, IdArray]:
             found = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
             probes = np.broadcast_to(np.arange(len(table)), (len(queries), len(table))).copy()
             search_whole(queries, probes, table, kind, number, allow, *found)

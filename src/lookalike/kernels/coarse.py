@@ -10,7 +10,7 @@ Scores only shortlist: what is within the bound is compared by float32, so the a
 
 import numpy as np
 
-from lookalike.kernels.layout import LEVELS, PRODUCT_ROUNDING, TILE
+from lookalike.kernels.layout import LEVELS, ONE_ROUNDING, PRODUCT_ROUNDING, TILE
 from lookalike.kernels.simd import (
     dot4,
     floats_of,
@@ -159,7 +159,9 @@ def score(x, coarse, packed, scores, slack):
         step, total, norm, off = round_query(at + 4 * i * d, from_middle, d, into + i * row)
         scales[i], shifts[i] = -step * unit, -step * lowest * total
         error = off * largest + norm * lost
-        rounding = np.float32(PRODUCT_ROUNDING) * (norm * norm + largest * largest)
+        rounding = np.float32(PRODUCT_ROUNDING) * (norm * norm + largest * largest + about[4])
+        sums = np.float32(LEVELS) * np.float32(LEVELS) * np.float32(d)  # no sum of products of bytes is larger
+        rounding += np.float32(ONE_ROUNDING) * (abs(scales[i]) * sums + abs(shifts[i]))
         slack[i] = np.float32(2.001) * error + rounding
     centroids = np.int64(columns.ctypes.data), np.int64(halves.ctypes.data), t, quarters
     if n == 1:

@@ -84,7 +84,7 @@ class ByteTiles(NamedTuple):
     columns: Any  # uint8 (t, ⌈d / 4⌉, 64, 4): four elements of 64 centroids in turn; t = 0 where there are none
     halves: Any  # float32 (64 t,): ½‖c − middle‖², or 0 for inner products; +inf where padded
     middle: Any  # float32 (d,): what is subtracted from queries; 0 for inner products
-    about: Any  # float32 (4,): what a unit is worth, what 0 stands for, the largest norm in bytes, the largest of what was lost
+    about: Any  # float32 (5,): what a unit is worth; what 0 stands for; the largest norm in bytes, and of what was lost; ‖c‖², or 0
 
     @classmethod
     def of(cls, centroids: Any, is_l2: bool) -> ByteTiles:
@@ -92,7 +92,7 @@ class ByteTiles(NamedTuple):
         k, d = centroids.shape
         t, quarters = -(-k // TILE) if k >= MANY and d >= LONG else 0, -(-d // 4)
         columns, halves = aligned_empty((t, quarters, TILE, 4), np.uint8), aligned_empty((TILE * t,), np.float32)
-        middle, about = aligned_empty((d,), np.float32), np.zeros(4, np.float32)
+        middle, about = aligned_empty((d,), np.float32), np.zeros(5, np.float32)
         middle[:] = 0
         if not t:
             return cls(columns, halves, middle, about)
@@ -107,8 +107,9 @@ class ByteTiles(NamedTuple):
         halves[:k], halves[k:] = np.einsum("cd,cd->c", moved, moved) / 2 if is_l2 else 0, np.inf
         if is_l2:
             middle[:] = mean
+        own = 0 if is_l2 else np.einsum("cd,cd->c", centroids, centroids).max()
         norms = np.einsum("cd,cd->c", held, held).max(), np.einsum("cd,cd->c", moved - held, moved - held).max()
-        about[:] = unit, lowest, 1.0001 * np.sqrt(norms[0]), 1.0001 * np.sqrt(norms[1])  # rounded up
+        about[:] = unit, lowest, 1.0001 * np.sqrt(norms[0]), 1.0001 * np.sqrt(norms[1]), own  # rounded up
         return cls(columns, halves, middle, about)
 
     @property

@@ -94,7 +94,7 @@ def select_probes(xq, scores, slack, tiles, probes, coarse):
     for i in range(xq.shape[0]):
         row = scores[i]
         bound = INFINITY
-        if nlist >= MANY and nprobe < nlist:
+        if nlist >= MANY and nprobe <= nlist // TILE * TILE:  # so many are no larger than the largest of whole tiles
             at = np.int64(row.ctypes.data)
             low, high = extremes(at, nlist // TILE * TILE)
             bound, _ = halve(at, padded, nprobe, nprobe + (nprobe >> 3), low, high)

@@ -68,7 +68,7 @@ from lookalike.kernels.simd import (
     zero_u16x32,
 )
 from lookalike.kernels.target import NONE, WIDE, available, inlined, kernel
-from lookalike.kernels.topk import INSERTED, extremes, halve, quickselect, sort_candidates
+from lookalike.kernels.topk import INSERTED, count_within, extremes, halve, quickselect, sort_candidates
 
 CODES, SCALES, BIASES, ROWS, RANGES = 0, 1, 2, 3, 4  # columns of the table; ids and size are the last two
 FLOATS, HALVES, GLOBAL, LOCAL = (
@@ -275,8 +275,10 @@ def bound_of_list(values, size, gone, list_no, k):
     fill_gaps(values, size, blocks, gone, first, last, low)
     _, high = extremes(values, blocks * BLOCK)
     fill_gaps(values, size, blocks, gone, first, last, INFINITY)
+    if not high < INFINITY or count_within(values, blocks * BLOCK, high) < k:  # NaN, of a damaged file
+        return INFINITY
     high, _ = halve(values, blocks * BLOCK, k, k + (k >> 3), low, high)
-    return high if high < INFINITY else INFINITY  # NaN, of a damaged file
+    return high
 
 
 # --- candidates ------------------------------------------------------------------------------------------------------
@@ -413,8 +415,8 @@ def compare_rows(query, space, table, places, count, rows):
     else:
         whole_sums(query, rows, count, kind == HALVES, metric == L2)
     for c in range(count):
-        distance = distance_of(load_f32(rows.sums + 4 * c), np.float32(0), metric)
-        store_f32(rows.sums + 4 * c, distance if abs(distance) < INFINITY else INFINITY)
+        total = load_f32(rows.sums + 4 * c)
+        store_f32(rows.sums + 4 * c, distance_of(total, np.float32(0), metric) if abs(total) < INFINITY else INFINITY)
 
 
 @kernel
@@ -551,8 +553,9 @@ def search_group(xq, probes, terms, space, lists, allow, work, scratch):
             if not limit < INFINITY and not filtered:
                 bound = bound_of_list(estimates, size, gone, list_no, keep)
                 if bound < INFINITY:
-                    masks_below(estimates, blocks, bound, masks)
                     limit = bound + term
+                    bound += np.float32(2) * np.float32(SUM_ROUNDING) * (abs(bound) + abs(term))  # as the threshold
+                    masks_below(estimates, blocks, bound, masks)
             if has_gone:
                 hide(gone, list_no, masks)
             for block in range(blocks):
@@ -569,7 +572,7 @@ def search_group(xq, probes, terms, space, lists, allow, work, scratch):
                     left &= left - np.uint64(1)
                     position = block * BLOCK + lane
                     value = load_f32(estimates + 4 * position) + term
-                    if not value <= limit:
+                    if not -INFINITY < value <= limit:  # of a damaged file it may be no number
                         continue
                     if filtered and not is_allowed(id_at(table[list_no, names], position, wide_ids), allow):
                         continue

@@ -27,6 +27,8 @@ __all__ = ["ROWS", "SignsCodec"]
 
 ROWS = ("float32", "float16", "sq8", "lvq8")  # in the order of their numbers in `kernels.signs`
 GROUP = 256  # queries that search the lists together
+SCANNED = 5e5  # signs in a microsecond, about
+LONGEST = 1 << 16
 LARGEST_HALF = 65504  # of float16
 LEVELS = 255  # of a byte
 FACTOR = 10  # candidates for each result, unless told
@@ -72,7 +74,7 @@ class SignsCodec(Codec):
     ) -> None:
         self.rows, self.metric, self.seed, self.cells = rows, metric, seed, cells
         self.candidates: int | None = None
-        self._last: SignsCodec = self
+        self._last: SignsCodec | None = None
         if cells is None or learnt is None:
             return
         self.learnt, self.rotation = learnt, SignRotation.of(learnt.flips)
@@ -94,12 +96,12 @@ class SignsCodec(Codec):
 
     def with_candidates(self, candidates: int | None) -> SignsCodec:
         """The same, which orders so many candidates of each query by their rows; the last one is kept for the next call."""
-        if self._last.candidates != candidates:
-            other = object.__new__(type(self))
-            vars(other).update(vars(self))
-            other.candidates = candidates
-            self._last = other
-        return self._last
+        last = self._last  # once, as another thread may replace it
+        if last is None or last.candidates != candidates:
+            last = object.__new__(type(self))
+            vars(last).update(vars(self) | {"candidates": candidates, "_last": None})
+            self._last = last
+        return last
 
     @property
     def bits(self) -> int:
@@ -134,7 +136,11 @@ class SignsCodec(Codec):
         return self.cells.nbytes + self._moved.nbytes + self.rotation.flips.nbytes + 2 * self.learnt.base.nbytes
 
     def check_dimension(self, d: int) -> None:
-        """Any will do."""
+        """Up to so many bits that their sums fit in 16."""
+        if d > LONGEST:
+            raise InputError(
+                f"IVFSignsIndex: expected at most {LONGEST} dimensions, got {d}; reduce them by rotation='pca:1024'"
+            )
 
     # --- codes -------------------------------------------------------------------------------------------------------
 
@@ -227,7 +233,8 @@ class SignsCodec(Codec):
                 (distances[rows], ids[rows]),
             )
 
-        run_all(run, shares(len(xq), GROUP, threads), threads)
+        each = 3 + probes.shape[1] * lists.ntotal / len(lists) * self.bits / SCANNED
+        run_all(run, shares(len(xq), GROUP, threads, each), threads)
         return distances, ids
 
     def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
@@ -306,16 +313,19 @@ class SignsCodec(Codec):
         decoded = self.decode(tuple(row[kept] for row in rows), list_no[kept])
         return distances_to(q, decoded, self.metric), ids[kept]
 
+    def _turned(self, q: FloatArray) -> FloatArray:
+        """u of a query: −2 R (q − o), or −R q."""
+        turned: FloatArray = self.rotation.apply(q[None], self.origin)[0]
+        return turned * np.float32(-1 if self.metric == "ip" else -2)
+
     def estimates(self, q: FloatArray, rows: Rows, list_no: IdArray) -> FloatArray:
         """Of squared distances, or of inner products, negated: what tables give, before they are rounded to bytes."""
         assert self.cells is not None
-        scale = np.float32(-1 if self.metric == "ip" else -2)
-        u = scale * self.rotation.apply(q[None], self.origin)[0]
+        u = self._turned(q)
         near = opened(q, self.cells.centroids, self._coarse_metric)
         return np.asarray(near[list_no] + rows[1] * (unpacked(rows[0]) @ u) + rows[2], np.float32)
 
     def lookup_table(self, q: FloatArray) -> FloatArray:
         """Sums ±u ±u ±u ±u, shape (bits / 4, 16)."""
-        scale = np.float32(-1 if self.metric == "ip" else -2)
-        u = scale * self.rotation.apply(q[None], self.origin)[0]
+        u = self._turned(q)
         return np.asarray(u.reshape(-1, 4) @ unpacked(np.arange(16, dtype=np.uint8)[:, None])[:, :4].T, np.float32)

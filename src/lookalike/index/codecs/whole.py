@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from lookalike.kernels.layout import METRIC_NUMBERS
 __all__ = ["WholeCodec"]
 
 SOME = 1 << 16  # results of a query that need no care for memory
+READ = 5e3  # numbers of vectors in a microsecond, about
 SMALL = 1 << 23  # numbers in one list, up to which numpy is as quick as loading the kernels
 
 
@@ -84,11 +85,12 @@ class WholeCodec(Codec):
             table[0, -2] = visible.ctypes.data
         distances, ids = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
 
-        def run(rows: slice) -> None:
+        def run(rows: slice, held: Any = (lists, table)) -> None:  # the table has addresses only
             kind, metric = (4 * self._d, False), METRIC_NUMBERS[self.metric]
             search_whole(xq[rows], probes[rows], table, kind, metric, allow, distances[rows], ids[rows])
 
-        run_all(run, query_parts(len(xq), k, threads), threads)
+        each = 2 + probes.shape[1] * lists.ntotal / len(lists) * self._d / READ
+        run_all(run, query_parts(len(xq), k, threads, each), threads)
         return distances, ids
 
     def search_one(self, lists: Lists, xq: FloatArray, k: int, nprobe: int) -> tuple[FloatArray, IdArray, float] | None:
