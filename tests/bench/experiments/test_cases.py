@@ -445,7 +445,7 @@ def test_the_report_says_what_is_asked_of_whom(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted((COMMITTED / "engine").glob("*")), ids=lambda folder: folder.name)
 def test_committed_results_give_the_report_beside_them(folder: Path, tmp_path: Path) -> None:
     rows = read_rows(folder / "results.jsonl")
-    assert len(rows) == 36
+    assert len(rows) == (56 if folder.name == "amd-epyc-avx512vbmi" else 36)  # the others are older than five cases
     assert read_runs(folder / "results.jsonl")[0]["name"] == "engine"
     report, page = write_report(folder / "results.jsonl", tmp_path)
     assert report.read_text("utf-8") == (folder / "report.md").read_text("utf-8")
