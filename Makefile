@@ -29,8 +29,9 @@ demo: $(VENV)/.app ## index the starter pictures, print one search, serve the ap
 test: $(VENV)/.dev $(VENV)/.browser ## every test, the browser's included (ARGS= goes to pytest)
 	$(BIN)/python -m pytest $(PYTEST) $(ARGS)
 
-test-plain: $(VENV)/.dev ## the tests of kernels and golden files on the plain twins, as on a CPU without the instructions
+test-plain: $(VENV)/.dev ## the tests of kernels and golden files on every other instruction path, as on other CPUs
 	LOOKALIKE_SIMD=off $(BIN)/python -m pytest tests/kernels tests/files/test_golden.py $(ARGS)
+	$(BIN)/python -m pytest -m paths tests/index/test_paths.py $(ARGS)
 
 test-train: $(TRAIN_VENV)/.train ## the tests that learn, with PyTorch in an environment of its own (several GB)
 	OMP_WAIT_POLICY=passive $(TRAIN_VENV)/bin/python -m pytest -o addopts="-ra --strict-markers --strict-config" tests/training $(ARGS)

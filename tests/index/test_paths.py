@@ -11,10 +11,11 @@ import pytest
 
 from lookalike.kernels.target import instructions
 
+pytestmark = pytest.mark.paths  # `make test-plain`
 ROOT = Path(__file__).parent.parent.parent
 PRINT = "from lookalike.kernels.target import instructions; print(instructions() or 'plain')"
 
-PATHS = {  # and with LOOKALIKE_SIMD=off: `make test-plain`, for the tests of the kernels, too
+PATHS = {  # and LOOKALIKE_SIMD=off, which `make test-plain` sets itself
     "generic": ({"NUMBA_CPU_NAME": "generic"}, "plain"),
     "emulated": ({"NUMBA_DISABLE_JIT": "1"}, "numpy"),
 } | ({"narrow": ({"LOOKALIKE_SIMD": "avx2"}, "avx2")} if instructions() == "avx512vbmi" else {})

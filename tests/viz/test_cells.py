@@ -34,6 +34,10 @@ def test_sizes_spread_and_nearest(index: la.IVFPQIndex) -> None:
         squares = np.square(xb[assigned == no] - index.coarse_centroids[no]).sum(axis=1)
         assert exact.spread[no] == pytest.approx(np.sqrt(squares.mean()), rel=1e-4)
         assert exact.nearest[no][0] == np.flatnonzero(assigned == no)[squares.argmin()]
+    signs = la.IVFSignsIndex(nlist=12).train(xb).add(xb)
+    assert look_at_cells(signs).sizes.sum() == len(xb)
+    same = la.IVFFlatIndex(nlist=12).set_centroids(signs.coarse_centroids).add(xb)
+    np.testing.assert_allclose(look_at_cells(signs).spread, look_at_cells(same).spread, rtol=0.01)
 
 
 def test_the_map_shows_every_cell(index: la.IVFPQIndex, show: Callable[..., Tab]) -> None:

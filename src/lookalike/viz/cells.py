@@ -60,7 +60,7 @@ def coded_part(index: Any) -> Any:
         )
     if not hasattr(inner, "coarse_centroids"):
         raise InputError(
-            f"{type(inner).__name__} has no cells to show: expected an IVFPQ or IVFFlat index, which have inverted lists"
+            f"{type(inner).__name__} has no cells to show: expected an index of inverted lists, such as IVFPQ"
         )
     return inner
 
@@ -70,7 +70,7 @@ def look_at_cells(index: Any, keep: IdArray | None = None) -> Cells:
 
     Parameters
     ----------
-    index : IVFPQIndex or IVFFlatIndex
+    index : IVFPQIndex, IVFFlatIndex or IVFSignsIndex
     keep : ndarray of int64, optional
         Lists that must be there.
     """
@@ -99,11 +99,7 @@ def _chosen(sizes: IdArray, keep: IdArray) -> IdArray:
 
 def _residual_norms(index: Any, list_no: int) -> tuple[IdArray, Array]:
     """Ids of a list's first vectors, and the squared distance of each to the centroid."""
-    centroid = index.coarse_centroids[list_no]
-    if hasattr(index, "pq"):
-        codes, _, ids = index._lists.rows(list_no)
-        decoded = index.pq.decode(codes[:MEASURED])
-        residuals = decoded if index.by_residual else decoded - centroid
-        return ids[:MEASURED], np.square(residuals).sum(axis=1)
-    vectors, ids = index._lists.rows(list_no)
-    return ids[:MEASURED], np.square(vectors[:MEASURED] - centroid).sum(axis=1)
+    *rows, ids = index._lists.rows(list_no)
+    ids = ids[:MEASURED]
+    decoded = index._codec.decode(tuple(row[:MEASURED] for row in rows), np.full(len(ids), list_no))
+    return ids, np.square(decoded - index.coarse_centroids[list_no]).sum(axis=1)

@@ -300,7 +300,7 @@ def index_page(index: Any, name: str, collection: Collection | None = None, note
 
     Parameters
     ----------
-    index : IVFPQIndex, IVFFlatIndex, or what refines one
+    index : IVFPQIndex, IVFFlatIndex, IVFSignsIndex, or what refines one
     name : str
     collection : Collection, optional
         Whose features the index holds; it knows their pictures.
