@@ -13,13 +13,14 @@ from lookalike.files.native import VERSION
 GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = {1: ["flat", "ivfflat", "ivfpq", "ivfpq-ip", "ivfpq-rotation", "pq"]}
 LATER = {
-    1: ["refined"]
+    1: ["refined", "ivfsigns"]
 }  # kinds that a version came to hold after its files were written; what they gave is in a file of their own
 KINDS = {
     "refined": la.RefinedIndex,
     "flat": la.FlatIndex,
     "ivfflat": la.IVFFlatIndex,
     "ivfpq": la.IVFPQIndex,
+    "ivfsigns": la.IVFSignsIndex,
     "pq": la.PQIndex,
 }
 FILES = [(version, name) for version, names in NAMES.items() for name in [*names, *LATER.get(version, [])]]

@@ -41,9 +41,9 @@ def test_golden_files_are_found_on_every_path(name) -> None:
 
 def test_vector_kernels_without_the_jit_equal_their_twins() -> None:
     """Every operation on registers is a numpy function then, so that the kernels can be stepped through."""
-    names = ("simd", "scan", "distances", "assign", "blocks", "ivf", "tiles")
+    names = ("simd", "scan", "distances", "assign", "blocks", "ivf", "tiles", "signs")
     kernels = [f"tests/kernels/test_{name}.py" for name in names]
-    slow = "not decoding and not filters and not range and not 16_bits"
+    slow = "not decoding and not filters and not range and not 16_bits and not 1280 and not 5120 and not 640"
     options = ["-q", "-p", "no:cacheprovider", "--hypothesis-profile=brief", "-k", slow]
     out = run(["-m", "pytest", *options, *kernels], {"NUMBA_DISABLE_JIT": "1"})
     assert " passed" in out
