@@ -119,8 +119,10 @@ def run_all(function: Callable[[T], R], items: Iterable[T], threads: int) -> lis
             for _ in range(min(threads, len(work)) - 1):
                 running.append(_helpers().submit(take))
         take()
+    except BaseException:
+        failed = True
+        raise
     finally:  # what has begun is waited for, whatever happens: it reads and writes what the caller may free
-        failed = failed or len(results) < len(work)
         begun = [one for one in running if not one.cancel()]
         interrupt = _wait(begun)
     if interrupt is not None:
