@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
+from lookalike.index.filters import is_permitted
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.quantizers.rotation import LinearTransform
 
-__all__ = ["POINTS", "Codec"]
+__all__ = ["POINTS", "Codec", "near_in_lists"]
 
 POINTS = 256  # vectors that training uses for each centroid
 
@@ -140,3 +142,21 @@ class Codec(ABC):
     @abstractmethod
     def nbytes(self) -> int:
         """Bytes of what it and its cells learnt, in every form that they are kept in."""
+
+
+def near_in_lists(
+    lists: Lists, probed: IdArray, radius: float, permitted: Array | None, distances: Callable[[int], FloatArray]
+) -> tuple[FloatArray, IdArray]:
+    """What is nearer than a radius in the lists that a query probes, best first; distances(number): to all that stand in a list."""
+    near_distances, near_ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+    for number in probed.tolist():
+        ids, near = lists.ids_of(number).astype(np.int64, copy=False), distances(number)
+        inside = near < radius
+        inside[lists.gone_from(number)] = False
+        if permitted is not None:
+            inside &= is_permitted(permitted, ids)
+        near_distances.append(near[inside])
+        near_ids.append(ids[inside])
+    found, names = np.concatenate(near_distances), np.concatenate(near_ids)
+    order = np.lexsort((names, found))
+    return found[order], names[order]

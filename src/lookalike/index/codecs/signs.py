@@ -15,8 +15,8 @@ from lookalike._threads import run_all, shares
 from lookalike._typing import Array, CodeArray, FloatArray, IdArray
 from lookalike.errors import InputError
 from lookalike.index.cells import Cells, OneCell
-from lookalike.index.codecs.codec import Codec
-from lookalike.index.filters import as_allow, is_permitted
+from lookalike.index.codecs.codec import Codec, near_in_lists
+from lookalike.index.filters import as_allow
 from lookalike.index.lists import Column, Lists, Rows
 from lookalike.index.plain import best, distances_to, opened
 from lookalike.kernels.layout import METRIC_NUMBERS, SignSpace
@@ -282,20 +282,12 @@ class SignsCodec(Codec):
         from lookalike.kernels.signs import compare_list
 
         def run(i: int) -> tuple[FloatArray, IdArray]:
-            near_distances, near_ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-            for number in probes[i].tolist():
-                ids = lists.ids_of(number).astype(np.int64, copy=False)
-                near = np.empty(len(ids), np.float32)
+            def distances(number: int) -> FloatArray:
+                near = np.empty(int(lists.sizes[number]), np.float32)
                 compare_list(xq[i], self._space, lists.table, number, near)
-                inside = near < radius
-                inside[lists.gone_from(number)] = False
-                if permitted is not None:
-                    inside &= is_permitted(permitted, ids)
-                near_distances.append(near[inside])
-                near_ids.append(ids[inside])
-            distances, ids = np.concatenate(near_distances), np.concatenate(near_ids)
-            order = np.lexsort((ids, distances))
-            return distances[order], ids[order]
+                return near
+
+            return near_in_lists(lists, probes[i], radius, permitted, distances)
 
         return run_all(run, range(len(xq)), threads)
 

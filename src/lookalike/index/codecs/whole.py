@@ -9,7 +9,7 @@ import numpy as np
 from lookalike._threads import run_all
 from lookalike._typing import Array, FloatArray, IdArray
 from lookalike.index.cells import Cells, OneCell
-from lookalike.index.codecs.codec import Codec
+from lookalike.index.codecs.codec import Codec, near_in_lists
 from lookalike.index.exact import NO_ROWS, VECTORS, direct_distances, exact_search
 from lookalike.index.filters import as_allow, is_permitted
 from lookalike.index.lists import Column, Lists, Rows
@@ -134,19 +134,10 @@ class WholeCodec(Codec):
         small = self._is_small(lists)
 
         def run(i: int) -> tuple[FloatArray, IdArray]:
-            near_distances, near_ids = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
-            for number in probes[i].tolist():
-                x, ids = lists.standing(number)
-                near = self._distances(xq[i], x, small)
-                inside = near < radius
-                inside[lists.gone_from(number)] = False
-                if permitted is not None:
-                    inside &= is_permitted(permitted, ids)
-                near_distances.append(near[inside])
-                near_ids.append(ids[inside])
-            distances, ids = np.concatenate(near_distances), np.concatenate(near_ids)
-            order = np.lexsort((ids, distances))
-            return distances[order], ids[order]
+            def distances(number: int) -> FloatArray:
+                return self._distances(xq[i], lists.standing(number)[0], small)
+
+            return near_in_lists(lists, probes[i], radius, permitted, distances)
 
         return run_all(run, range(len(xq)), threads)
 
